@@ -1,0 +1,37 @@
+"""Which words of a caption does the picture bear out?
+
+>>> import causal_attrib
+>>> vlm = causal_attrib.load()                                                        # doctest: +SKIP
+>>> causal_attrib.score("park.png", "a dog on the grass at sunset", model=vlm)        # doctest: +SKIP
+"""
+
+from typing import TYPE_CHECKING
+
+from causal_attrib.version import __version__
+
+if TYPE_CHECKING:
+    from causal_attrib.attribution import Attribution, Token
+    from causal_attrib.errors import InputError
+    from causal_attrib.scores import score
+    from causal_attrib.vlm import VLM, Encoding, load
+
+_HOME = {
+    "Attribution": "attribution",
+    "Token": "attribution",
+    "InputError": "errors",
+    "score": "scores",
+    "VLM": "vlm",
+    "Encoding": "vlm",
+    "load": "vlm",
+}
+
+__all__ = ["VLM", "Attribution", "Encoding", "InputError", "Token", "__version__", "load", "score"]
+
+
+def __getattr__(name: str):
+    # torch takes seconds to import; `copo --help` and readers of saved results should not wait for it.
+    if name in _HOME:
+        import importlib
+
+        return getattr(importlib.import_module(f"causal_attrib.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

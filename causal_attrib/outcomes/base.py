@@ -1,0 +1,83 @@
+"""What an outcome is: a number r in [0, 1] that says how right the model is after an edit of its response.
+
+There are two kinds. A `LogprobOutcome` reads log-probabilities off a forward (graded, cheap, no sampling). A
+`TextOutcome` judges text that the model writes (as in the COPO paper, where r is 1 if the final answer is right).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from torch import Tensor
+
+from causal_attrib.errors import InputError
+from causal_attrib.vlm import VLM, Encoding
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One reading of log-probabilities behind an edited response.
+
+    cue, answer: ids put behind the response; `answer` is what is read
+    neutral:     read it with the neutral picture instead of the user's
+    """
+
+    cue: tuple[int, ...] = ()
+    answer: tuple[int, ...] = ()
+    neutral: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Log-probabilities (nats, float32) of the visible response tokens and of the answer tokens of a probe."""
+
+    response_T: Tensor
+    answer_A: Tensor
+
+
+class LogprobOutcome(Protocol):
+    """Reads log-probabilities.
+
+    name:       as on the command line
+    meaning:    one sentence for the reader of a table
+    needs_text: False
+    """
+
+    name: str
+    meaning: str
+    needs_text: ClassVar[bool] = False
+
+    def probes(self, vlm: VLM, encoding: Encoding) -> tuple[Probe, ...]: ...
+
+    def __call__(self, readings: tuple[Reading, ...], encoding: Encoding) -> float: ...
+
+
+class TextOutcome(Protocol):
+    """Judges text: the answer where a question is answered, else the whole caption.
+
+    name, meaning: as above
+    needs_text:    True
+    """
+
+    name: str
+    meaning: str
+    needs_text: ClassVar[bool] = True
+
+    def __call__(self, text: str) -> float: ...
+
+
+Outcome = LogprobOutcome | TextOutcome
+
+
+def checked(r: float, name: str) -> float:
+    """The outcome as a float, if it is one.
+
+    Raises:
+        InputError: r is NaN or outside [0, 1] (by more than rounding).
+    """
+    r = float(r)
+    if math.isnan(r) or not -1e-6 <= r <= 1 + 1e-6:
+        raise InputError(f"The outcome {name} gave {r}; an outcome must be a number from 0 to 1.")
+    return min(max(r, 0.0), 1.0)

@@ -1,0 +1,55 @@
+"""From the name of an outcome to the outcome."""
+
+from __future__ import annotations
+
+from causal_attrib.errors import InputError
+from causal_attrib.outcomes.base import Outcome
+from causal_attrib.outcomes.function import Function, import_function
+from causal_attrib.outcomes.grounding import Grounding
+from causal_attrib.outcomes.likelihood import Likelihood
+from causal_attrib.outcomes.match import Match
+from causal_attrib.outcomes.objects import Objects, annotated_objects
+from causal_attrib.outcomes.yesno import YesNo
+from causal_attrib.vlm import Encoding
+
+NAMES = ("auto", "likelihood", "match", "objects", "yesno", "grounding", "module:function")
+
+# Chosen by measurement: docs/choosing-an-outcome.md.
+BEST_FOR_CAPTIONS = "grounding"
+
+
+def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = None) -> Outcome:
+    """The outcome called `name` for this encoding.
+
+    "auto" is the likelihood of the answer where there is one, the objects where they are annotated, and otherwise the
+    outcome that found false words best (docs/choosing-an-outcome.md).
+
+    Raises:
+        InputError: there is no such outcome, or what it compares with was not given.
+    """
+    if name == "auto":
+        if encoding.answers_a_question:
+            name = "likelihood"
+        else:
+            name = "objects" if objects is not None else BEST_FOR_CAPTIONS
+    if name in ("likelihood", "match") and not encoding.answers_a_question:
+        raise InputError(
+            f"The outcome {name} needs an answer to compare with: add --question and --answer, or give a caption with "
+            f"<think>..</think> <answer>..</answer>."
+        )
+    match name:
+        case "likelihood":
+            return Likelihood()
+        case "match":
+            return Match(encoding.answer)
+        case "objects":
+            if objects is None:
+                raise InputError("The outcome objects needs the objects in the image: add --objects dog,frisbee.")
+            return Objects(annotated_objects(objects))
+        case "yesno":
+            return YesNo()
+        case "grounding":
+            return Grounding()
+    if ":" in name:
+        return Function(name, import_function(name), encoding.answer)
+    raise InputError(f"There is no outcome {name!r}; choose one of {', '.join(NAMES)}.")

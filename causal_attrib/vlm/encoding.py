@@ -1,0 +1,76 @@
+"""One picture, one prompt, one response: as ids, with every span known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from causal_attrib.vlm.images import Picture
+from causal_attrib.vlm.text import Span
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What the model is shown and what it is said to have answered.
+
+    Attributes:
+        picture: the picture the user gave.
+        prompt, response, question, answer: the texts; `question` and `answer` are None where nothing is asked.
+        prompt_inputs: the model inputs up to the point where it begins to speak (batch 1, image placeholders expanded).
+        neutral_inputs: the same with a picture of one colour, which shows nothing.
+        response_ids: T token ids of the response.
+        spans: T spans that tile `response` (characters).
+        words: T indices of the word that each token belongs to.
+        start, end: the tokens `start .. end-1` reason and are scored; tags and the response's own answer are not.
+        cue_ids: what is put between the reasoning and the answer: closing tags, or a second question. Empty if the
+            response stands for itself (a caption without a question).
+        answer_ids: the reference answer, in the form it takes behind the cue.
+        image_positions: positions of the image tokens among the prompt's ids.
+        grid: (rows, columns) of the image tokens, or None where they form no single grid.
+    """
+
+    picture: Picture
+    prompt: str
+    response: str
+    question: str | None
+    answer: str | None
+    prompt_inputs: dict[str, Tensor] = field(repr=False)
+    neutral_inputs: dict[str, Tensor] = field(repr=False)
+    response_ids: tuple[int, ...]
+    spans: tuple[Span, ...]
+    words: tuple[int, ...]
+    start: int
+    end: int
+    cue_ids: tuple[int, ...]
+    answer_ids: tuple[int, ...]
+    image_positions: tuple[int, ...] = field(repr=False)
+    grid: tuple[int, int] | None
+
+    @property
+    def prompt_length(self) -> int:
+        """Number of prompt tokens P, image tokens included: the response begins at position P."""
+        return self.prompt_inputs["input_ids"].shape[1]
+
+    @property
+    def answers_a_question(self) -> bool:
+        """Whether the response is read as reasoning that leads to an answer (else it is a caption)."""
+        return bool(self.cue_ids)
+
+    @property
+    def scored(self) -> range:
+        """Indices of the response tokens that get causal scores."""
+        return range(self.start, self.end)
+
+    def units(self, level: str) -> tuple[tuple[int, ...], ...]:
+        """The scored tokens in groups that are hidden and kept together: one each, or by word.
+
+        Args:
+            level: "token" or "word".
+        """
+        if level == "token":
+            return tuple((t,) for t in self.scored)
+        groups: dict[int, list[int]] = {}
+        for t in self.scored:
+            groups.setdefault(self.words[t], []).append(t)
+        return tuple(tuple(group) for group in groups.values())

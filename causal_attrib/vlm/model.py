@@ -1,0 +1,382 @@
+"""A vision-language model behind one face: encode, read, write."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, ProcessorMixin
+
+from causal_attrib.errors import InputError
+from causal_attrib.vlm.conversation import DEFAULT_PROMPT, converse
+from causal_attrib.vlm.encoding import Encoding
+from causal_attrib.vlm.families import extend, image_grid
+from causal_attrib.vlm.images import at_least_smallest, neutral, read_picture
+from causal_attrib.vlm.reasoning import split_response
+from causal_attrib.vlm.text import decode, spans_of_ids, special_token_in, tokenize, word_of_each
+
+# A caption that the model writes itself, when the user gives none.
+LONGEST_CAPTION = 256
+
+
+@dataclass(frozen=True)
+class Row:
+    """What follows the prompt in one forward.
+
+    ids:     token ids behind the prompt
+    hidden:  indices into `ids` whose input embedding is replaced (position and attention are kept)
+    fill:    what a hidden embedding becomes: "zero" or "mean" (the mean of the embedding table)
+    neutral: show the neutral picture instead of the user's
+    """
+
+    ids: tuple[int, ...]
+    hidden: tuple[int, ...] = ()
+    fill: str = "zero"
+    neutral: bool = False
+
+
+class VLM:
+    """A loaded model with its processor: any transformers model that turns a picture and text into text.
+
+    Use `causal_attrib.load` to make one; the constructor takes a model and processor that are already in memory.
+    The model is put in eval mode, since dropout would make scores random.
+    """
+
+    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, *, name: str, revision: str | None = None):
+        self.model = model.eval()
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self.name = name
+        self.revision = revision
+
+    def __repr__(self) -> str:
+        return f"VLM({self.name!r}, {type(self.model).__name__}, {self.record['dtype']} on {self.model.device})"
+
+    @property
+    def record(self) -> dict:
+        """The `model` entry of the JSON schema."""
+        return {
+            "id": self.name,
+            "revision": self.revision,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "device": str(self.model.device),
+            "attn": self.model.config._attn_implementation,
+        }
+
+    @property
+    def longest(self) -> int:
+        """How many positions the language model can read."""
+        return self.model.config.get_text_config().max_position_embeddings
+
+    @functools.cached_property
+    def pad_id(self) -> int:
+        """An id to fill up rows with; it is never attended to."""
+        pad = self.tokenizer.pad_token_id
+        return self.tokenizer.eos_token_id if pad is None else pad
+
+    @functools.cached_property
+    def unwritable_ids(self) -> list[int]:
+        """Ids the model must not write: a sampled image placeholder would make the next forward fail."""
+        tokenizer = self.tokenizer
+        never = {self.model.config.image_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id}
+        return sorted(never - {None, tokenizer.eos_token_id} | {self.pad_id} - {tokenizer.eos_token_id})
+
+    @functools.cached_property
+    def mean_embedding_D(self) -> Tensor:
+        """Mean input embedding over the vocabulary, as the embedding layer gives it out (scaling included)."""
+        embed = self.model.get_input_embeddings()
+        ids = torch.arange(embed.weight.shape[0], device=embed.weight.device)
+        with torch.no_grad():
+            total_D = sum(embed(part).float().sum(0) for part in ids.split(8192))
+        return total_D / len(ids)
+
+    # -- text and picture to ids ------------------------------------------------------------------------------------
+
+    def encode(
+        self,
+        image,
+        prompt: str | None = None,
+        response: str | Sequence[int] | None = None,
+        answer: str | None = None,
+        *,
+        question: str | None = None,
+    ) -> Encoding:
+        """Encode a picture, a prompt, a response and, if the response leads to an answer, that answer.
+
+        A response with `<think>..</think><answer>..</answer>` or "the final answer is .." is split there, and its own
+        answer is the reference unless `answer` is given. Else a `question` makes a second turn of the conversation
+        whose answer is `answer`. With neither, the response is a caption.
+
+        Args:
+            image: path, PIL image, uint8 array or `Picture`.
+            prompt: what the model was asked; default "Describe this image.", or the question for tagged reasoning.
+            response: the text, or the ids that the model itself wrote (kept as they are).
+            answer: reference answer.
+            question: question that the response is meant to help answer.
+
+        Raises:
+            InputError: empty response, a special token in the prompt, an answer without a question, or a text longer
+                than the model can read.
+        """
+        picture = read_picture(image)
+        if isinstance(response, str):
+            text = response
+        else:
+            response_ids = tuple(response or ())
+            text, spans = spans_of_ids(self.tokenizer, response_ids)
+        if not text.strip():
+            raise InputError("The caption is empty; give the words that are to be scored.")
+
+        parts = split_response(text)
+        if parts and prompt is None:
+            prompt = question
+        prompt = DEFAULT_PROMPT if prompt is None else prompt
+        asked_later = question if parts is None else None
+        self._check_prompt(prompt, question, answer, parts is not None)
+
+        talk = converse(self.processor, prompt, asked_later)
+        if isinstance(response, str):
+            response_ids, spans = self._speak(talk.before, talk.separator, text)
+        start, end = 0, len(response_ids)
+        cue_ids: tuple[int, ...] = ()
+        answer_ids: tuple[int, ...] = ()
+        if parts:
+            answer = parts.answer if answer is None else answer
+            start = sum(span[1] <= parts.start for span in spans)
+            end = sum(span[0] < parts.end for span in spans)
+            reasoning, gap = text[: parts.end], parts.cue[len(parts.cue.rstrip()) :]
+            cue_ids, _ = tokenize(self.tokenizer, parts.cue.rstrip(), after=reasoning)
+            answer_ids, _ = tokenize(self.tokenizer, gap + answer, after=parts.cue.rstrip())
+        elif question is not None:
+            cue_ids = tuple(self.tokenizer(talk.cue, add_special_tokens=False)["input_ids"])
+            answer_ids, _ = self._speak(talk.cue, talk.separator, answer)
+
+        prompt_inputs = self._prompt_inputs(talk.before, picture.pixels)
+        self._check_length(prompt_inputs["input_ids"].shape[1], len(response_ids) + len(cue_ids) + len(answer_ids))
+        image_positions = self._image_positions(prompt_inputs)
+        return Encoding(
+            picture=picture,
+            prompt=prompt,
+            response=text,
+            question=question,
+            answer=answer,
+            prompt_inputs=prompt_inputs,
+            neutral_inputs=self._prompt_inputs(talk.before, neutral(picture.pixels, self.neutral_colour)),
+            response_ids=response_ids,
+            spans=spans,
+            words=word_of_each(text, spans),
+            start=start,
+            end=end,
+            cue_ids=cue_ids,
+            answer_ids=answer_ids,
+            image_positions=image_positions,
+            grid=image_grid(self.model.config, len(image_positions)),
+        )
+
+    def question_ids(self, encoding: Encoding, question: str, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+        """Ids of a second question put behind the response, and of each of its possible answers.
+
+        Returns:
+            The ids of the cue, then those of every answer in order.
+        """
+        talk = converse(self.processor, encoding.prompt, question)
+        cue_ids = tuple(self.tokenizer(talk.cue, add_special_tokens=False)["input_ids"])
+        return (cue_ids, *(self._speak(talk.cue, talk.separator, answer)[0] for answer in answers))
+
+    @functools.cached_property
+    def neutral_colour(self) -> tuple[int, int, int]:
+        """The colour that the processor maps to zero: its normalisation mean, as 0..255."""
+        mean = getattr(self.processor.image_processor, "image_mean", None) or (0.5, 0.5, 0.5)
+        return tuple(round(255 * channel) for channel in mean)
+
+    def _speak(self, before: str, separator: str, text: str):
+        """Ids and spans of `text` where the model says it behind `before`; the separator counts to no span."""
+        ids, spans = tokenize(self.tokenizer, separator + text, after=before)
+        shift = len(separator)
+        return ids, tuple((max(start - shift, 0), max(end - shift, 0)) for start, end in spans)
+
+    def _prompt_inputs(self, text: str, pixels) -> dict[str, Tensor]:
+        bos = self.tokenizer.bos_token
+        inputs = self.processor(
+            text=text,
+            images=at_least_smallest(pixels),
+            return_tensors="pt",
+            # A template that writes the begin-of-sequence token itself must not get a second one.
+            add_special_tokens=not (bos and text.startswith(bos)),
+        )
+        model = self.model
+        return {
+            name: value.to(model.device, model.dtype if value.is_floating_point() else None)
+            for name, value in inputs.items()
+        }
+
+    def _image_positions(self, inputs: dict[str, Tensor]) -> tuple[int, ...]:
+        is_image_L = inputs["input_ids"][0] == self.model.config.image_token_id
+        return tuple(is_image_L.nonzero()[:, 0].tolist())
+
+    def _check_prompt(self, prompt: str, question: str | None, answer: str | None, reasons: bool) -> None:
+        for text in filter(None, (prompt, question)):
+            special = special_token_in(self.tokenizer, text)
+            if special:
+                raise InputError(
+                    f"The prompt contains the special token {special}; leave it out, it is put in for you."
+                )
+        if answer is not None and question is None and not reasons:
+            raise InputError("An answer needs its question: add --question (or question=).")
+        if question is not None and answer is None and not reasons:
+            raise InputError("A question needs its reference answer: add --answer (or answer=).")
+        if answer is not None and not answer.strip():
+            raise InputError("The reference answer is empty; give the answer that counts as right.")
+
+    def _check_length(self, prompt: int, rest: int) -> None:
+        if prompt + rest > self.longest:
+            raise InputError(
+                f"Picture and prompt take {prompt} tokens and the caption {rest} more, but {self.name} reads at most "
+                f"{self.longest}; shorten the caption."
+            )
+
+    # -- ids to numbers ---------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def read(self, encoding: Encoding, rows: Sequence[Row]) -> list[Tensor]:
+        """Logits along each row, from one ordinary forward over all rows (which share one picture, neutral or not).
+
+        Args:
+            encoding: gives picture and prompt.
+            rows: what follows the prompt; rows of different length are padded on the right.
+
+        Returns:
+            For each row a float32 tensor (len(ids) + 1, V): entry t holds the logits of the token behind `ids[:t]`.
+
+        Raises:
+            InputError: the model's numbers are NaN.
+        """
+        (is_neutral,) = {row.neutral for row in rows}
+        inputs = extend(
+            encoding.neutral_inputs if is_neutral else encoding.prompt_inputs, [row.ids for row in rows], self.pad_id
+        )
+        prompt = encoding.prompt_length
+        with self._hiding(rows, prompt):
+            output = self.model(
+                **inputs, **self._keep_logits(inputs["input_ids"].shape[1] - prompt + 1), use_cache=False
+            )
+        logits_BTV = output.logits[:, -(inputs["input_ids"].shape[1] - prompt + 1) :].float()
+        if torch.isnan(logits_BTV).any():
+            raise InputError(
+                f"{self.name} gives NaN; its weights are damaged, or the dtype is too narrow (try --dtype float32)."
+            )
+        return [logits_TV[: len(row.ids) + 1] for row, logits_TV in zip(rows, logits_BTV, strict=True)]
+
+    @torch.no_grad()
+    def write(
+        self, encoding: Encoding, row: Row, longest: int, noises: Sequence[LogitsProcessor | None] = (None,)
+    ) -> list[tuple[int, ...]]:
+        """Let the model go on behind `row`: transformers' own greedy `generate`, once for each noise.
+
+        A noise is a logits processor; adding Gumbel noise turns greedy search into sampling (`engine.gumbel`).
+
+        Args:
+            longest: largest number of new tokens.
+            noises: one per continuation, None for the plain greedy one.
+
+        Returns:
+            The new ids of each continuation, end-of-sequence and what follows it cut off.
+        """
+        inputs = extend(encoding.neutral_inputs if row.neutral else encoding.prompt_inputs, [row.ids] * len(noises), 0)
+        length = inputs["input_ids"].shape[1]
+        longest = min(longest, self.longest - length)
+        if longest <= 0:
+            return [()] * len(noises)
+        with self._hiding([row] * len(noises), encoding.prompt_length):
+            written_BL = self.model.generate(
+                **inputs,
+                max_new_tokens=longest,
+                do_sample=False,
+                num_beams=1,
+                pad_token_id=self.pad_id,
+                suppress_tokens=self.unwritable_ids,
+                logits_processor=LogitsProcessorList([_RowNoise(noises)]),
+            )
+        return [self._until_end(ids) for ids in written_BL[:, length:].tolist()]
+
+    def describe(self, image, prompt: str | None = None) -> tuple[int, ...]:
+        """Ids of the caption that the model itself writes (greedy)."""
+        prompt = DEFAULT_PROMPT if prompt is None else prompt
+        self._check_prompt(prompt, None, None, True)
+        talk = converse(self.processor, prompt)
+        inputs = self._prompt_inputs(talk.before, read_picture(image).pixels)
+        self._check_length(inputs["input_ids"].shape[1], 1)
+        with torch.no_grad():
+            written_BL = self.model.generate(
+                **inputs,
+                max_new_tokens=min(LONGEST_CAPTION, self.longest - inputs["input_ids"].shape[1]),
+                do_sample=False,
+                num_beams=1,
+                pad_token_id=self.pad_id,
+                suppress_tokens=self.unwritable_ids,
+            )
+        ids = self._until_end(written_BL[0, inputs["input_ids"].shape[1] :].tolist())
+        if not decode(self.tokenizer, ids).strip():
+            raise InputError(f"{self.name} wrote no caption for this image; give one yourself.")
+        return ids
+
+    def _until_end(self, ids: list[int]) -> tuple[int, ...]:
+        ends = self.model.generation_config.eos_token_id
+        ends = {ends} if isinstance(ends, int) else set(ends or ())
+        stop = next((i for i, token in enumerate(ids) if token in ends or token == self.pad_id), len(ids))
+        return tuple(ids[:stop])
+
+    def _keep_logits(self, count: int) -> dict:
+        """Ask for the last `count` positions only, where the model knows how: the head is the widest layer."""
+        return {"logits_to_keep": count} if "logits_to_keep" in self._forward_parameters else {}
+
+    @functools.cached_property
+    def _forward_parameters(self):
+        return inspect.signature(self.model.forward).parameters
+
+    @contextlib.contextmanager
+    def _hiding(self, rows: Sequence[Row], offset: int) -> Iterator[None]:
+        """Replace the input embeddings of hidden tokens while the context lasts; the model is left as it was."""
+        if not any(row.hidden for row in rows):
+            yield
+            return
+        means = {row.fill for row in rows if row.hidden}
+        fills = {"zero": 0.0, "mean": self.mean_embedding_D if "mean" in means else None}
+
+        def replace(module, args, embedded_BLD: Tensor) -> Tensor:
+            # While `generate` goes on from its cache it embeds one new token, which is never hidden.
+            if embedded_BLD.shape[1] <= offset:
+                return embedded_BLD
+            embedded_BLD = embedded_BLD.clone()
+            for index, row in enumerate(rows):
+                if row.hidden:
+                    positions = [offset + position for position in row.hidden]
+                    fill = fills[row.fill]
+                    embedded_BLD[index, positions] = fill.to(embedded_BLD) if torch.is_tensor(fill) else fill
+            return embedded_BLD
+
+        handle = self.model.get_input_embeddings().register_forward_hook(replace)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+class _RowNoise(LogitsProcessor):
+    """Applies to each row of the batch its own logits processor."""
+
+    def __init__(self, noises: Sequence[LogitsProcessor | None]):
+        self.noises = noises
+
+    def __call__(self, input_ids, scores):
+        return torch.stack(
+            [
+                scores[row] if noise is None else noise(input_ids[row : row + 1], scores[row : row + 1])[0]
+                for row, noise in enumerate(self.noises)
+            ]
+        )

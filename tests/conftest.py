@@ -1,0 +1,25 @@
+"""Shared fixtures: the bundled model, tiny models of other architectures, and a picture."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import causal_attrib
+from causal_attrib.vlm import VLM
+
+PARK = Path(__file__).parents[1] / "examples" / "park.png"
+TRUE = "a dog and a red frisbee on the grass by day"
+FALSE = "a dog and a red frisbee on the grass at sunset"
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def bundled() -> VLM:
+    return causal_attrib.load(device="cpu")
+
+
+@pytest.fixture(scope="session")
+def park() -> Path:
+    return PARK
