@@ -18,7 +18,7 @@ from causal_attrib.vlm.encoding import Encoding
 from causal_attrib.vlm.families import extend, image_grid
 from causal_attrib.vlm.images import at_least_smallest, neutral, read_picture
 from causal_attrib.vlm.reasoning import split_response
-from causal_attrib.vlm.text import decode, spans_of_ids, special_token_in, tokenize, word_of_each
+from causal_attrib.vlm.text import Span, decode, spans_of_ids, special_token_in, tokenize, word_of_each
 
 # A caption that the model writes itself, when the user gives none.
 LONGEST_CAPTION = 256
@@ -84,7 +84,7 @@ class VLM:
         """Ids the model must not write: a sampled image placeholder would make the next forward fail."""
         tokenizer = self.tokenizer
         never = {self.model.config.image_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id}
-        return sorted(never - {None, tokenizer.eos_token_id} | {self.pad_id} - {tokenizer.eos_token_id})
+        return sorted((never | {self.pad_id}) - {None, tokenizer.eos_token_id})
 
     @functools.cached_property
     def mean_embedding_D(self) -> Tensor:
@@ -129,8 +129,12 @@ class VLM:
         else:
             response_ids = tuple(response or ())
             text, spans = spans_of_ids(self.tokenizer, response_ids)
+            # The space between "ASSISTANT:" and the first word is not the caption's.
+            lead = text.startswith(" ")
+            text, spans = text[lead:], _shifted(spans, lead)
         if not text.strip():
             raise InputError("The caption is empty; give the words that are to be scored.")
+        _check_unicode("caption", text)
 
         parts = split_response(text)
         if parts and prompt is None:
@@ -142,6 +146,8 @@ class VLM:
         talk = converse(self.processor, prompt, asked_later)
         if isinstance(response, str):
             response_ids, spans = self._speak(talk.before, talk.separator, text)
+            if self.model.config.image_token_id in response_ids:
+                raise InputError(f"The caption contains the image token of {self.name}; leave it out.")
         start, end = 0, len(response_ids)
         cue_ids: tuple[int, ...] = ()
         answer_ids: tuple[int, ...] = ()
@@ -149,6 +155,8 @@ class VLM:
             answer = parts.answer if answer is None else answer
             start = sum(span[1] <= parts.start for span in spans)
             end = sum(span[0] < parts.end for span in spans)
+            if start >= end:
+                raise InputError("There is no reasoning between the tags; give the words that are to be scored.")
             reasoning, gap = text[: parts.end], parts.cue[len(parts.cue.rstrip()) :]
             cue_ids, _ = tokenize(self.tokenizer, parts.cue.rstrip(), after=reasoning)
             answer_ids, _ = tokenize(self.tokenizer, gap + answer, after=parts.cue.rstrip())
@@ -197,8 +205,7 @@ class VLM:
     def _speak(self, before: str, separator: str, text: str):
         """Ids and spans of `text` where the model says it behind `before`; the separator counts to no span."""
         ids, spans = tokenize(self.tokenizer, separator + text, after=before)
-        shift = len(separator)
-        return ids, tuple((max(start - shift, 0), max(end - shift, 0)) for start, end in spans)
+        return ids, _shifted(spans, len(separator))
 
     def _prompt_inputs(self, text: str, pixels) -> dict[str, Tensor]:
         bos = self.tokenizer.bos_token
@@ -221,6 +228,7 @@ class VLM:
 
     def _check_prompt(self, prompt: str, question: str | None, answer: str | None, reasons: bool) -> None:
         for text in filter(None, (prompt, question)):
+            _check_unicode("prompt", text)
             special = special_token_in(self.tokenizer, text)
             if special:
                 raise InputError(
@@ -232,6 +240,7 @@ class VLM:
             raise InputError("A question needs its reference answer: add --answer (or answer=).")
         if answer is not None and not answer.strip():
             raise InputError("The reference answer is empty; give the answer that counts as right.")
+        _check_unicode("answer", answer or "")
 
     def _check_length(self, prompt: int, rest: int) -> None:
         if prompt + rest > self.longest:
@@ -261,6 +270,7 @@ class VLM:
             encoding.neutral_inputs if is_neutral else encoding.prompt_inputs, [row.ids for row in rows], self.pad_id
         )
         prompt = encoding.prompt_length
+        self._check_length(prompt, inputs["input_ids"].shape[1] - prompt)
         with self._hiding(rows, prompt):
             output = self.model(
                 **inputs, **self._keep_logits(inputs["input_ids"].shape[1] - prompt + 1), use_cache=False
@@ -287,23 +297,11 @@ class VLM:
         Returns:
             The new ids of each continuation, end-of-sequence and what follows it cut off.
         """
-        inputs = extend(encoding.neutral_inputs if row.neutral else encoding.prompt_inputs, [row.ids] * len(noises), 0)
-        length = inputs["input_ids"].shape[1]
-        longest = min(longest, self.longest - length)
-        if longest <= 0:
-            return [()] * len(noises)
+        inputs = encoding.neutral_inputs if row.neutral else encoding.prompt_inputs
         with self._hiding([row] * len(noises), encoding.prompt_length):
-            written_BL = self.model.generate(
-                **inputs,
-                max_new_tokens=longest,
-                do_sample=False,
-                num_beams=1,
-                pad_token_id=self.pad_id,
-                suppress_tokens=self.unwritable_ids,
-                logits_processor=LogitsProcessorList([_RowNoise(noises)]),
-            )
-        return [self._until_end(ids) for ids in written_BL[:, length:].tolist()]
+            return self._generate(extend(inputs, [row.ids] * len(noises), self.pad_id), longest, noises)
 
+    @torch.no_grad()
     def describe(self, image, prompt: str | None = None) -> tuple[int, ...]:
         """Ids of the caption that the model itself writes (greedy)."""
         prompt = DEFAULT_PROMPT if prompt is None else prompt
@@ -311,19 +309,28 @@ class VLM:
         talk = converse(self.processor, prompt)
         inputs = self._prompt_inputs(talk.before, read_picture(image).pixels)
         self._check_length(inputs["input_ids"].shape[1], 1)
-        with torch.no_grad():
-            written_BL = self.model.generate(
-                **inputs,
-                max_new_tokens=min(LONGEST_CAPTION, self.longest - inputs["input_ids"].shape[1]),
-                do_sample=False,
-                num_beams=1,
-                pad_token_id=self.pad_id,
-                suppress_tokens=self.unwritable_ids,
-            )
-        ids = self._until_end(written_BL[0, inputs["input_ids"].shape[1] :].tolist())
+        (ids,) = self._generate(inputs, LONGEST_CAPTION, [None])
         if not decode(self.tokenizer, ids).strip():
             raise InputError(f"{self.name} wrote no caption for this image; give one yourself.")
         return ids
+
+    def _generate(
+        self, inputs: dict[str, Tensor], longest: int, noises: Sequence[LogitsProcessor | None]
+    ) -> list[tuple[int, ...]]:
+        length = inputs["input_ids"].shape[1]
+        longest = min(longest, self.longest - length)
+        if longest <= 0:
+            return [()] * len(noises)
+        written_BL = self.model.generate(
+            **inputs,
+            max_new_tokens=longest,
+            do_sample=False,
+            num_beams=1,
+            pad_token_id=self.pad_id,
+            suppress_tokens=self.unwritable_ids,
+            logits_processor=LogitsProcessorList([_RowNoise(noises)]),
+        )
+        return [self._until_end(ids) for ids in written_BL[:, length:].tolist()]
 
     def _until_end(self, ids: list[int]) -> tuple[int, ...]:
         ends = self.model.generation_config.eos_token_id
@@ -365,6 +372,19 @@ class VLM:
             yield
         finally:
             handle.remove()
+
+
+def _check_unicode(what: str, text: str) -> None:
+    """Bytes from a terminal that are no UTF-8 arrive as lone surrogates, which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"The {what} is not valid Unicode text; write it in UTF-8.") from None
+
+
+def _shifted(spans: tuple[Span, ...], count: int) -> tuple[Span, ...]:
+    """Spans of a text whose first `count` characters were taken away."""
+    return tuple((max(start - count, 0), max(end - count, 0)) for start, end in spans)
 
 
 class _RowNoise(LogitsProcessor):

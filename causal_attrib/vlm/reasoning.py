@@ -16,7 +16,7 @@ TAGGED = re.compile(
     re.DOTALL,
 )
 ANNOUNCED = re.compile(
-    r"(?P<reasoning>.+?)(?P<cue>\s*\b(?:the\s+)?final answer(?:\s+is)?\s*:?\s+)(?P<answer>\S.*?)\s*\.?\s*$",
+    r"(?P<reasoning>.+?)(?P<cue>\s*\b(?:the\s+)?final answer\s*(?:is\s*:?|:)\s+)(?P<answer>\S.*?)\s*\.?\s*$",
     re.DOTALL | re.IGNORECASE,
 )
 

@@ -85,15 +85,21 @@ def word_of_each(text: str, spans: tuple[Span, ...]) -> tuple[int, ...]:
 
 def special_token_in(tokenizer: PreTrainedTokenizerBase, text: str) -> str | None:
     """The first special token that is written out in `text`, or None."""
-    return next((token for token in tokenizer.all_special_tokens if token and token in text), None)
+    return next((token for token in _special_tokens(tokenizer) if token in text), None)
+
+
+def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """All tokens that are no text, those without a role of their own (such as image placeholders) included."""
+    added = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return list(dict.fromkeys([*tokenizer.all_special_tokens, *added]))
 
 
 def _plain_tail(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
     """The end of `text` behind its last special token: what the next token is glued to."""
     cut = 0
-    for token in tokenizer.all_special_tokens:
+    for token in _special_tokens(tokenizer):
         position = text.rfind(token)
-        if token and position >= 0:
+        if position >= 0:
             cut = max(cut, position + len(token))
     return text[cut:]
 

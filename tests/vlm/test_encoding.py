@@ -1,6 +1,8 @@
 """Where prompt, response, cue and answer lie, and what is refused."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from causal_attrib.errors import InputError
 from causal_attrib.vlm.text import decode
@@ -60,12 +62,24 @@ def test_words_are_units(bundled):
 
 
 def test_ids_are_kept_as_they_were_written(bundled):
-    # " f" + "risbee" spelt with single letters: not the ids that tokenizing the text again would give.
+    # " dog" spelt in single letters: not the ids that tokenizing the text again would give.
     ids = tuple(bundled.tokenizer.convert_tokens_to_ids(list("Ġdog")))
     encoding = bundled.encode(PARK, response=ids)
     assert encoding.response_ids == ids
-    assert encoding.response == " dog"
-    assert encoding.spans == ((0, 1), (1, 2), (2, 3), (3, 4))
+    assert encoding.response == "dog"
+    assert encoding.spans == ((0, 0), (0, 1), (1, 2), (2, 3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=st.text(alphabet=st.characters(exclude_categories=("Cs",)), min_size=1, max_size=40))
+def test_spans_tile_any_caption(bundled, text):
+    if not text.strip() or "final answer" in text:
+        return
+    encoding = bundled.encode(PARK, response=text)
+    assert "".join(text[start:end] for start, end in encoding.spans) == text
+    again = bundled.encode(PARK, response=encoding.response_ids)
+    assert again.response == text
+    assert "".join(text[start:end] for start, end in again.spans) == text
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -79,11 +93,13 @@ def test_spans_spell_the_caption_in_every_architecture(name):
     ("call", "said"),
     [
         ({"response": " \n"}, "caption is empty"),
+        ({"response": "a \udcff dog"}, "not valid Unicode"),
         ({"response": FALSE, "prompt": "Look <image> here"}, "special token <image>"),
         ({"response": FALSE, "answer": "yes"}, "needs its question"),
         ({"response": FALSE, "question": QUESTION}, "needs its reference answer"),
         ({"response": FALSE, "question": QUESTION, "answer": " "}, "answer is empty"),
         ({"response": "a dog " * 1700}, "reads at most"),
+        ({"response": "<think> </think> <answer> yes </answer>", "question": QUESTION}, "no reasoning"),
     ],
 )
 def test_refusals_are_one_sentence(bundled, call, said):
