@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import sys
 
 import pandas as pd
 import pytest
@@ -36,14 +37,16 @@ DOG = attribution_of(
     tool={"name": "copo", "version": "0"},
 )
 
+# The csv module of Python 3.10 can neither write nor read a NUL.
+character = st.characters(codec="utf-8", exclude_characters="\0" if sys.version_info < (3, 11) else "")
 score = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 token_scores = st.fixed_dictionaries({name: score for name in SCORES})
-anything = st.none() | st.text(max_size=20)
+anything = st.none() | st.text(character, max_size=20)
 
 
 @st.composite
 def attributions(draw):
-    texts = draw(st.lists(st.text(max_size=6), max_size=5))
+    texts = draw(st.lists(st.text(character, max_size=6), max_size=5))
     return attribution_of(
         texts,
         [draw(token_scores) for _ in texts],

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
 from causal_attrib.errors import InputError
@@ -111,10 +111,13 @@ def _quantisation(load_in_4bit: bool, load_in_8bit: bool) -> dict:
 
 
 def _explained(step, name: str):
-    """Run one step of loading; what goes wrong is the user's to mend and is said in one sentence."""
+    """Run one step of loading; what goes wrong is the user's to mend and is said in one sentence.
+
+    transformers reads what is in a folder with few checks of its own, so a damaged one can raise nearly anything.
+    """
     try:
         return step()
-    except (OSError, ValueError, KeyError, ImportError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, SafetensorError) as error:
         if Path(name).is_dir() or name == BUNDLED:
             what = f"The folder {name} holds no model that can be loaded"
         elif Path(name).exists():

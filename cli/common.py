@@ -1,0 +1,137 @@
+"""What commands share: flags with the same meaning everywhere, and how errors, warnings and progress are told."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_MODEL = "Model"
+_ABOUT = "Messages"
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="ID_OR_PATH",
+        help="Hub id or folder of a vision-language model.",
+        show_default="the small one in the package",
+        rich_help_panel=_MODEL,
+    ),
+]
+Revision = Annotated[
+    str | None, typer.Option("--revision", help="Branch, tag or commit of a hub model.", rich_help_panel=_MODEL)
+]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        "--dtype", metavar="NAME", help="Precision: auto, float32, bfloat16, float16.", rich_help_panel=_MODEL
+    ),
+]
+Device = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="Where to run: auto, cpu, cuda:0, mps.", rich_help_panel=_MODEL)
+]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(
+        "--device-map", metavar="NAME", help="Spread a model over several devices: auto.", rich_help_panel=_MODEL
+    ),
+]
+LoadIn4Bit = Annotated[
+    bool, typer.Option("--load-in-4bit", help="Quantise; needs the extra quant.", rich_help_panel=_MODEL)
+]
+LoadIn8Bit = Annotated[
+    bool, typer.Option("--load-in-8bit", help="Quantise; needs the extra quant.", rich_help_panel=_MODEL)
+]
+AttnImplementation = Annotated[
+    str | None,
+    typer.Option(
+        "--attn-implementation",
+        metavar="NAME",
+        help="Attention kernel: sdpa, eager, flash_attention_2.",
+        show_default="the model's own",
+        rich_help_panel=_MODEL,
+    ),
+]
+BatchSize = Annotated[
+    str, typer.Option("--batch-size", metavar="N", help="Rows per forward pass, or auto.", rich_help_panel=_MODEL)
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and all warnings.", rich_help_panel=_ABOUT)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, notes or warnings.", rich_help_panel=_ABOUT)]
+
+
+def stdout() -> Console:
+    """Where data goes. Colours on a terminal only; a pipe gets lines wide enough that no table is squeezed."""
+    from rich.console import Console
+
+    # What the terminal's encoding cannot show becomes "?" where it would end the command with an error.
+    sys.stdout.reconfigure(errors="replace")
+    free = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if free else 120, highlight=False)
+
+
+def tell(message: str, style: str = "") -> None:
+    """One line on stderr, where notes, warnings and errors go."""
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(Text(message, style), soft_wrap=True)
+
+
+@contextmanager
+def told_plainly(*, debug: bool, quiet: bool) -> Iterator[None]:
+    """Run a command so that what goes wrong is told in one sentence, and only our own warnings are shown.
+
+    Exit code 2 says that the user can mend it (`InputError`), 1 that something failed. `debug` lets everything through.
+    """
+    if debug:
+        yield
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if not quiet:
+                warnings.filterwarnings("always", module="causal_attrib")
+                warnings.showwarning = lambda message, *_: tell(f"Warning: {message}", "yellow")
+            yield
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:
+        from causal_attrib.errors import InputError
+
+        if isinstance(error, OSError) and error.errno == errno.EPIPE:
+            raise  # the reader of our pipe has gone (`| head`): typer ends quietly
+        if isinstance(error, InputError):
+            tell(f"Error: {error}", "red")
+            raise typer.Exit(2) from None
+        tell(f"Error: {type(error).__name__} ({_first_line(error)}); run again with --debug to see where.", "red")
+        raise typer.Exit(1) from None
+
+
+@contextmanager
+def progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on stderr that goes away when done, as a callable of (done, total); None when there is nobody to watch."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "no message")

@@ -1,0 +1,59 @@
+"""`copo env`: what a bug report should say."""
+
+from __future__ import annotations
+
+import json as json_format
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from causal_attrib import __version__
+
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "captum",
+    "trl",
+    "peft",
+    "accelerate",
+    "bitsandbytes",
+    "torchvision",
+)
+
+
+def env(
+    json: Annotated[bool, typer.Option("--json", help="JSON in place of a list.")] = False,
+) -> None:
+    """Print versions and devices, for bug reports."""
+    facts = {
+        "copo": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **{name: _version(name) for name in _PACKAGES},
+        **_devices(),
+    }
+    if json:
+        print(json_format.dumps(facts, indent=2))
+    else:
+        for name, value in facts.items():
+            print(f"{name:<13}{', '.join(value) if isinstance(value, list) else value}")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _devices() -> dict[str, object]:
+    import torch
+
+    devices = [f"cpu ({torch.get_num_threads()} threads)"]
+    devices += [f"cuda:{index} ({torch.cuda.get_device_name(index)})" for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    return {"cuda": torch.version.cuda or "not in this torch", "devices": devices}

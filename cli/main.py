@@ -1,0 +1,56 @@
+"""The `copo` command and its subcommands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from causal_attrib_cli.env import env
+from causal_attrib_cli.scenes import scenes
+from causal_attrib_cli.score import score
+
+# TRL's name for the flag.
+_ALIASES = {"model-name-or-path": "model"}
+
+
+def _spelling(name: str) -> str:
+    """The one spelling of a flag: people coming from TRL and transformers write --batch_size for --batch-size."""
+    name = name.replace("_", "-")
+    return _ALIASES.get(name, name)
+
+
+app = typer.Typer(
+    name="copo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _spelling},
+)
+app.command()(score)
+app.command()(scenes)
+app.command()(env)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from causal_attrib import __version__
+
+        print(f"copo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def copo(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Which words of a caption rest on the image? Per-token causal attribution of vision-language models."""
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""`copo score` on the bundled model: what goes where, and what it says while at it."""
+
+import inspect
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+import causal_attrib
+from causal_attrib import Attribution, InputError
+from causal_attrib.attribution import FORMATS
+from causal_attrib_cli.score import score as command
+
+CAPTION = "a dog"
+
+
+def test_a_table_by_default(copo, picture):
+    result = copo("score", picture, CAPTION)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("a dog\n")
+    assert "necessity" in result.stdout and "outcome" in result.stdout and "forwards" in result.stdout
+    assert "\x1b" not in result.stdout
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("flags", [["--json"], ["--out", "-"], ["--out", "-", "--format", "json"]])
+def test_json_on_stdout(copo, picture, flags):
+    result = copo("score", picture, CAPTION, *flags)
+    record = json.loads(result.stdout)
+    assert record["schema"] == 1
+    assert record["caption"] == "".join(token["text"] for token in record["tokens"]) == CAPTION
+    assert record["image"]["path"] == str(picture) and record["image"]["width"] == 96
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_files_and_pipes_hold_the_same(copo, picture, tmp_path, format):
+    path = tmp_path / f"scores.{format}"
+    result = copo("score", picture, CAPTION, "--out", path)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"Wrote {path}\n")
+    piped = copo("score", picture, CAPTION, "--out", "-", "--format", format)
+    copy = tmp_path / f"piped.{format}"
+    copy.write_bytes(piped.stdout_bytes)
+    saved, again = Attribution.load(path), Attribution.load(copy)
+    assert {**saved.to_dict(), "cost": None} == {**again.to_dict(), "cost": None}
+    assert list(tmp_path.iterdir()) in ([path, copy], [copy, path])
+
+
+def test_the_same_command_twice_gives_the_same_bytes(copo, picture):
+    flags = ("--json", "--outcome", "objects", "--objects", "dog", "--samples", "1", "--seed", "3")
+    first, second = (re.sub(r'"seconds": [\d.]+', "", copo("score", picture, CAPTION, *flags).stdout) for _ in range(2))
+    assert first == second != ""
+
+
+def test_underscores_and_the_names_of_trl(copo, picture):
+    dashes = copo("score", picture, CAPTION, "--json", "--batch-size", "2", "--lambda-s", "0.5", "-m", "bundled")
+    others = copo(
+        *("score", picture, CAPTION, "--json", "--batch_size", "2", "--lambda_s=0.5", "--model_name_or_path", "bundled")
+    )
+    assert dashes.exit_code == 0, dashes.output
+    assert json.loads(dashes.stdout)["tokens"] == json.loads(others.stdout)["tokens"]
+    assert json.loads(others.stdout)["settings"]["lambda_s"] == 0.5
+
+
+def test_flags_and_the_library_agree_on_defaults():
+    flags = {name: flag.default for name, flag in inspect.signature(command).parameters.items()}
+    flags["batch_size"] = int(flags["batch_size"])
+    for function in (causal_attrib.score, causal_attrib.load):
+        library = {name: argument.default for name, argument in inspect.signature(function).parameters.items()}
+        for name in flags.keys() & library.keys() - {"image"}:
+            assert flags[name] == library[name], name
+
+
+def test_every_option_reaches_the_library(copo, picture, monkeypatch):
+    seen = {}
+
+    def spy(name, function):
+        def call(*positional, **named):
+            seen[name] = named
+            return function(*positional, **named)
+
+        monkeypatch.setattr(causal_attrib, name, call)
+
+    spy("load", causal_attrib.load)
+    spy("score", lambda *_, **__: Attribution("a dog", []))
+    result = copo(
+        *("score", picture, CAPTION, "--prompt", "P", "--question", "Q", "--answer", "A", "--objects", "dog, cat"),
+        *("--outcome", "yesno", "--mask", "mean", "--samples", "3", "--estimator", "mean_gain", "--coupling", "gumbel"),
+        *("--level", "word", "--lambda-s", "0.1", "--lambda-n", "0.2", "--engine", "plain", "--batch-size", "auto"),
+        *("--seed", "7", "--dtype", "float32", "--device", "cpu", "--attn-implementation", "eager"),
+    )
+    assert result.exit_code == 0, result.output
+    del seen["score"]["model"]
+    assert seen["score"] == {
+        **{"prompt": "P", "question": "Q", "answer": "A", "objects": ["dog", "cat"], "outcome": "yesno"},
+        **{"mask": "mean", "samples": 3, "estimator": "mean_gain", "coupling": "gumbel", "level": "word"},
+        **{"lambda_s": 0.1, "lambda_n": 0.2, "engine": "plain", "batch_size": "auto", "seed": 7, "progress": None},
+    }
+    assert seen["load"] == {
+        **{"dtype": "float32", "device": "cpu", "attn_implementation": "eager", "revision": None},
+        **{"device_map": None, "load_in_4bit": False, "load_in_8bit": False},
+    }
+
+
+def test_a_caption_of_the_model_is_announced(copo, picture, monkeypatch):
+    monkeypatch.setattr(causal_attrib, "score", lambda *_, **__: Attribution("a cow", [], generated=True))
+    assert copo("score", picture).stderr == 'No caption was given, so the model wrote one: "a cow"\n'
+    assert copo("score", picture, "--quiet").stderr == ""
+
+
+def test_our_warnings_are_one_line_and_those_of_others_are_silent(copo, picture, monkeypatch):
+    def warn(*_, **__):
+        import warnings
+
+        warnings.warn_explicit("mind the gap", UserWarning, "score.py", 1, module="causal_attrib.scores.score")
+        warnings.warn_explicit("an old call", DeprecationWarning, "other.py", 1, module="transformers.other")
+        return Attribution("a dog", [])
+
+    monkeypatch.setattr(causal_attrib, "score", warn)
+    assert copo("score", picture, CAPTION).stderr == "Warning: mind the gap\n"
+    assert copo("score", picture, CAPTION, "--quiet").stderr == ""
+
+
+def test_a_fault_of_ours_is_one_sentence_and_exit_code_1(copo, picture, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("the tensor\nwas odd")
+
+    monkeypatch.setattr(causal_attrib, "score", fail)
+    result = copo("score", picture, CAPTION)
+    assert result.exit_code == 1
+    assert result.stderr == "Error: RuntimeError (the tensor); run again with --debug to see where.\n"
+    debug = copo("score", picture, CAPTION, "--debug")
+    assert isinstance(debug.exception, RuntimeError)
+
+
+def test_bad_input_has_a_traceback_with_debug_only(copo, picture):
+    assert isinstance(copo("score", "no-such.png", CAPTION, "--debug").exception, InputError)
+
+
+def test_a_reader_that_goes_away_is_no_error(picture):
+    """`copo score ... | head -c 1`"""
+    command = f'"{sys.executable}" -m causal_attrib_cli.main score "{picture}" "a dog" --json | head -c 1'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, env=os.environ)
+    assert (done.stdout, done.stderr) == ("{", "")
+
+
+def test_csv_goes_through_a_pipe_into_pandas(copo, picture):
+    frame = pd.read_csv(
+        io.BytesIO(copo("score", picture, CAPTION, "--out", "-", "--format", "csv").stdout_bytes), comment="#"
+    )
+    assert "".join(frame["text"]) == CAPTION
