@@ -23,6 +23,7 @@ import causal_attrib
 from causal_attrib import scenes
 from causal_attrib.scenes.language import falsify_words, object_question
 from causal_attrib.scores import logprob_and_entropy
+from causal_attrib.views.drawing import is_contradicted
 from causal_attrib.vlm import VLM, Row
 
 # Scenes the bundled model has never seen: training uses small seeds.
@@ -95,6 +96,18 @@ def _starts(text: str, tokens: pd.DataFrame):
         yield token.char_start + len(piece) - len(piece.lstrip()), token.word
 
 
+def marks_of_scene(vlm: VLM, item) -> list[dict]:
+    """Which words the terminal marks as contradicted with default settings, and which are false."""
+    number, scene, text, words, lie, _ = item
+    picture, _ = scenes.render(scene)
+    attribution = causal_attrib.score(picture, text, model=vlm, batch_size=8)
+    tokens = attribution.to_frame().assign(marked=[is_contradicted(token) for token in attribution])
+    marked = tokens.groupby("word").marked.any()
+    kind_at = {start: word for start, word in _starts(text, tokens)}
+    kinds = {kind_at[word.start]: "false" if word == lie else "true content" for word in words}
+    return [{"scene": number, "kind": kinds.get(word, "function"), "marked": hit} for word, hit in marked.items()]
+
+
 def auroc(false: np.ndarray, score: np.ndarray) -> float:
     """Probability that a false word gets a higher score than a true one, ties counted half."""
     ranks = rankdata(score)
@@ -143,6 +156,9 @@ def main() -> None:
         print(f"{count} scenes, {len(rows)} content words, {seconds:.0f} s of CPU time for {', '.join(outcomes)}")
     table = pd.DataFrame(results).sort_values("auroc", ascending=False)
     print(table.to_string(index=False, float_format="{:.3f}".format))
+    marks = pd.DataFrame([row for item in false_captions(arguments.scenes) for row in marks_of_scene(vlm, item)])
+    print("\nmarked ! by default, share of words by kind:")
+    print(marks.groupby("kind").marked.agg(["mean", "count"]).to_string(float_format="{:.3f}".format))
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump(table.to_dict("records"), file, indent=1)

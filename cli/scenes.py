@@ -36,20 +36,16 @@ def scenes(
     The same seed writes the same bytes.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
-        from causal_attrib.errors import InputError
         from causal_attrib.scenes import write_dataset
 
-        try:
-            write_dataset(
-                folder,
-                count,
-                seed,
-                planted=planted,
-                stickers=stickers,
-                style=style,
-                **({} if size is None else {"size": size}),
-            )
-        except (ValueError, OSError) as error:
-            raise InputError(str(error)) from error
+        write_dataset(
+            folder,
+            count,
+            seed,
+            planted=planted,
+            stickers=stickers,
+            style=style,
+            **({} if size is None else {"size": size}),
+        )
         if not quiet:
             common.tell(f"Wrote {count} scenes to {folder}")

@@ -9,7 +9,7 @@ import causal_attrib
 from causal_attrib.vlm import VLM
 
 PARK = Path(__file__).parents[1] / "examples" / "park.png"
-TRUE = "a dog and a red frisbee on the grass by day"
+TRUE = "a dog and a red frisbee on the grass at noon"
 FALSE = "a dog and a red frisbee on the grass at sunset"
 
 torch.set_num_threads(1)
