@@ -21,8 +21,8 @@ BEST_FOR_CAPTIONS = "grounding"
 def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = None) -> Outcome:
     """The outcome called `name` for this encoding.
 
-    "auto" is the likelihood of the answer where there is one, the objects where they are annotated, and otherwise the
-    outcome that found false words best (docs/choosing-an-outcome.md).
+    "auto" is the likelihood of the answer where there is one, the objects where they are annotated, and otherwise
+    grounding, which finds false words however many there are (docs/choosing-an-outcome.md).
 
     Raises:
         InputError: there is no such outcome, or what it compares with was not given.

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from causal_attrib import InputError, score
 from causal_attrib.engine import PlainEngine
@@ -56,6 +58,22 @@ def test_words_share_one_score(vlm):
     unit = encoding.units("word")[-1]
     whole, masked = PlainEngine(vlm).run(encoding, [Whole(), Mask(unit)], Grounding())[:, 0]
     assert attribution[-1].necessity == pytest.approx(whole - masked, abs=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    size=st.integers(2, 12),
+    words=st.lists(st.sampled_from("a dog red frisbee, sunset. the 🐕 on".split()), min_size=1, max_size=6),
+    outcome=st.sampled_from(["grounding", "yesno"]),
+    level=st.sampled_from(["token", "word"]),
+    seed=st.integers(0, 2**31),
+)
+def test_neither_batch_size_nor_seed_changes_what_is_not_sampled(size, words, outcome, level, seed):
+    call = {"model": tiny("llava_siglip_qwen2"), "outcome": outcome, "level": level}
+    one = score(PARK, " ".join(words), **call).to_frame()
+    many = score(PARK, " ".join(words), batch_size=size, seed=seed, **call).to_frame()
+    for column in ("necessity", "sufficiency", "causal_completeness", "logprob", "entropy"):
+        np.testing.assert_allclose(one[column], many[column], atol=1e-6)
 
 
 @pytest.mark.parametrize("outcome", ["grounding", "yesno"])
