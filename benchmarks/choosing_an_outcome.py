@@ -63,8 +63,6 @@ def rows_of_scene(vlm: VLM, item, outcomes, mask: str) -> list[dict]:
         "entropy": by_word.entropy.mean(),
         "-(logprob with image - without)": -by_word.gain.sum(),
     }
-    call = {"model": vlm, "level": "word", "mask": mask, "batch_size": 8}
-    tokens = None
     for outcome in outcomes:
         asks = outcome in ("likelihood", "match")
         attribution = causal_attrib.score(
@@ -75,13 +73,16 @@ def rows_of_scene(vlm: VLM, item, outcomes, mask: str) -> list[dict]:
             question=question.text if asks else None,
             answer=question.answer if asks else None,
             objects=[sticker.cls for sticker in scene.objects] if outcome == "objects" else None,
-            **call,
+            model=vlm,
+            level="word",
+            mask=mask,
+            batch_size=8,
         )
         tokens = attribution.to_frame()
         first = tokens.groupby("word").first()
         for score in SCORES:
             looks_false[f"{outcome} {score}"] = -first[score]
-    word_at = {start: word for start, word in _starts(text, tokens)}
+    word_at = _word_at(text, tokens)
     return [
         {"scene": number, "kind": word.kind, "false": word in false}
         | {name: float(values[word_at[word.start]]) for name, values in looks_false.items()}
@@ -89,11 +90,10 @@ def rows_of_scene(vlm: VLM, item, outcomes, mask: str) -> list[dict]:
     ]
 
 
-def _starts(text: str, tokens: pd.DataFrame):
-    """Where each word begins (its first visible character) and its number."""
-    for token in tokens.itertuples():
-        piece = text[token.char_start : token.char_end]
-        yield token.char_start + len(piece) - len(piece.lstrip()), token.word
+def _word_at(text: str, tokens: pd.DataFrame) -> dict[int, int]:
+    """The number of the word by where each of its tokens begins (first visible character)."""
+    pieces = [(token, text[token.char_start : token.char_end]) for token in tokens.itertuples()]
+    return {token.char_start + len(piece) - len(piece.lstrip()): token.word for token, piece in pieces}
 
 
 def marks_of_scene(vlm: VLM, item) -> list[dict]:
@@ -103,8 +103,8 @@ def marks_of_scene(vlm: VLM, item) -> list[dict]:
     attribution = causal_attrib.score(picture, text, model=vlm, batch_size=8)
     tokens = attribution.to_frame().assign(marked=[is_contradicted(token) for token in attribution])
     marked = tokens.groupby("word").marked.any()
-    kind_at = {start: word for start, word in _starts(text, tokens)}
-    kinds = {kind_at[word.start]: "false" if word in false else "true content" for word in words}
+    word_at = _word_at(text, tokens)
+    kinds = {word_at[word.start]: "false" if word in false else "true content" for word in words}
     return [{"scene": number, "kind": kinds.get(word, "function"), "marked": hit} for word, hit in marked.items()]
 
 

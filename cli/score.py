@@ -129,6 +129,7 @@ def score(
         import causal_attrib
         from causal_attrib.attribution import check_writable
         from causal_attrib.vlm.images import read_picture
+        from causal_attrib.vlm.loading import BUNDLED
 
         # What can be found wrong at once is found before the model is loaded, which may take minutes.
         if file is not None:
@@ -146,7 +147,7 @@ def score(
             load_in_8bit=load_in_8bit,
             attn_implementation=attn_implementation,
         )
-        if vlm.name == "bundled":
+        if vlm.name == BUNDLED:
             # So small a model gains nothing from threads, and on a busy machine they make it many times slower.
             import torch
 

@@ -74,11 +74,13 @@ class PlainEngine:
         if outcome.needs_text:
             rows = zip(interventions, edits, strict=True)
             return np.array([[self._judge_text(encoding, *row, outcome)] for row in rows])
-        return self._judge(encoding, edits, outcome)[:, None]
+        return self._judge(encoding, edits, outcome, self.on_done)[:, None]
 
     # -- outcomes that read log-probabilities -----------------------------------------------------------------------
 
-    def _judge(self, encoding: Encoding, edits: Sequence[Edited], outcome: Outcome) -> np.ndarray:
+    def _judge(
+        self, encoding: Encoding, edits: Sequence[Edited], outcome: Outcome, on_done: Callable[[int], None]
+    ) -> np.ndarray:
         probes = outcome.probes(self.vlm, encoding)
         # The whole response and its longest prefix are the same edit: each is run once.
         distinct = list(dict.fromkeys(edits))
@@ -88,8 +90,8 @@ class PlainEngine:
                 for edited, reading in zip(chunk, self._read(encoding, chunk, probe), strict=True):
                     readings[edited, probe] = reading
                 if probe is probes[-1]:
-                    self.on_done(len(chunk))
-        self.on_done(len(edits) - len(distinct))
+                    on_done(len(chunk))
+        on_done(len(edits) - len(distinct))
         r_of = {
             edited: checked(outcome(tuple(readings[edited, probe] for probe in probes), encoding), outcome.name)
             for edited in distinct
@@ -110,11 +112,8 @@ class PlainEngine:
             Edited(edited.ids + self._reasoning_only(encoding, edited.ids, ids), edited.hidden, edited.fill)
             for ids in self._write(encoding, edited, (), noises)
         ]
-        on_done, self.on_done = self.on_done, lambda count: None
-        try:
-            r_H = self._judge(encoding, completed, outcome)
-        finally:
-            self.on_done = on_done
+        # The completions are parts of one intervention, which is counted once.
+        r_H = self._judge(encoding, completed, outcome, lambda count: None)
         self.on_done(1)
         return r_H
 
@@ -122,16 +121,11 @@ class PlainEngine:
         """What was written, up to where it leads over to an answer of its own (the cue is put there by the probe)."""
         if not encoding.answers_a_question or encoding.end == len(encoding.response_ids):
             return written
-        for count in range(1, len(written) + 1):
-            parts = split_response(decode(self.vlm.tokenizer, kept + written[:count]))
-            if parts:
-                text = decode(self.vlm.tokenizer, kept + written[:count])[: parts.end]
-                return next(
-                    written[:n]
-                    for n in range(count + 1)
-                    if len(decode(self.vlm.tokenizer, kept + written[:n])) >= len(text)
-                )
-        return written
+        texts = [decode(self.vlm.tokenizer, kept + written[:count]) for count in range(len(written) + 1)]
+        parts = next(filter(None, map(split_response, texts)), None)
+        if parts is None:
+            return written
+        return written[: next(count for count, text in enumerate(texts) if len(text) >= parts.end)]
 
     # -- outcomes that judge text -----------------------------------------------------------------------------------
 

@@ -26,7 +26,11 @@ def with_article(words):
     >>> with_article("red umbrella"), with_article("umbrella")
     ('a red umbrella', 'an umbrella')
     """
-    return ("an " if words[0] in "aeiou" else "a ") + words
+    return f"{_article(words)} {words}"
+
+
+def _article(words):
+    return "an" if words[0] in "aeiou" else "a"
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def describe(scene, *, order=None, colours=True, place=True, time=True):
         coloured = colours and sticker.colour is not None
         if position:
             text += " and " if position == len(order) - 1 else ", "
-        text += "an " if (sticker.colour if coloured else sticker.cls)[0] in "aeiou" else "a "
+        text += _article(sticker.colour if coloured else sticker.cls) + " "
         if coloured:
             add("colour", index, sticker.colour)
             text += " "
@@ -109,9 +113,7 @@ def _false_values(scene, word, classes):
     return [
         cls
         for cls in classes
-        if cls not in present
-        and (cls in PAINTED) == coloured
-        and with_article(cls).split()[0] == with_article(word.text).split()[0]
+        if cls not in present and (cls in PAINTED) == coloured and _article(cls) == _article(word.text)
     ]
 
 

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from causal_attrib.outcomes import yesno
 from causal_attrib.scenes import (
     BUNDLED_MODEL,
     CAPTION_PROMPT,
@@ -26,6 +27,7 @@ from causal_attrib.scenes.measure import conversation, measure_captions, object_
 from causal_attrib.scenes.model import IMAGE_TOKENS, normalise
 from causal_attrib.scenes.tasks import IGNORE, Tasks
 from causal_attrib.scenes.tokenizer import build_tokenizer
+from causal_attrib.vlm.conversation import DEFAULT_PROMPT
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +187,11 @@ def test_a_judged_caption_is_true_unless_something_false_can_be_read(processor):
             if lied:
                 assert answer == "no", (caption(scene), text)
     assert 0.25 < answers.count("no") / len(answers) < 0.75
+
+
+def test_it_was_trained_on_the_question_and_prompt_that_scores_use():
+    assert CAPTION_QUESTION == yesno.QUESTION
+    assert CAPTION_PROMPT == DEFAULT_PROMPT
 
 
 # -- what it says ----------------------------------------------------------------------------------------------------
