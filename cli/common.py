@@ -15,6 +15,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from causal_attrib.vlm import VLM
+
 _MODEL = "Model"
 _ABOUT = "Messages"
 
@@ -62,6 +64,13 @@ AttnImplementation = Annotated[
         show_default="the model's own",
         rich_help_panel=_MODEL,
     ),
+]
+AllowPickle = Annotated[
+    bool, typer.Option("--allow-pickle", help="Take pickled weights, which can hide code.", rich_help_panel=_MODEL)
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Run code that the model brings along.", rich_help_panel=_MODEL),
 ]
 BatchSize = Annotated[
     str, typer.Option("--batch-size", metavar="N", help="Rows per forward pass, or auto.", rich_help_panel=_MODEL)
@@ -117,6 +126,26 @@ def told_plainly(*, debug: bool, quiet: bool) -> Iterator[None]:
             raise typer.Exit(2) from None
         tell(f"Error: {type(error).__name__} ({_first_line(error)}); run again with --debug to see where.", "red")
         raise typer.Exit(1) from None
+
+
+def load(model: str | None, *, debug: bool, **options) -> VLM:
+    """`causal_attrib.load`, without what transformers has to say of it (unless `debug`)."""
+    import causal_attrib
+    from causal_attrib.vlm.loading import BUNDLED
+
+    if not debug:
+        from transformers.utils import logging
+
+        # What matters of its load reports and bars is in our own errors and warnings.
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+    vlm = causal_attrib.load(model, **options)
+    if vlm.name == BUNDLED:
+        # So small a model gains nothing from threads, and on a busy machine they make it many times slower.
+        import torch
+
+        torch.set_num_threads(1)
+    return vlm
 
 
 @contextmanager

@@ -33,8 +33,16 @@ def env(
         "python": platform.python_version(),
         "platform": platform.platform(),
         **{name: _version(name) for name in _PACKAGES},
-        **_devices(),
     }
+    problems = []
+    try:
+        facts |= _devices()
+    except Exception as error:  # whatever is wrong with an installation is what the report is for
+        problems.append(f"torch cannot be used ({error}); install it again")
+    else:
+        problems += _torchvision_problems()
+    if problems:
+        facts["problems"] = problems
     if json:
         print(json_format.dumps(facts, indent=2))
     else:
@@ -57,3 +65,11 @@ def _devices() -> dict[str, object]:
     if torch.backends.mps.is_available():
         devices.append("mps")
     return {"cuda": torch.version.cuda or "not in this torch", "devices": devices}
+
+
+def _torchvision_problems() -> list[str]:
+    from causal_attrib.torchvision import remedy, torchvision_state
+
+    if torchvision_state() != "broken":
+        return []
+    return [f"torchvision does not work beside this torch and is set aside; mend it with {remedy()}, or uninstall it"]

@@ -114,6 +114,8 @@ def score(
     load_in_4bit: common.LoadIn4Bit = False,
     load_in_8bit: common.LoadIn8Bit = False,
     attn_implementation: common.AttnImplementation = None,
+    allow_pickle: common.AllowPickle = False,
+    trust_remote_code: common.TrustRemoteCode = False,
     batch_size: common.BatchSize = "1",
     debug: common.Debug = False,
     quiet: common.Quiet = False,
@@ -129,16 +131,14 @@ def score(
         import causal_attrib
         from causal_attrib.attribution import check_writable
         from causal_attrib.vlm.images import read_picture
-        from causal_attrib.vlm.loading import BUNDLED
 
         # What can be found wrong at once is found before the model is loaded, which may take minutes.
         if file is not None:
             check_writable(file)
         picture = read_picture(image)
-        if not debug:
-            _hush_transformers()
-        vlm = causal_attrib.load(
+        vlm = common.load(
             model,
+            debug=debug,
             revision=revision,
             dtype=dtype,
             device=device,
@@ -146,12 +146,9 @@ def score(
             load_in_4bit=load_in_4bit,
             load_in_8bit=load_in_8bit,
             attn_implementation=attn_implementation,
+            allow_pickle=allow_pickle,
+            trust_remote_code=trust_remote_code,
         )
-        if vlm.name == BUNDLED:
-            # So small a model gains nothing from threads, and on a busy machine they make it many times slower.
-            import torch
-
-            torch.set_num_threads(1)
         with common.progress("Scoring", quiet=quiet) as progress:
             attribution = causal_attrib.score(
                 picture,
@@ -205,11 +202,3 @@ def _output(out: str | None, format: str | None, json: bool) -> tuple[str | None
     if json or out == "-":
         return None, format or "json"
     return out, None
-
-
-def _hush_transformers() -> None:
-    """No load reports and bars: what matters of them is in our own errors and warnings."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()

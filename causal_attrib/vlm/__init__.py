@@ -1,5 +1,6 @@
 """Any vision-language model behind one face: pictures, texts, encodings, forwards."""
 
+import causal_attrib.torchvision  # noqa: F401  (first: it sets a broken torchvision aside)
 from causal_attrib.vlm.encoding import Encoding
 from causal_attrib.vlm.loading import load
 from causal_attrib.vlm.model import VLM, Row

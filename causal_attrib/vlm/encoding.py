@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from causal_attrib.vlm.images import Picture
+from causal_attrib.vlm.layout import ImageLayout
 from causal_attrib.vlm.text import Span
 
 
@@ -26,8 +27,9 @@ class Encoding:
         cue_ids: what is put between the reasoning and the answer: closing tags, or a second question. Empty if the
             response stands for itself (a caption without a question).
         answer_ids: the reference answer, in the form it takes behind the cue.
-        image_positions: positions of the image tokens among the prompt's ids.
-        grid: (rows, columns) of the image tokens, or None where they form no single grid.
+        prompt_length: number of prompt tokens P in the row that the response is appended to, image tokens included: the
+            response begins at position P.
+        layout: where the image tokens are, and which part of the picture each stands for.
     """
 
     picture: Picture
@@ -44,13 +46,18 @@ class Encoding:
     end: int
     cue_ids: tuple[int, ...]
     answer_ids: tuple[int, ...]
-    image_positions: tuple[int, ...] = field(repr=False)
-    grid: tuple[int, int] | None
+    prompt_length: int
+    layout: ImageLayout = field(repr=False)
 
     @property
-    def prompt_length(self) -> int:
-        """Number of prompt tokens P, image tokens included: the response begins at position P."""
-        return self.prompt_inputs["input_ids"].shape[1]
+    def image_positions(self) -> tuple[int, ...]:
+        """Positions of the image tokens, in the sequence that `layout.sequence` names."""
+        return self.layout.positions
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """(rows, columns) of the image tokens, or None where they form no single grid."""
+        return self.layout.grid
 
     @property
     def answers_a_question(self) -> bool:

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import json
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForImageTextToText,
+    BitsAndBytesConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers import __version__ as transformers_version
 
 from causal_attrib.errors import InputError
+from causal_attrib.vlm.hub import Home, find
+from causal_attrib.vlm.memory import check_room, count_weights, needed_bytes
 from causal_attrib.vlm.model import VLM
+from causal_attrib.vlm.processors import load_processor
 
 BUNDLED = "bundled"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+# Under which of these names a checkpoint offers its own code, the first being the one we ask for.
+_OWN_CODE = ("AutoModelForImageTextToText", "AutoModelForVision2Seq", "AutoModelForCausalLM")
 
 
 def load(
@@ -26,11 +44,14 @@ def load(
     load_in_4bit: bool = False,
     load_in_8bit: bool = False,
     attn_implementation: str | None = None,
+    allow_pickle: bool = False,
+    trust_remote_code: bool = False,
 ) -> VLM:
     """Load a vision-language model.
 
     Args:
         model: a local folder in Hugging Face format or a hub id; None (or "bundled") is the small model in the package.
+            An adapter (PEFT) is put on the model that its config names.
         revision: branch, tag or commit of a hub model.
         dtype: "auto" is the checkpoint's own on an accelerator and float32 on a CPU, where half precision is slow and
             too coarse for small effects.
@@ -38,10 +59,12 @@ def load(
         device_map: as in transformers, for models larger than one device; excludes `device`.
         load_in_4bit, load_in_8bit: quantise with bitsandbytes (extra `quant`).
         attn_implementation: as in transformers ("sdpa", "eager", "flash_attention_2").
+        allow_pickle: take weights in pickle files where there are no safetensors.
+        trust_remote_code: run the code that a checkpoint brings along.
 
     Raises:
-        InputError: there is no such model, it is not a vision-language model, its weights are missing, or an option
-            is not available here. Pickled weights and code from the hub are refused.
+        InputError: there is no such model, it is not a vision-language model, its weights are missing or do not fit
+            into memory, or an option is not available here.
     """
     if dtype not in DTYPES:
         raise InputError(f"There is no dtype {dtype!r}; choose one of {', '.join(DTYPES)}.")
@@ -50,43 +73,56 @@ def load(
     if device_map is not None and device != "auto":
         raise InputError("--device and --device-map exclude each other; leave one of them out.")
     place = _device(device)
+    bits = 4 if load_in_4bit else 8 if load_in_8bit else None
+    quantised = _quantisation(bits)
+    if device_map is not None:
+        _need("accelerate", "--device-map", "accelerate")
+    if dtype == "auto" and place.type == "cpu" and device_map is None and bits is None:
+        dtype = "float32"
     name = BUNDLED if model is None else str(model)
-    source = str(files("causal_attrib") / "assets" / "model") if name == BUNDLED else name
-    if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
-        raise InputError(
-            f"The folder {source} holds no model (no config.json); give a folder saved by save_pretrained."
-        )
+    home = find(str(files("causal_attrib") / "assets" / "model") if name == BUNDLED else name, revision)
 
-    config = _explained(lambda: AutoConfig.from_pretrained(source, revision=revision), name)
-    if type(config) not in AutoModelForImageTextToText._model_mapping:
-        raise InputError(
-            f"{name} is a {config.model_type} model, which does not turn a picture and text into text; choose a "
-            f"vision-language model."
-        )
-    processor = _explained(lambda: AutoProcessor.from_pretrained(source, revision=revision), name)
-    quantised = _quantisation(load_in_4bit, load_in_8bit)
-    on_cpu = place.type == "cpu" and device_map is None and not quantised
-    weights, report = _explained(
-        lambda: AutoModelForImageTextToText.from_pretrained(
-            source,
-            revision=revision,
-            dtype=torch.float32 if dtype == "auto" and on_cpu else dtype,
+    base, adapter = _base_and_adapter(name, home)
+    config = _config(name, base, trust_remote_code)
+    own_processor = adapter and (adapter.file("processor_config.json") or adapter.file("preprocessor_config.json"))
+    parts = adapter if own_processor else base
+    with _explained(name, parts):
+        processor = load_processor(parts.source, config, trust_remote_code=trust_remote_code, **parts.options)
+    with _explained(name, base):
+        if not allow_pickle:
+            _refuse_pickle(name, base)
+        counts = count_weights(base) if device_map is None else None
+    if counts is not None:
+        # Without quantisation the weights pass through the main memory on their way to another device.
+        for stop in {torch.device("cpu"), place} if bits is None else {place}:
+            check_room(name, needed_bytes(counts, dtype, bits), stop)
+    with _explained(name, base, attn_implementation):
+        weights, report = AutoModelForImageTextToText.from_pretrained(
+            base.source,
+            config=config,
+            dtype=dtype,
             device_map=device_map or ({"": place} if quantised else None),
             attn_implementation=attn_implementation,
-            use_safetensors=True,
+            use_safetensors=None if allow_pickle else True,
+            trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are in the report
+            **base.options,
             **quantised,
-        ),
-        name,
-    )
+        )
     if report["missing_keys"] or report["mismatched_keys"]:
         lacking = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
         raise InputError(
             f"{name} lacks {len(lacking)} of the weights its config asks for (such as {lacking[0]}); download it again."
         )
+    if adapter is not None:
+        weights = _adapted(weights, name, adapter, allow_pickle, merge=bits is None)
     if device_map is None and not quantised:
-        weights.to(place)
-    return VLM(weights, processor, name=name, revision=revision or getattr(config, "_commit_hash", None))
+        try:
+            weights.to(place)
+        except torch.OutOfMemoryError as error:
+            raise _too_large(name) from error
+    return VLM(weights, processor, name=name, revision=home.commit)
 
 
 def _device(device: str) -> torch.device:
@@ -100,29 +136,115 @@ def _device(device: str) -> torch.device:
     return place
 
 
-def _quantisation(load_in_4bit: bool, load_in_8bit: bool) -> dict:
-    if not (load_in_4bit or load_in_8bit):
+def _quantisation(bits: int | None) -> dict:
+    if bits is None:
         return {}
+    for package in ("bitsandbytes", "accelerate"):
+        _need(package, "Loading in 4 or 8 bits", "'copo[quant]'")
+    return {"quantization_config": BitsAndBytesConfig(load_in_4bit=bits == 4, load_in_8bit=bits == 8)}
+
+
+def _need(package: str, what: str, install: str) -> None:
     try:
-        import bitsandbytes  # noqa: F401
+        __import__(package)
     except ImportError:
-        raise InputError("Loading in 4 or 8 bits needs bitsandbytes: pip install 'copo[quant]'.") from None
-    return {"quantization_config": BitsAndBytesConfig(load_in_4bit=load_in_4bit, load_in_8bit=load_in_8bit)}
+        raise InputError(f"{what} needs {package}: pip install {install}.") from None
 
 
-def _explained(step, name: str):
-    """Run one step of loading; what goes wrong is the user's to mend and is said in one sentence.
+def _base_and_adapter(name: str, home: Home) -> tuple[Home, Home | None]:
+    """Where the weights are and, if the model is an adapter on top of them, where that is."""
+    if home.file("config.json") is not None:
+        return home, None
+    path = home.file("adapter_config.json")
+    if path is None:
+        raise InputError(f"{name} holds no model (no config.json); give a model saved by save_pretrained.")
+    _need("peft", f"{name} is an adapter, which", "peft")
+    with _explained(name, home):
+        described = json.loads(path.read_text("utf-8"))
+        base, revision = str(described["base_model_name_or_path"]), described.get("revision")
+    try:
+        return find(base, None if Path(base).is_dir() else revision), home
+    except InputError as error:
+        raise InputError(f"{name} is an adapter of {base}, which cannot be loaded: {error}") from error
+
+
+def _adapted(weights: PreTrainedModel, name: str, adapter: Home, allow_pickle: bool, *, merge: bool) -> PreTrainedModel:
+    """Weights with an adapter; merged into one model, unless they are quantised and would lose by it."""
+    from peft import PeftModel
+
+    if not allow_pickle and adapter.file("adapter_model.safetensors") is None:
+        raise InputError(f"{name} holds no adapter_model.safetensors; a pickled adapter needs --allow-pickle.")
+    with _explained(name, adapter):
+        adapted = PeftModel.from_pretrained(weights, adapter.source, **adapter.options)
+        return adapted.merge_and_unload() if merge else adapted.get_base_model()
+
+
+def _config(name: str, home: Home, trust_remote_code: bool) -> PreTrainedConfig:
+    """The model's config, if it is one of a vision-language model."""
+    with _explained(name, home):
+        described, _ = PreTrainedConfig.get_config_dict(home.source, **home.options)
+        own_code, model_type = described.get("auto_map") or {}, described.get("model_type")
+        if model_type not in CONFIG_MAPPING and own_code and not trust_remote_code:
+            raise InputError(
+                f"{name} brings its own code, which would run on this machine; read it, and if you trust it add "
+                f"--trust-remote-code."
+            )
+        if model_type not in CONFIG_MAPPING and not own_code:
+            raise InputError(
+                f"{name} is of the type {model_type!r}, which transformers {transformers_version} does not know; "
+                f"upgrade it (pip install --upgrade transformers) or choose another model."
+            )
+        config = AutoConfig.from_pretrained(home.source, trust_remote_code=trust_remote_code, **home.options)
+    if type(config) in AutoModelForImageTextToText._model_mapping:
+        return config
+    offered = [own_code[kind] for kind in _OWN_CODE if kind in own_code]
+    if trust_remote_code and offered:
+        config.auto_map = own_code | {_OWN_CODE[0]: offered[0]}
+        return config
+    raise InputError(
+        f"{name} is a {config.model_type} model, which does not turn a picture and text into text; choose a "
+        f"vision-language model."
+    )
+
+
+def _refuse_pickle(name: str, home: Home) -> None:
+    stored = ("model.safetensors", "model.safetensors.index.json")
+    pickled = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+    if not any(map(home.has, stored)) and any(map(home.has, pickled)):
+        raise InputError(
+            f"The weights of {name} are pickled, which can hide code; take a model with safetensors, or add "
+            f"--allow-pickle if you trust this one."
+        )
+
+
+def _too_large(name: str) -> InputError:
+    return InputError(
+        f"There is too little memory for {name}; choose a smaller model, or try --dtype bfloat16, --load-in-4bit or "
+        f"--device-map auto."
+    )
+
+
+@contextmanager
+def _explained(name: str, home: Home, attn_implementation: str | None = None) -> Iterator[None]:
+    """A step of loading; what goes wrong is the user's to mend and is said in one sentence.
 
     transformers reads what is in a folder with few checks of its own, so a damaged one can raise nearly anything.
     """
     try:
-        return step()
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, SafetensorError) as error:
-        if Path(name).is_dir() or name == BUNDLED:
-            what = f"The folder {name} holds no model that can be loaded"
-        elif Path(name).exists():
-            what = f"{name} is a file; give the folder it lies in"
-        else:
-            what = f"There is no folder {name}, and no such model could be fetched from the hub"
-        detail = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{what} ({detail}).") from error
+        yield
+    except InputError:
+        raise
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise _too_large(name) from error
+    except (
+        *(OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, RuntimeError),
+        *(SafetensorError, pickle.UnpicklingError),
+    ) as error:
+        detail = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+        if attn_implementation is not None and "attention" in str(error).lower():
+            raise InputError(
+                f"{name} cannot be run with --attn-implementation {attn_implementation} here ({detail}); choose "
+                f"another, or leave it out."
+            ) from error
+        where = f"The folder {name}" if home.commit is None else f"{name} on the hub"
+        raise InputError(f"{where} holds no model that can be loaded ({detail}).") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,9 +12,8 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, ProcessorMixin
 
 from causal_attrib.errors import InputError
-from causal_attrib.vlm.conversation import DEFAULT_PROMPT, converse
 from causal_attrib.vlm.encoding import Encoding
-from causal_attrib.vlm.families import extend, image_grid
+from causal_attrib.vlm.families import choose_family
 from causal_attrib.vlm.images import at_least_smallest, neutral, read_picture
 from causal_attrib.vlm.reasoning import split_response
 from causal_attrib.vlm.text import Span, decode, spans_of_ids, special_token_in, tokenize, word_of_each
@@ -51,6 +49,7 @@ class VLM:
         self.model = model.eval()
         self.processor = processor
         self.tokenizer = processor.tokenizer
+        self.family = choose_family(model, processor)
         self.name = name
         self.revision = revision
 
@@ -68,11 +67,6 @@ class VLM:
             "attn": self.model.config._attn_implementation,
         }
 
-    @property
-    def longest(self) -> int:
-        """How many positions the language model can read."""
-        return self.model.config.get_text_config().max_position_embeddings
-
     @functools.cached_property
     def pad_id(self) -> int:
         """An id to fill up rows with; it is never attended to."""
@@ -83,13 +77,13 @@ class VLM:
     def unwritable_ids(self) -> list[int]:
         """Ids the model must not write: a sampled image placeholder would make the next forward fail."""
         tokenizer = self.tokenizer
-        never = {self.model.config.image_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id}
-        return sorted((never | {self.pad_id}) - {None, tokenizer.eos_token_id})
+        never = {tokenizer.bos_token_id, tokenizer.unk_token_id, self.pad_id} | self.family.image_ids
+        return sorted(never - {None, tokenizer.eos_token_id} - self.family.end_ids)
 
     @functools.cached_property
     def mean_embedding_D(self) -> Tensor:
         """Mean input embedding over the vocabulary, as the embedding layer gives it out (scaling included)."""
-        embed = self.model.get_input_embeddings()
+        embed = self.family.embedding
         ids = torch.arange(embed.weight.shape[0], device=embed.weight.device)
         with torch.no_grad():
             total_D = sum(embed(part).float().sum(0) for part in ids.split(8192))
@@ -130,8 +124,8 @@ class VLM:
             response_ids = tuple(response or ())
             text, spans = spans_of_ids(self.tokenizer, response_ids)
             # The space between "ASSISTANT:" and the first word is not the caption's.
-            lead = text.startswith(" ")
-            text, spans = text[lead:], _shifted(spans, lead)
+            space = text.startswith(" ")
+            text, spans = text[space:], _shifted(spans, space)
         if not text.strip():
             raise InputError("The caption is empty; give the words that are to be scored.")
         _check_unicode("caption", text)
@@ -139,14 +133,15 @@ class VLM:
         parts = split_response(text)
         if parts and prompt is None:
             prompt = question
-        prompt = DEFAULT_PROMPT if prompt is None else prompt
+        prompt = self.family.default_prompt if prompt is None else prompt
         asked_later = question if parts is None else None
         self._check_prompt(prompt, question, answer, parts is not None)
 
-        talk = converse(self.processor, prompt, asked_later)
+        talk = self.family.converse(prompt, asked_later)
+        lead = self.family.lead(talk.before)
         if isinstance(response, str):
-            response_ids, spans = self._speak(talk.before, talk.separator, text)
-            if self.model.config.image_token_id in response_ids:
+            response_ids, spans = self._speak(lead, talk.separator, text)
+            if self.family.image_ids.intersection(response_ids):
                 raise InputError(f"The caption contains the image token of {self.name}; leave it out.")
         start, end = 0, len(response_ids)
         cue_ids: tuple[int, ...] = ()
@@ -165,8 +160,8 @@ class VLM:
             answer_ids, _ = self._speak(talk.cue, talk.separator, answer)
 
         prompt_inputs = self._prompt_inputs(talk.before, picture.pixels)
-        self._check_length(prompt_inputs["input_ids"].shape[1], len(response_ids) + len(cue_ids) + len(answer_ids))
-        image_positions = self._image_positions(prompt_inputs)
+        prompt_length = prompt_inputs[self.family.row].shape[1]
+        self._check_length(prompt_length, len(response_ids) + len(cue_ids) + len(answer_ids))
         return Encoding(
             picture=picture,
             prompt=prompt,
@@ -182,8 +177,8 @@ class VLM:
             end=end,
             cue_ids=cue_ids,
             answer_ids=answer_ids,
-            image_positions=image_positions,
-            grid=image_grid(self.model.config, len(image_positions)),
+            prompt_length=prompt_length,
+            layout=self.family.layout(prompt_inputs, at_least_smallest(picture.pixels).size),
         )
 
     def question_ids(self, encoding: Encoding, question: str, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:
@@ -192,7 +187,7 @@ class VLM:
         Returns:
             The ids of the cue, then those of every answer in order.
         """
-        talk = converse(self.processor, encoding.prompt, question)
+        talk = self.family.converse(encoding.prompt, question)
         cue_ids = tuple(self.tokenizer(talk.cue, add_special_tokens=False)["input_ids"])
         return (cue_ids, *(self._speak(talk.cue, talk.separator, answer)[0] for answer in answers))
 
@@ -208,23 +203,11 @@ class VLM:
         return ids, _shifted(spans, len(separator))
 
     def _prompt_inputs(self, text: str, pixels) -> dict[str, Tensor]:
-        bos = self.tokenizer.bos_token
-        inputs = self.processor(
-            text=text,
-            images=at_least_smallest(pixels),
-            return_tensors="pt",
-            # A template that writes the begin-of-sequence token itself must not get a second one.
-            add_special_tokens=not (bos and text.startswith(bos)),
-        )
         model = self.model
         return {
             name: value.to(model.device, model.dtype if value.is_floating_point() else None)
-            for name, value in inputs.items()
+            for name, value in self.family.prompt_inputs(text, at_least_smallest(pixels)).items()
         }
-
-    def _image_positions(self, inputs: dict[str, Tensor]) -> tuple[int, ...]:
-        is_image_L = inputs["input_ids"][0] == self.model.config.image_token_id
-        return tuple(is_image_L.nonzero()[:, 0].tolist())
 
     def _check_prompt(self, prompt: str, question: str | None, answer: str | None, reasons: bool) -> None:
         for text in filter(None, (prompt, question)):
@@ -243,10 +226,11 @@ class VLM:
         _check_unicode("answer", answer or "")
 
     def _check_length(self, prompt: int, rest: int) -> None:
-        if prompt + rest > self.longest:
+        longest = self.family.longest
+        if longest is not None and prompt + rest > longest:
             raise InputError(
                 f"Picture and prompt take {prompt} tokens and the caption {rest} more, but {self.name} reads at most "
-                f"{self.longest}; shorten the caption."
+                f"{longest}; shorten the caption."
             )
 
     # -- ids to numbers ---------------------------------------------------------------------------------------------
@@ -266,16 +250,13 @@ class VLM:
             InputError: the model's numbers are NaN.
         """
         (is_neutral,) = {row.neutral for row in rows}
-        inputs = extend(
+        inputs = self.family.extend(
             encoding.neutral_inputs if is_neutral else encoding.prompt_inputs, [row.ids for row in rows], self.pad_id
         )
-        prompt = encoding.prompt_length
-        self._check_length(prompt, inputs["input_ids"].shape[1] - prompt)
-        with self._hiding(rows, prompt):
-            output = self.model(
-                **inputs, **self._keep_logits(inputs["input_ids"].shape[1] - prompt + 1), use_cache=False
-            )
-        logits_BTV = output.logits[:, -(inputs["input_ids"].shape[1] - prompt + 1) :].float()
+        longest = max(len(row.ids) for row in rows)
+        self._check_length(encoding.prompt_length, longest)
+        with self._hiding(rows, encoding.prompt_length):
+            logits_BTV = self.family.logits(inputs, longest + 1).float()
         if torch.isnan(logits_BTV).any():
             raise InputError(
                 f"{self.name} gives NaN; its weights are damaged, or the dtype is too narrow (try --dtype float32)."
@@ -299,16 +280,16 @@ class VLM:
         """
         inputs = encoding.neutral_inputs if row.neutral else encoding.prompt_inputs
         with self._hiding([row] * len(noises), encoding.prompt_length):
-            return self._generate(extend(inputs, [row.ids] * len(noises), self.pad_id), longest, noises)
+            return self._generate(self.family.extend(inputs, [row.ids] * len(noises), self.pad_id), longest, noises)
 
     @torch.no_grad()
     def describe(self, image, prompt: str | None = None) -> tuple[int, ...]:
         """Ids of the caption that the model itself writes (greedy)."""
-        prompt = DEFAULT_PROMPT if prompt is None else prompt
+        prompt = self.family.default_prompt if prompt is None else prompt
         self._check_prompt(prompt, None, None, True)
-        talk = converse(self.processor, prompt)
+        talk = self.family.converse(prompt)
         inputs = self._prompt_inputs(talk.before, read_picture(image).pixels)
-        self._check_length(inputs["input_ids"].shape[1], 1)
+        self._check_length(inputs[self.family.row].shape[1], 1)
         (ids,) = self._generate(inputs, LONGEST_CAPTION, [None])
         if not decode(self.tokenizer, ids).strip():
             raise InputError(f"{self.name} wrote no caption for this image; give one yourself.")
@@ -317,12 +298,12 @@ class VLM:
     def _generate(
         self, inputs: dict[str, Tensor], longest: int, noises: Sequence[LogitsProcessor | None]
     ) -> list[tuple[int, ...]]:
-        length = inputs["input_ids"].shape[1]
-        longest = min(longest, self.longest - length)
+        if self.family.longest is not None:
+            longest = min(longest, self.family.longest - inputs[self.family.row].shape[1])
         if longest <= 0:
             return [()] * len(noises)
-        written_BL = self.model.generate(
-            **inputs,
+        written_BN = self.family.generate(
+            inputs,
             max_new_tokens=longest,
             do_sample=False,
             num_beams=1,
@@ -330,48 +311,55 @@ class VLM:
             suppress_tokens=self.unwritable_ids,
             logits_processor=LogitsProcessorList([_RowNoise(noises)]),
         )
-        return [self._until_end(ids) for ids in written_BL[:, length:].tolist()]
+        return [self._until_end(ids) for ids in written_BN.tolist()]
 
     def _until_end(self, ids: list[int]) -> tuple[int, ...]:
-        ends = self.model.generation_config.eos_token_id
-        ends = {ends} if isinstance(ends, int) else set(ends or ())
-        stop = next((i for i, token in enumerate(ids) if token in ends or token == self.pad_id), len(ids))
+        ends = self.family.end_ids | {self.pad_id}
+        stop = next((i for i, token in enumerate(ids) if token in ends), len(ids))
         return tuple(ids[:stop])
 
-    def _keep_logits(self, count: int) -> dict:
-        """Ask for the last `count` positions only, where the model knows how: the head is the widest layer."""
-        return {"logits_to_keep": count} if "logits_to_keep" in self._forward_parameters else {}
-
-    @functools.cached_property
-    def _forward_parameters(self):
-        return inspect.signature(self.model.forward).parameters
-
     @contextlib.contextmanager
-    def _hiding(self, rows: Sequence[Row], offset: int) -> Iterator[None]:
-        """Replace the input embeddings of hidden tokens while the context lasts; the model is left as it was."""
+    def _hiding(self, rows: Sequence[Row], prompt_length: int) -> Iterator[None]:
+        """Replace the input embeddings of hidden tokens while the context lasts; the model is left as it was.
+
+        Raises:
+            InputError: the embeddings never passed by, so that nothing was hidden.
+        """
         if not any(row.hidden for row in rows):
             yield
             return
         means = {row.fill for row in rows if row.hidden}
         fills = {"zero": 0.0, "mean": self.mean_embedding_D if "mean" in means else None}
+        longest = max(len(row.ids) for row in rows)
+        happened = False
 
-        def replace(module, args, embedded_BLD: Tensor) -> Tensor:
-            # While `generate` goes on from its cache it embeds one new token, which is never hidden.
-            if embedded_BLD.shape[1] <= offset:
+        def replace(module, args, kwargs, embedded_BLD: Tensor) -> Tensor:
+            nonlocal happened
+            ids_BL = args[0] if args else kwargs["input"]
+            # An encoder may share the layer, and `generate` passes by again with each new token: neither is the row.
+            if ids_BL.shape[0] != len(rows) or ids_BL.shape[1] < prompt_length + longest:
                 return embedded_BLD
+            response_BT = ids_BL[:, prompt_length : prompt_length + longest].tolist()
+            if any(tuple(ids[: len(row.ids)]) != row.ids for ids, row in zip(response_BT, rows, strict=True)):
+                return embedded_BLD
+            happened = True
             embedded_BLD = embedded_BLD.clone()
             for index, row in enumerate(rows):
                 if row.hidden:
-                    positions = [offset + position for position in row.hidden]
+                    positions = [prompt_length + position for position in row.hidden]
                     fill = fills[row.fill]
                     embedded_BLD[index, positions] = fill.to(embedded_BLD) if torch.is_tensor(fill) else fill
             return embedded_BLD
 
-        handle = self.model.get_input_embeddings().register_forward_hook(replace)
+        handle = self.family.embedding.register_forward_hook(replace, with_kwargs=True)
         try:
             yield
         finally:
             handle.remove()
+        if not happened:
+            raise InputError(
+                f"The word embeddings of {self.name} cannot be reached; hide words with --mask token or delete instead."
+            )
 
 
 def _check_unicode(what: str, text: str) -> None:

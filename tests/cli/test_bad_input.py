@@ -316,3 +316,16 @@ def test_nan_weights(refused, picture, model_folder, flags):
         tensor.fill_(float("nan"))  # the whole model, so that every outcome meets it
     save_file(weights, model_folder / "model.safetensors", metadata={"format": "pt"})
     refused("score", picture, CAPTION, "--model", model_folder, *flags)
+
+
+def test_a_model_that_fails_leaves_the_output_as_it_was(refused, picture, model_folder, tmp_path):
+    weights = load_file(model_folder / "model.safetensors")
+    # The model loads, and that it is damaged shows when scoring has begun.
+    weights[next(name for name in weights if name.endswith("embed_tokens.weight"))].fill_(float("nan"))
+    save_file(weights, model_folder / "model.safetensors", metadata={"format": "pt"})
+    kept, fresh = tmp_path / "kept.json", tmp_path / "fresh.parquet"
+    kept.write_text("what was there")
+    for path in (kept, fresh):
+        refused("score", picture, CAPTION, "--model", model_folder, "--out", path)
+    assert kept.read_text() == "what was there" and not fresh.exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".part")]

@@ -93,6 +93,7 @@ def test_every_option_reaches_the_library(copo, picture, monkeypatch):
         *("--outcome", "yesno", "--mask", "mean", "--samples", "3", "--estimator", "mean_gain", "--coupling", "gumbel"),
         *("--level", "word", "--lambda-s", "0.1", "--lambda-n", "0.2", "--engine", "plain", "--batch-size", "auto"),
         *("--seed", "7", "--dtype", "float32", "--device", "cpu", "--attn-implementation", "eager"),
+        *("--allow-pickle", "--trust-remote-code"),
     )
     assert result.exit_code == 0, result.output
     del seen["score"]["model"]
@@ -104,6 +105,7 @@ def test_every_option_reaches_the_library(copo, picture, monkeypatch):
     assert seen["load"] == {
         **{"dtype": "float32", "device": "cpu", "attn_implementation": "eager", "revision": None},
         **{"device_map": None, "load_in_4bit": False, "load_in_8bit": False},
+        **{"allow_pickle": True, "trust_remote_code": True},
     }
 
 

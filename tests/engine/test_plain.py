@@ -11,14 +11,14 @@ from causal_attrib.outcomes import Function, Grounding, Likelihood, Match, YesNo
 from causal_attrib.vlm import Row
 from causal_attrib.vlm.text import decode
 from tests.conftest import PARK
-from tests.tiny_models import BUILDERS, tiny
+from tests.tiny_models import ONE_OF_EACH_KIND, tiny
 
 CAPTION = "a dog and a red frisbee"
 QUESTION = "What is it?"
 PLAN = (Whole(), Keep(0), Keep(3), Mask((1,)), Mask((0, 2), "mean"), Mask((2,), "token"), Mask((2,), "delete"))
 
 
-@pytest.fixture(params=BUILDERS)
+@pytest.fixture(params=ONE_OF_EACH_KIND)
 def vlm(request):
     return tiny(request.param)
 

@@ -13,13 +13,13 @@ from causal_attrib.interventions import Keep, Mask, Whole
 from causal_attrib.outcomes import Grounding
 from causal_attrib.vlm import Row
 from tests.conftest import FALSE, PARK
-from tests.tiny_models import BUILDERS, tiny
+from tests.tiny_models import ONE_OF_EACH_KIND, tiny
 
 CAPTION = "a dog and a red frisbee on the grass"
 QUESTION = "Is there a dog in the image?"
 
 
-@pytest.fixture(params=BUILDERS)
+@pytest.fixture(params=ONE_OF_EACH_KIND)
 def vlm(request):
     return tiny(request.param)
 

@@ -1,11 +1,14 @@
 """What is loaded, and what is refused in one sentence."""
 
 import json
+import os
 import shutil
+import sys
 
 import pytest
 import torch
 import transformers as tf
+from safetensors.torch import load_file, save_file
 
 import causal_attrib
 from causal_attrib.errors import InputError
@@ -21,6 +24,17 @@ def folder(tmp_path_factory):
     model.save_pretrained(path)
     processor.save_pretrained(path)
     return path
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    """A copy that a test may damage."""
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def same_weights(one, other):
+    one, other = one.state_dict(), other.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_local_folder(folder):
@@ -45,16 +59,50 @@ def test_bundled_model_is_float32_on_a_cpu(bundled):
     assert causal_attrib.load("bundled", device="cpu").name == "bundled"
 
 
+def test_half_precision_checkpoints_are_float32_on_a_cpu(folder, copy):
+    weights = {name: tensor.bfloat16() for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    assert load(str(copy), device="cpu").record["dtype"] == "float32"
+    assert load(str(copy), device_map="cpu", dtype="bfloat16").record["dtype"] == "bfloat16"
+
+
+def test_sharded_weights(folder, copy):
+    tf.AutoModelForImageTextToText.from_pretrained(folder).save_pretrained(copy, max_shard_size="50KB")
+    (copy / "model.safetensors").unlink(missing_ok=True)
+    assert len(list(copy.glob("model-*.safetensors"))) > 2
+    assert same_weights(load(str(copy), device="cpu").model, load(str(folder), device="cpu").model)
+    next(copy.glob("model-*.safetensors")).unlink()
+    assert "holds no model that can be loaded" in refusal(str(copy))
+
+
+def test_tied_weights_are_not_missing(folder, tmp_path):
+    config = tf.AutoConfig.from_pretrained(folder)
+    config.tie_word_embeddings = config.text_config.tie_word_embeddings = True
+    tf.LlavaForConditionalGeneration(config).save_pretrained(tmp_path)
+    for path in [*folder.glob("*token*"), *folder.glob("*processor*")]:
+        shutil.copy(path, tmp_path)
+    assert "lm_head.weight" not in load_file(tmp_path / "model.safetensors")
+    model = load(str(tmp_path), device="cpu").model
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def test_device_map(folder):
+    assert load(str(folder), device_map="auto", dtype="float32").record["device"] in ("cpu", "cuda:0", "mps:0")
+
+
+@pytest.mark.parametrize("flag", ["load_in_4bit", "load_in_8bit"])
+def test_quantised(folder, flag):
+    pytest.importorskip("bitsandbytes")
+    kept = load(str(folder), device="cpu").model
+    model = load(str(folder), device="cpu", **{flag: True}).model
+    assert model.get_memory_footprint() < kept.get_memory_footprint()
+
+
 def refusal(*args, **kwargs) -> str:
     with pytest.raises(InputError) as caught:
         load(*args, **kwargs)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
     return str(caught.value)
-
-
-def test_no_such_model(monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert "no such model could be fetched" in refusal("nobody/no-such-model")
 
 
 def test_folder_without_a_model(tmp_path):
@@ -67,43 +115,176 @@ def test_file_instead_of_a_folder(folder):
     assert "is a file" in refusal(str(folder / "config.json"))
 
 
-def test_missing_weights(folder, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
+def test_a_folder_has_no_revisions(folder):
+    assert "leave --revision out" in refusal(str(folder), revision="main")
+
+
+def test_missing_weights(folder, copy):
     (copy / "model.safetensors").unlink()
     assert "holds no model that can be loaded" in refusal(str(copy))
-    from safetensors.torch import load_file, save_file
-
     weights = load_file(folder / "model.safetensors")
     save_file(dict(list(weights.items())[1:]), copy / "model.safetensors", metadata={"format": "pt"})
     assert "lacks 1 of the weights" in refusal(str(copy))
 
 
-def test_pickled_weights_are_refused(folder, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    model = tf.AutoModelForImageTextToText.from_pretrained(folder)
-    (copy / "model.safetensors").unlink()
-    torch.save(model.state_dict(), copy / "pytorch_model.bin")
-    assert "safetensors" in refusal(str(copy))
+def test_weights_of_another_shape(folder, copy):
+    weights = load_file(folder / "model.safetensors")
+    name = next(iter(weights))
+    save_file(weights | {name: torch.zeros(3, 5)}, copy / "model.safetensors", metadata={"format": "pt"})
+    assert "lacks 1 of the weights" in refusal(str(copy))
 
 
-def test_text_only_model(tmp_path):
-    config = tf.LlamaConfig(
-        vocab_size=16, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
-    )
-    tf.LlamaForCausalLM(config).save_pretrained(tmp_path)
+def test_weights_that_do_not_fit_into_memory(copy):
+    size = 4 * 10**12
+    header = json.dumps({"w": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}).encode()
+    with open(copy / "model.safetensors", "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + size)  # a hole: it takes no room on the disk
+    said = refusal(str(copy), device="cpu")
+    assert "take 4000.0 GB and cpu has" in said and "--load-in-4bit" in said
+    assert "take 2000.0 GB" in refusal(str(copy), device="cpu", dtype="float16")
+
+
+def test_no_memory_left_while_loading(folder, monkeypatch):
+    def run_out(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(tf.AutoModelForImageTextToText, "from_pretrained", run_out)
+    assert "too little memory" in refusal(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize("model", [tf.LlamaForCausalLM, tf.ViTForImageClassification, tf.CLIPModel])
+def test_models_that_are_not_vision_language_models(tmp_path, model):
+    model.config_class().save_pretrained(tmp_path)
     assert "does not turn a picture and text into text" in refusal(str(tmp_path))
 
 
 def test_unknown_model_type(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "no_such_thing"}))
-    assert "no_such_thing" in refusal(str(tmp_path))
+    assert "'no_such_thing', which transformers" in refusal(str(tmp_path))
 
 
-def test_options():
+def test_options(folder):
     assert "dtype" in refusal(dtype="float8")
     assert "not both" in refusal(load_in_4bit=True, load_in_8bit=True)
     assert "exclude each other" in refusal(device="cpu", device_map="auto")
     assert "no device" in refusal(device="nonsense")
     assert "no device" in refusal(device="cuda:7")
+    assert "nonsense" in refusal(str(folder), device_map="nonsense")
+
+
+@pytest.mark.parametrize("name", ["magic", "flash_attention_2"])
+def test_attention_that_is_not_there(folder, name, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # kernels might be fetched
+    assert f"cannot be run with --attn-implementation {name} here (" in refusal(
+        str(folder), device="cpu", attn_implementation=name
+    )
+
+
+@pytest.mark.parametrize(
+    "package, options, said",
+    [
+        ("bitsandbytes", {"load_in_4bit": True}, "needs bitsandbytes: pip install 'copo[quant]'"),
+        ("accelerate", {"load_in_8bit": True}, "needs accelerate: pip install 'copo[quant]'"),
+        ("accelerate", {"device_map": "auto"}, "--device-map needs accelerate: pip install accelerate"),
+    ],
+)
+def test_packages_that_are_not_there(folder, monkeypatch, package, options, said):
+    pytest.importorskip("bitsandbytes")
+    monkeypatch.setitem(sys.modules, package, None)
+    assert said in refusal(str(folder), **options)
+
+
+# -- what could run code --
+
+
+def test_pickled_weights_are_taken_when_asked_for(folder, copy):
+    model = tf.AutoModelForImageTextToText.from_pretrained(folder)
+    (copy / "model.safetensors").unlink()
+    torch.save(model.state_dict(), copy / "pytorch_model.bin")
+    assert "add --allow-pickle" in refusal(str(copy))
+    assert same_weights(load(str(copy), device="cpu", allow_pickle=True).model, model)
+
+
+def test_a_pickle_that_runs_code_is_refused_even_then(copy, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "sprung"),))
+
+    (copy / "model.safetensors").unlink()
+    torch.save({"weight": Trap()}, copy / "pytorch_model.bin")
+    assert "holds no model that can be loaded" in refusal(str(copy), allow_pickle=True)
+    assert not (tmp_path / "sprung").exists()
+
+
+OWN_CODE = """
+import pathlib
+from transformers import LlavaConfig, LlavaForConditionalGeneration
+pathlib.Path(r"{mark}").touch()
+
+class OddConfig(LlavaConfig):
+    model_type = "odd"
+
+class OddModel(LlavaForConditionalGeneration):
+    config_class = OddConfig
+"""
+
+
+@pytest.mark.parametrize("kind", ["AutoModelForImageTextToText", "AutoModelForVision2Seq", "AutoModelForCausalLM"])
+def test_code_that_a_model_brings_along_runs_only_when_asked_for(folder, copy, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    mark = tmp_path / "ran"
+    (copy / "odd.py").write_text(OWN_CODE.format(mark=mark))
+    config = json.loads((copy / "config.json").read_text())
+    config |= {"model_type": "odd", "auto_map": {"AutoConfig": "odd.OddConfig", kind: "odd.OddModel"}}
+    (copy / "config.json").write_text(json.dumps(config))
+    weights = load(str(folder), device="cpu").model.state_dict()
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    assert "add --trust-remote-code" in refusal(str(copy), device="cpu")
+    assert not mark.exists()
+    assert type(load(str(copy), device="cpu", trust_remote_code=True).model).__name__ == "OddModel"
+    assert mark.exists()
+
+
+# -- adapters --
+
+
+@pytest.fixture
+def adapter(folder, tmp_path):
+    """An adapter of the model in `folder`, and the model with it on."""
+    peft = pytest.importorskip("peft")
+    torch.manual_seed(1)
+    model = tf.AutoModelForImageTextToText.from_pretrained(folder)
+    settings = peft.LoraConfig(target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    adapted = peft.get_peft_model(model, settings)
+    adapted.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter", adapted.merge_and_unload()
+
+
+def test_an_adapter_is_put_on_its_base(folder, adapter):
+    path, expected = adapter
+    vlm = load(str(path), device="cpu")
+    assert vlm.name == str(path) and type(vlm.model) is tf.LlavaForConditionalGeneration
+    assert same_weights(vlm.model, expected)
+    assert not same_weights(vlm.model, load(str(folder), device="cpu").model)
+
+
+def test_an_adapter_may_have_a_processor_of_its_own(folder, adapter):
+    path, _ = adapter
+    assert load(str(path), device="cpu").processor.patch_size == 14
+    processor = tf.AutoProcessor.from_pretrained(folder)
+    processor.chat_template = "a template of its own"
+    processor.save_pretrained(path)
+    assert load(str(path), device="cpu").processor.chat_template == "a template of its own"
+
+
+def test_adapters_that_cannot_be_used(adapter, monkeypatch):
+    path, _ = adapter
+    described = json.loads((path / "adapter_config.json").read_text())
+    (path / "adapter_config.json").write_text(json.dumps(described | {"base_model_name_or_path": "/no/such/base"}))
+    assert "an adapter of /no/such/base, which cannot be loaded: There is no folder" in refusal(str(path))
+    (path / "adapter_config.json").write_text(json.dumps(described))
+    (path / "adapter_model.safetensors").rename(path / "adapter_model.bin")
+    assert "needs --allow-pickle" in refusal(str(path), device="cpu")
+    monkeypatch.setitem(sys.modules, "peft", None)
+    assert "is an adapter, which needs peft: pip install peft" in refusal(str(path))

@@ -1,0 +1,154 @@
+"""What may differ between architectures, as it is for most of them: a decoder that reads image tokens among its words.
+
+An architecture that differs overrides what differs, in a file of its own; nothing else in the package knows
+architectures apart.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from causal_attrib.vlm.conversation import DEFAULT_PROMPT, Conversation, converse
+from causal_attrib.vlm.layout import ImageLayout, without_boxes
+
+
+class Family:
+    """A decoder whose image tokens stand among the words of its prompt.
+
+    Attributes:
+        default_prompt: what the model is asked where the user asks nothing.
+        row: the input that the response is appended to.
+        per_token: inputs with one entry per token of that row, and the entry of a response token.
+        image_ids: ids that stand for the picture and can be neither given nor written as words.
+    """
+
+    default_prompt: ClassVar[str] = DEFAULT_PROMPT
+    row: ClassVar[str] = "input_ids"
+    per_token: ClassVar[dict[str, int]] = {"attention_mask": 1, "token_type_ids": 0, "mm_token_type_ids": 0}
+
+    def __init__(self, model: PreTrainedModel, processor):
+        self.model = model
+        self.processor = processor
+        self.config = model.config
+
+    # -- words ------------------------------------------------------------------------------------------------------
+
+    def converse(self, prompt: str, question: str | None = None) -> Conversation:
+        """The text around the response: the processor's chat template, or `plain` where it has none."""
+        if self.processor.chat_template:
+            return converse(self.processor, prompt, question)
+        return Conversation(self.plain(prompt), "", f"\n{question}\n" if question else "")
+
+    def plain(self, prompt: str) -> str:
+        """How a model without a chat template is asked."""
+        return f"{self.processor.image_token}{prompt}\n"
+
+    def lead(self, before: str) -> str:
+        """What stands before the response in its own row, given the text before it in the conversation."""
+        return before
+
+    # -- inputs -----------------------------------------------------------------------------------------------------
+
+    def prompt_inputs(self, text: str, picture: Image.Image) -> dict[str, Tensor]:
+        """Model inputs (batch 1) of a picture and all the text before the response, on the CPU."""
+        bos = self.processor.tokenizer.bos_token
+        return dict(
+            self.processor(
+                text=text,
+                images=picture,
+                return_tensors="pt",
+                # A template that writes the begin-of-sequence token itself must not get a second one.
+                add_special_tokens=not (bos and text.startswith(bos)),
+            )
+        )
+
+    def extend(self, inputs: dict[str, Tensor], continuations: list[tuple[int, ...]], pad_id: int) -> dict[str, Tensor]:
+        """The inputs of a batch: the same picture and prompt, each row with its own continuation, padded on the right.
+
+        Padding on the right is unseen by every earlier position of a causal decoder, so a row's numbers do not depend
+        on the rows beside it.
+
+        Args:
+            inputs: those of one picture and prompt (batch 1, P tokens).
+            continuations: B lists of token ids.
+
+        Returns:
+            `row` and the other per-token inputs of shape (B, P + longest), and the rest repeated B times along its
+            first axis.
+        """
+        rows, longest = len(continuations), max(map(len, continuations))
+        tail_BL = torch.full((rows, longest), pad_id)
+        real_BL = torch.zeros(rows, longest, dtype=torch.long)
+        for row, ids in enumerate(continuations):
+            tail_BL[row, : len(ids)] = torch.tensor(ids, dtype=torch.long)
+            real_BL[row, : len(ids)] = 1
+
+        batch = {}
+        for name, value in inputs.items():
+            repeated = value.repeat(rows, *[1] * (value.dim() - 1))
+            if name == self.row:
+                batch[name] = torch.cat([repeated, tail_BL.to(value)], dim=1)
+            elif name in self.per_token:
+                batch[name] = torch.cat([repeated, (real_BL * self.per_token[name]).to(value)], dim=1)
+            else:
+                batch[name] = repeated
+        return batch
+
+    # -- numbers ----------------------------------------------------------------------------------------------------
+
+    def logits(self, inputs: dict[str, Tensor], count: int) -> Tensor:
+        """Logits (B, count, V) at the last `count` positions of the row, from one ordinary forward."""
+        keep = {"logits_to_keep": count} if "logits_to_keep" in self._forward_parameters else {}
+        return self.model(**inputs, **keep, use_cache=False).logits[:, -count:]
+
+    def generate(self, inputs: dict[str, Tensor], **options) -> Tensor:
+        """New ids (B, N) by transformers' `generate`."""
+        return self.model.generate(**inputs, **options)[:, inputs[self.row].shape[1] :]
+
+    @functools.cached_property
+    def embedding(self) -> nn.Module:
+        """The layer that embeds the ids of the row; a hidden token is one whose output here is replaced."""
+        return self.model.get_input_embeddings()
+
+    @property
+    def end_ids(self) -> set[int]:
+        """Ids that end what the model writes."""
+        ends = self.model.generation_config.eos_token_id
+        return {ends} if isinstance(ends, int) else set(ends or ())
+
+    @property
+    def longest(self) -> int | None:
+        """How many positions the row may have, or None where the architecture sets no limit."""
+        return getattr(self.config.get_text_config(decoder=True), "max_position_embeddings", None)
+
+    @functools.cached_property
+    def _forward_parameters(self):
+        return inspect.signature(self.model.forward).parameters
+
+    # -- the picture ------------------------------------------------------------------------------------------------
+
+    @property
+    def image_ids(self) -> frozenset[int]:
+        return frozenset({self.config.image_token_id})
+
+    def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
+        """Where the image tokens are and what they stand for.
+
+        Args:
+            inputs: from `prompt_inputs`.
+            size: (width, height) of the picture.
+        """
+        return without_boxes(self.image_positions(inputs))
+
+    def image_positions(self, inputs: dict[str, Tensor]) -> Sequence[int]:
+        """Positions of the image placeholders in the prompt."""
+        is_image_L = torch.isin(inputs["input_ids"][0].cpu(), torch.tensor(sorted(self.image_ids)))
+        return is_image_L.nonzero()[:, 0].tolist()

@@ -1,0 +1,65 @@
+"""Which family a model belongs to."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedModel
+
+from causal_attrib.vlm.families.base import Family
+from causal_attrib.vlm.families.blip import Blip
+from causal_attrib.vlm.families.blip2 import Blip2, Blip2Seq2Seq
+from causal_attrib.vlm.families.florence2 import Florence2
+from causal_attrib.vlm.families.gemma3 import Gemma3
+from causal_attrib.vlm.families.generic import Generic, GenericSeq2Seq
+from causal_attrib.vlm.families.git import Git
+from causal_attrib.vlm.families.idefics3 import Idefics3
+from causal_attrib.vlm.families.internvl import InternVL
+from causal_attrib.vlm.families.kosmos2 import Kosmos2
+from causal_attrib.vlm.families.llava import Llava
+from causal_attrib.vlm.families.llava_next import LlavaNext
+from causal_attrib.vlm.families.llava_onevision import LlavaOnevision
+from causal_attrib.vlm.families.mllama import Mllama
+from causal_attrib.vlm.families.paligemma import PaliGemma
+from causal_attrib.vlm.families.pixtral import Pixtral
+from causal_attrib.vlm.families.qwen_vl import QwenVL
+from causal_attrib.vlm.families.vision_encoder_decoder import VisionEncoderDecoder
+
+
+def choose_family(model: PreTrainedModel, processor) -> Family:
+    """The family of a model, by its config."""
+    config = model.config
+    match config.model_type:
+        case "llava":
+            family = Pixtral if config.vision_config.model_type == "pixtral" else Llava
+        case "mistral3":
+            family = Pixtral
+        case "llava_next":
+            family = LlavaNext
+        case "llava_onevision":
+            family = LlavaOnevision
+        case "idefics3" | "smolvlm":
+            family = Idefics3
+        case "internvl":
+            family = InternVL
+        case "qwen2_vl" | "qwen2_5_vl" | "qwen3_vl" | "qwen3_vl_moe":
+            family = QwenVL
+        case "paligemma":
+            family = PaliGemma
+        case "gemma3":
+            family = Gemma3
+        case "mllama":
+            family = Mllama
+        case "blip":
+            family = Blip
+        case "blip-2" | "instructblip":
+            family = Blip2 if config.use_decoder_only_language_model else Blip2Seq2Seq
+        case "git":
+            family = Git
+        case "kosmos-2":
+            family = Kosmos2
+        case "florence2":
+            family = Florence2
+        case "vision-encoder-decoder":
+            family = VisionEncoderDecoder
+        case _:
+            family = GenericSeq2Seq if config.is_encoder_decoder else Generic
+    return family(model, processor)

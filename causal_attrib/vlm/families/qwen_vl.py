@@ -1,0 +1,20 @@
+"""Qwen2-VL, Qwen2.5-VL, Qwen3-VL: patches of the picture at its own shape, merged by twos."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from causal_attrib.vlm.families.base import Family
+from causal_attrib.vlm.layout import ImageLayout, one_grid
+
+
+class QwenVL(Family):
+    """`Qwen2VLForConditionalGeneration` (arXiv 2409.12191) and its successors."""
+
+    def plain(self, prompt: str) -> str:
+        return f"<|vision_start|>{self.processor.image_token}<|vision_end|>{prompt}\n"
+
+    def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
+        _, height, width = inputs["image_grid_thw"][0].tolist()
+        merge = self.config.vision_config.spatial_merge_size
+        return one_grid(self.image_positions(inputs), height // merge, width // merge)

@@ -1,0 +1,51 @@
+"""Any image encoder with any text decoder, such as ViT with GPT-2: the decoder looks by cross-attention."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from causal_attrib.vlm.families.encoder_decoder import EncoderDecoder
+from causal_attrib.vlm.layout import ImageLayout, one_grid, shown, without_boxes
+
+
+class VisionEncoderDecoder(EncoderDecoder):
+    """`VisionEncoderDecoderModel` (arXiv 2109.10282)."""
+
+    # A captioner without a text encoder cannot be asked; a prompt is what its text begins with.
+    default_prompt: ClassVar[str] = ""
+    image_ids = frozenset()
+
+    def plain(self, prompt: str) -> str:
+        return prompt
+
+    def lead(self, before: str) -> str:
+        return before
+
+    @property
+    def start_ids(self) -> list[int]:
+        starts = (self.model.generation_config.decoder_start_token_id, self.config.decoder_start_token_id)
+        return [next(token for token in starts if token is not None)]
+
+    def prompt_inputs(self, text: str, picture: Image.Image) -> dict[str, Tensor]:
+        pixels = self.processor.image_processor(picture, return_tensors="pt")["pixel_values"]
+        words = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+        row = torch.tensor([self.start_ids + words])
+        return {"pixel_values": pixels, "decoder_input_ids": row, "decoder_attention_mask": torch.ones_like(row)}
+
+    @property
+    def embedding(self) -> nn.Module:
+        return self.model.decoder.get_input_embeddings()
+
+    def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
+        encoder = self.config.encoder
+        if encoder.model_type not in ("vit", "deit"):
+            return without_boxes((), "encoder")
+        side = encoder.image_size // encoder.patch_size
+        # DeiT has a distillation token beside the class token.
+        leading = 2 if encoder.model_type == "deit" else 1
+        region = shown(self.processor.image_processor, size)
+        return one_grid(range(leading + side * side), side, side, sequence="encoder", region=region, leading=leading)

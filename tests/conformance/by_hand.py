@@ -1,0 +1,171 @@
+"""Calls of each architecture as its own documentation writes them, without any of our code on the way.
+
+Every function takes a model with its processor, a picture, a prompt and the ids of a response, and gives the logits
+(len(ids) + 1, V) before, at and behind them. `left` puts so many padding tokens in front, as `generate` does for
+batches of prompts of different length.
+"""
+
+import contextlib
+
+import torch
+from torch import nn
+
+
+def logits_by_hand(vlm, prompt, ids, picture, left=0):
+    """The logits of a response, or None where the architecture knows no padding on the left."""
+    call = CALLS.get(vlm.name, placeholders)
+    with torch.no_grad():
+        logits_LV = call(vlm.model, vlm.processor, prompt, list(ids), picture, left)
+    return None if logits_LV is None else logits_LV[-(len(ids) + 1) :]
+
+
+def placeholders(model, processor, prompt, ids, picture, left):
+    """Llava and its kin: the processor expands the image token, the response is appended."""
+    chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}]
+    text = processor.tokenizer.apply_chat_template(
+        chat, chat_template=processor.chat_template, add_generation_prompt=True, tokenize=False
+    )
+    inputs = processor(text=text, images=picture, return_tensors="pt", add_special_tokens=False)
+    return _decoder(model, processor, inputs, ids, left)
+
+
+def paligemma(model, processor, prompt, ids, picture, left):
+    inputs = processor(text=f"<image>{prompt}", images=picture, return_tensors="pt")
+    inputs.pop("labels")
+    return _decoder(model, processor, inputs, ids, left, types=1)
+
+
+def kosmos2(model, processor, prompt, ids, picture, left):
+    return _decoder(model, processor, processor(text=prompt, images=picture, return_tensors="pt"), ids, left)
+
+
+def blip(model, processor, prompt, ids, picture, left):
+    pixels = processor.image_processor(picture, return_tensors="pt")["pixel_values"]
+    words = processor.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    row, mask, positions = _row(processor, [model.config.text_config.bos_token_id, *words, *ids], left)
+    seen = model.vision_model(pixel_values=pixels).last_hidden_state
+    return model.text_decoder(
+        input_ids=row, attention_mask=mask, position_ids=positions, encoder_hidden_states=seen
+    ).logits[0]
+
+
+def git(model, processor, prompt, ids, picture, left):
+    pixels = processor.image_processor(picture, return_tensors="pt")["pixel_values"]
+    words = processor.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    row, mask, positions = _row(processor, [processor.tokenizer.cls_token_id, *words, *ids], left)
+    return model(input_ids=row, attention_mask=mask, position_ids=positions, pixel_values=pixels).logits[0]
+
+
+def blip2_opt(model, processor, prompt, ids, picture, left):
+    """The language model called by itself, on queries and words put together."""
+    inputs = processor(text=prompt, images=picture, return_tensors="pt")
+    ids_L = [*inputs["input_ids"][0].tolist(), *ids]
+    row, mask, _ = _row(processor, ids_L, left)
+    return model.language_model(inputs_embeds=_with_queries(model, row, inputs), attention_mask=mask).logits[0]
+
+
+def blip2_t5(model, processor, prompt, ids, picture, left):
+    inputs = processor(text=prompt, images=picture, return_tensors="pt")
+    row, mask, _ = _row(processor, [model.config.text_config.decoder_start_token_id, *ids], left)
+    return model.language_model(
+        inputs_embeds=_with_queries(model, inputs["input_ids"], inputs),
+        attention_mask=inputs["attention_mask"],
+        decoder_input_ids=row,
+        decoder_attention_mask=mask,
+    ).logits[0]
+
+
+def florence2(model, processor, prompt, ids, picture, left):
+    if left:
+        return None  # positions are counted by index, and `decoder_position_ids` are silently ignored
+    inputs = processor(text=prompt, images=picture, return_tensors="pt")
+    start = [model.config.text_config.decoder_start_token_id, model.generation_config.forced_bos_token_id]
+    return model(**inputs, decoder_input_ids=torch.tensor([[*start, *ids]])).logits[0]
+
+
+def vision_encoder_decoder(model, processor, prompt, ids, picture, left):
+    pixels = processor.image_processor(picture, return_tensors="pt")["pixel_values"]
+    words = processor.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    row, mask, positions = _row(processor, [model.config.decoder_start_token_id, *words, *ids], left)
+    return model(
+        pixel_values=pixels, decoder_input_ids=row, decoder_attention_mask=mask, decoder_position_ids=positions
+    ).logits[0]
+
+
+def pix2struct(model, processor, prompt, ids, picture, left):
+    inputs = processor(images=picture, return_tensors="pt")
+    row, mask, _ = _row(processor, [model.config.text_config.decoder_start_token_id, *ids], left)
+    return model(**inputs, decoder_input_ids=row, decoder_attention_mask=mask).logits[0]
+
+
+CALLS = {
+    "paligemma": paligemma,
+    "kosmos2": kosmos2,
+    "blip": blip,
+    "git": git,
+    "blip2_opt": blip2_opt,
+    "instructblip": blip2_opt,
+    "blip2_t5": blip2_t5,
+    "florence2": florence2,
+    "vision_encoder_decoder": vision_encoder_decoder,
+    "pix2struct": pix2struct,
+}
+
+
+@contextlib.contextmanager
+def a_hidden_id(vlm, fill):
+    """An id whose input embedding is `fill` ("zero" or "mean") while the context lasts: hiding without any hook.
+
+    Every embedding layer that shares the table gets a copy of it, and the output head keeps the table.
+    """
+    gap = vlm.tokenizer.unk_token_id
+    (table,) = {
+        module.weight
+        for name, module in vlm.model.named_modules()
+        if isinstance(module, nn.Embedding)
+        and name.rpartition(".")[2] in ("embed_tokens", "word_embeddings", "wte", "shared")
+        # InstructBLIP's queries read the prompt by embeddings of their own.
+        and "qformer" not in name
+    }
+    layers = [m for m in vlm.model.modules() if isinstance(m, nn.Embedding) and m.weight is table]
+    changed = table.detach().clone()
+    changed[gap] = 0 if fill == "zero" else table.detach().mean(0)
+    for layer in layers:
+        layer.weight = nn.Parameter(changed)
+    try:
+        yield gap
+    finally:
+        for layer in layers:
+            layer.weight = table
+
+
+def _decoder(model, processor, inputs, ids, left, types=0):
+    inputs = dict(inputs)
+    row, mask, _ = _row(processor, [*inputs["input_ids"][0].tolist(), *ids], left)
+    for name, value in (("token_type_ids", types), ("mm_token_type_ids", 0), ("image_embeds_position_mask", 0)):
+        if name in inputs:
+            of_prompt = inputs[name]
+            inputs[name] = torch.cat(
+                [of_prompt.new_zeros(1, left), of_prompt, of_prompt.new_full((1, len(ids)), value)], dim=1
+            )
+    if "cross_attention_mask" in inputs:
+        seen = inputs["cross_attention_mask"]
+        inputs["cross_attention_mask"] = torch.cat(
+            [torch.zeros_like(seen[:, :1]).repeat(1, left, 1, 1), seen, seen[:, -1:].repeat(1, len(ids), 1, 1)], dim=1
+        )
+    return model(**inputs | {"input_ids": row, "attention_mask": mask}).logits[0]
+
+
+def _row(processor, ids, left):
+    """Ids, attention mask and positions of a row with padding in front."""
+    row = torch.tensor([[processor.tokenizer.pad_token_id] * left + ids])
+    mask = torch.tensor([[0] * left + [1] * len(ids)])
+    return row, mask, (mask.cumsum(1) - 1).clamp(min=0)
+
+
+def _with_queries(model, row, inputs):
+    embedded = model.get_input_embeddings()(row).clone()
+    more = {name: inputs[name] for name in ("qformer_input_ids", "qformer_attention_mask") if name in inputs}
+    features = model.get_image_features(pixel_values=inputs["pixel_values"], **more, return_dict=True).pooler_output
+    embedded[row == model.config.image_token_id] = features.reshape(-1, embedded.shape[-1])
+    return embedded

@@ -1,0 +1,206 @@
+"""Every architecture gives the right numbers: the checks whose results make up docs/models.md.
+
+Each check measures something for each model of `tests.tiny_models` and holds it against a tolerance.
+"""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import causal_attrib
+from causal_attrib.errors import InputError
+from causal_attrib.vlm import Row
+from causal_attrib.vlm.images import neutral
+from causal_attrib.vlm.processors import ImageAndTokenizer
+from tests.conformance.by_hand import a_hidden_id, logits_by_hand
+from tests.tiny_models import BUILDERS, tiny
+
+PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
+OTHER = Image.fromarray(np.random.default_rng(1).integers(0, 255, (60, 80, 3), dtype=np.uint8))
+PROMPT = "What is it?"
+CAPTION = "a dog and a red frisbee on the grass"
+LOGITS = 1e-5
+
+
+@pytest.fixture(params=BUILDERS)
+def vlm(request):
+    return tiny(request.param)
+
+
+@pytest.fixture
+def measured(request, vlm):
+    """Note what was measured for the page, and hold it against its tolerance."""
+
+    def note(check, value, tolerance):
+        request.node.user_properties.append(("measured", (vlm.name, check, float(value), tolerance)))
+        assert value <= tolerance
+
+    return note
+
+
+@pytest.fixture
+def without(request, vlm):
+    def note(check, reason):
+        request.node.user_properties.append(("without", (vlm.name, check, reason)))
+        pytest.skip(reason)
+
+    return note
+
+
+@pytest.fixture
+def encoding(vlm):
+    return vlm.encode(PICTURE, PROMPT, CAPTION)
+
+
+def far(vlm, a, b):
+    """Largest difference of two tensors of logits, in units of their spread where that is above one (T5)."""
+    return (a - b).abs().max() / max(1.0, b.std().item())
+
+
+def test_logits_equal_a_call_by_hand(vlm, encoding, measured):
+    (logits,) = vlm.read(encoding, [Row(encoding.response_ids)])
+    expected = logits_by_hand(vlm, PROMPT, encoding.response_ids, PICTURE)
+    measured("call by hand", far(vlm, logits, expected), LOGITS)
+
+
+def test_neutral_logits_equal_a_call_with_a_picture_of_one_colour(vlm, encoding, measured):
+    (logits,) = vlm.read(encoding, [Row(encoding.response_ids, neutral=True)])
+    grey = neutral(PICTURE, vlm.neutral_colour)
+    expected = logits_by_hand(vlm, PROMPT, encoding.response_ids, grey)
+    measured("call by hand", far(vlm, logits, expected), LOGITS)
+
+
+@pytest.mark.parametrize("fill", ["zero", "mean"])
+def test_hidden_tokens_equal_an_edited_embedding_table(vlm, encoding, fill, measured):
+    (logits,) = vlm.read(encoding, [Row(encoding.response_ids, (1, 3), fill)])
+    ids = list(encoding.response_ids)
+    with a_hidden_id(vlm, fill) as gap:
+        ids[1] = ids[3] = gap
+        expected = logits_by_hand(vlm, PROMPT, ids, PICTURE)
+    measured("hidden tokens", far(vlm, logits, expected), LOGITS)
+    assert not vlm.family.embedding._forward_hooks, "the model must be left as it was found"
+
+
+def test_scores_equal_a_brute_force_loop(vlm, measured):
+    caption = "a red dog"
+    got = causal_attrib.score(PICTURE, caption, model=vlm, prompt=PROMPT, outcome="grounding").to_frame()
+    ids = vlm.encode(PICTURE, PROMPT, caption).response_ids
+    grey = neutral(PICTURE, vlm.neutral_colour)
+
+    def gain(ids_now, visible):
+        """Sum over the visible tokens of what the picture adds to their log-probability."""
+        total = 0.0
+        for picture, sign in ((PICTURE, 1), (grey, -1)):
+            logprob = logits_by_hand(vlm, PROMPT, ids_now, picture).log_softmax(-1)
+            total += sign * sum(logprob[t, ids_now[t]].item() for t in visible)
+        return total
+
+    def r(total):
+        return 1 / (1 + np.exp(-total / len(ids)))
+
+    kept = [r(gain(ids[:count], range(count))) for count in range(len(ids) + 1)]
+    sufficiency = np.maximum(np.diff(kept), 0)
+    necessity = []
+    with a_hidden_id(vlm, "zero") as gap:
+        for t in range(len(ids)):
+            masked = [*ids[:t], gap, *ids[t + 1 :]]
+            necessity.append(kept[-1] - r(gain(masked, [i for i in range(len(ids)) if i != t])))
+    measured("scores", np.abs(got["sufficiency"] - sufficiency).max(), LOGITS)
+    measured("scores", np.abs(got["necessity"] - necessity).max(), LOGITS)
+
+
+def test_rows_of_a_batch_do_not_touch_each_other(vlm, encoding, measured):
+    ids = encoding.response_ids
+    rows = [Row(ids), Row(ids[:2]), Row(ids, (0,)), Row(()), Row(ids[:5], (1,), "mean")]
+    alone = [vlm.read(encoding, [row])[0] for row in rows]
+    together = vlm.read(encoding, rows)
+    measured("batch", max(far(vlm, b, a) for a, b in zip(alone, together, strict=True)), LOGITS)
+
+
+def test_padding_on_the_left_changes_nothing(vlm, encoding, measured, without):
+    padded = logits_by_hand(vlm, PROMPT, encoding.response_ids, PICTURE, left=3)
+    if padded is None:
+        without("left padding", "the decoder counts positions by index and takes no others")
+    (logits,) = vlm.read(encoding, [Row(encoding.response_ids)])
+    measured("left padding", far(vlm, padded, logits), LOGITS)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_attention_kernels_agree(vlm, encoding, attention, measured, without):
+    rows = [Row(encoding.response_ids, (2,)), Row(encoding.response_ids[:3])]
+    reference = vlm.read(encoding, rows)
+    before = vlm.model.config._attn_implementation
+    try:
+        vlm.model.set_attn_implementation(attention)
+    except ValueError:
+        without(attention, "transformers has no such kernel for it")
+    try:
+        logits = vlm.read(encoding, rows)
+    finally:
+        vlm.model.set_attn_implementation(before)
+    measured(attention, max(far(vlm, a, b) for a, b in zip(logits, reference, strict=True)), LOGITS)
+
+
+def test_another_picture_changes_the_outcome(vlm, measured):
+    """The share of the logits' spread that a change of the picture makes; at least a hundredth."""
+    seen = []
+    for picture in (PICTURE, OTHER):
+        encoding = vlm.encode(picture, PROMPT, CAPTION)
+        (logits,) = vlm.read(encoding, [Row(encoding.response_ids)])
+        seen.append(logits)
+    change = (seen[0] - seen[1]).abs().max() / seen[0].std()
+    measured("picture seen", -change, -0.01)
+
+
+def test_earlier_positions_do_not_see_later_ones(vlm, encoding, measured):
+    ids = encoding.response_ids
+    (whole,) = vlm.read(encoding, [Row(ids)])
+    (hidden,) = vlm.read(encoding, [Row(ids, (4,))])
+    measured("causal", far(vlm, hidden[:5], whole[:5]), LOGITS)
+    assert far(vlm, hidden[5:], whole[5:]) > 1e-2, "hiding a token has no effect"
+
+
+def test_writing_is_greedy_on_what_is_read(vlm, encoding, measured):
+    ids = encoding.response_ids[:4]
+    wrong = 0
+    for hidden in ((), (1,)):
+        (written,) = vlm.write(encoding, Row(ids, hidden), 6)
+        for count in range(len(written)):
+            (logits,) = vlm.read(encoding, [Row(ids + written[:count], hidden)])
+            logits[-1, vlm.unwritable_ids] = -torch.inf
+            wrong += logits[-1].argmax().item() != written[count]
+    measured("writing", wrong, 0)
+
+
+def test_writing_several_continuations_equals_writing_one(vlm, encoding, measured):
+    row = Row(encoding.response_ids[:3])
+    (alone,) = vlm.write(encoding, row, 6)
+    measured("writing", sum(ids != alone for ids in vlm.write(encoding, row, 6, [None, None, None])), 0)
+
+
+def test_a_saved_model_loads_and_gives_the_same_logits(vlm, encoding, measured, tmp_path):
+    vlm.model.save_pretrained(tmp_path)
+    # A model without a processor class of its own has its two parts saved side by side.
+    paired = isinstance(vlm.processor, ImageAndTokenizer)
+    for part in (vlm.tokenizer, vlm.processor.image_processor) if paired else (vlm.processor,):
+        part.save_pretrained(tmp_path)
+    loaded = causal_attrib.load(str(tmp_path), device="cpu")
+    assert type(loaded.family) is type(vlm.family)
+    again = loaded.encode(PICTURE, PROMPT, CAPTION)
+    assert again.response_ids == encoding.response_ids and again.layout == encoding.layout
+    (a,), (b,) = (which.read(e, [Row(e.response_ids)]) for which, e in ((loaded, again), (vlm, encoding)))
+    measured("saved and loaded", far(vlm, a, b), LOGITS)
+
+
+def test_spans_spell_the_caption(vlm, encoding):
+    assert "".join(CAPTION[start:end] for start, end in encoding.spans) == CAPTION
+    assert vlm.tokenizer.decode(encoding.response_ids).strip() == CAPTION
+
+
+def test_default_prompt_lets_the_model_write(vlm):
+    try:
+        assert len(vlm.describe(PICTURE)) > 0
+    except InputError as error:
+        # Random weights may well choose the end at once, or a token that is no text.
+        assert "wrote no caption" in str(error)
