@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from causal_attrib_cli.doctor import doctor
 from causal_attrib_cli.env import env
 from causal_attrib_cli.scenes import scenes
 from causal_attrib_cli.score import score
@@ -27,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _spelling},
 )
 app.command()(score)
+app.command()(doctor)
 app.command()(scenes)
 app.command()(env)
 

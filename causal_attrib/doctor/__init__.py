@@ -1,0 +1,13 @@
+"""Can scores of this model, on this machine, be trusted? A handful of checks, each of which can fail.
+
+>>> from causal_attrib.doctor import examine
+>>> report = examine(vlm, "park.png", "a dog and a red frisbee on the grass at noon")      # doctest: +SKIP
+>>> report.passed                                                                           # doctest: +SKIP
+True
+"""
+
+from causal_attrib.doctor.environment import environment
+from causal_attrib.doctor.examine import examine
+from causal_attrib.doctor.report import Check, Report
+
+__all__ = ["Check", "Report", "environment", "examine"]

@@ -1,0 +1,70 @@
+"""Do scores come out the same, twice and by every engine?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from causal_attrib.attribution import Attribution
+from causal_attrib.doctor.patient import Patient
+from causal_attrib.doctor.report import Check
+from causal_attrib.engine.gumbel import GumbelNoise
+from causal_attrib.vlm import Row
+
+_COMPARED = ("logprob", "sufficiency", "necessity")
+
+
+def deterministic(patient: Patient) -> Check:
+    """The same scores twice are the same bits, and the same seed draws the same words."""
+    first, second = patient.attribution, patient.score()
+    noise = GumbelNoise(patient.seed, 0, 0)
+    drawn = [patient.vlm.write(patient.encoding, Row(()), len(patient.ids), [noise]) for _ in range(2)]
+    same = _but_for_time(first) == _but_for_time(second) and drawn[0] == drawn[1]
+    return Check(
+        "deterministic",
+        same,
+        "Scored twice, the caption gets the same numbers, bit for bit."
+        if same
+        else "Scored twice, the caption gets different numbers: dropout is on, or a kernel adds up in no fixed order; "
+        "call model.eval(), or try --attn-implementation eager.",
+        difference(first, second),
+        "at most",
+        0.0,
+        "",
+    )
+
+
+def engines(patient: Patient, scorers: Mapping[str, Callable[[], Attribution]]) -> Check:
+    """Every engine that is faster than the plain one gives its numbers.
+
+    Args:
+        scorers: by name of the engine, what scores the patient's caption with it.
+    """
+    if not scorers:
+        return Check.skipped("engines", "There is only the plain engine, which defines what is right.")
+    plain = patient.score(engine="plain")
+    differences = {name: difference(plain, scorer()) for name, scorer in scorers.items()}
+    worst = max(differences, key=differences.get)
+    return Check.at_most(
+        "engines",
+        differences[worst],
+        patient.equal(patient.noise_of_shapes),
+        "",
+        good=f"Scores by {', '.join(scorers)} equal those of one ordinary forward per edit.",
+        bad=f"The engine {worst} gives other scores than one ordinary forward per edit; use --engine plain, and report "
+        "it, naming the model.",
+    )
+
+
+def difference(a: Attribution, b: Attribution) -> float:
+    """Largest difference between the scores of two attributions of one caption."""
+    pairs = (
+        (getattr(one, name), getattr(other, name))
+        for one, other in zip(a.tokens, b.tokens, strict=True)
+        for name in _COMPARED
+    )
+    return max(abs(one - other) for one, other in pairs if one is not None and other is not None)
+
+
+def _but_for_time(attribution: Attribution) -> dict:
+    record = attribution.to_dict()
+    return {**record, "cost": {**record["cost"], "seconds": None}}

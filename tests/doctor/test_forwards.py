@@ -1,0 +1,174 @@
+"""Each check of the forwards passes on a healthy model and fails on one that is broken in just that way."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+
+from causal_attrib.doctor.forwards import causality, hiding, image_is_seen, numbers, padding
+from causal_attrib.errors import InputError
+from causal_attrib.vlm import VLM, Row
+from tests.tiny_models import tiny
+
+
+@pytest.mark.parametrize("check", [numbers, image_is_seen, causality, hiding, padding])
+@pytest.mark.parametrize("caption", ["a dog on the grass", "a"])
+def test_a_healthy_model_passes(healthy, patient, check, caption):
+    assert check(patient(healthy, caption)).passed
+
+
+# -- numbers --
+
+
+class Overflowing(VLM):
+    def read(self, encoding, rows):
+        readings = super().read(encoding, rows)
+        readings[0][0, 0] = torch.inf
+        return readings
+
+
+def test_infinite_logits(clone, patient):
+    check = numbers(patient(clone(Overflowing)))
+    assert check.passed is False and "float32" in check.detail
+
+
+def test_an_id_that_is_ruled_out_is_no_fault(clone, patient):
+    class RulesOut(VLM):
+        def read(self, encoding, rows):
+            readings = super().read(encoding, rows)
+            for logits_TV in readings:
+                logits_TV[:, self.pad_id] = -torch.inf
+            return readings
+
+    vlm = clone(RulesOut)
+    assert all(check(patient(vlm)).passed for check in (numbers, causality, hiding, padding))
+
+
+def test_nan_weights(clone, patient):
+    vlm = clone()
+    with torch.no_grad():
+        vlm.model.get_input_embeddings().weight.fill_(torch.nan)
+    with pytest.raises(InputError, match="NaN"):
+        numbers(patient(vlm))
+
+
+# -- the image --
+
+
+def test_a_projector_that_lets_nothing_through(clone, patient):
+    vlm = clone()
+    with torch.no_grad():
+        for parameter in vlm.model.model.multi_modal_projector.parameters():
+            parameter.zero_()
+    check = image_is_seen(patient(vlm))
+    assert check.passed is False and check.measured == 0
+
+
+class ShowsNothing(VLM):
+    """Its picture never reaches the model."""
+
+    def read(self, encoding, rows):
+        return super().read(replace(encoding, prompt_inputs=encoding.neutral_inputs), rows)
+
+
+class ShowsAlwaysTheSame(VLM):
+    """A picture reaches the model, but not the user's."""
+
+    def encode(self, image, *arguments, **named):
+        return super().encode(Image.linear_gradient("L").resize((80, 60)), *arguments, **named)
+
+
+@pytest.mark.parametrize("kind, said", [(ShowsNothing, "a blank one"), (ShowsAlwaysTheSame, "its negative")])
+def test_a_picture_that_is_not_shown(clone, patient, kind, said):
+    check = image_is_seen(patient(clone(kind)))
+    assert check.passed is False and check.measured == 0 and said in check.detail
+
+
+def test_an_effect_that_drowns_in_noise(clone, patient):
+    class Noisy(VLM):
+        def read(self, encoding, rows):
+            return [logits_TV + torch.randn_like(logits_TV) for logits_TV in super().read(encoding, rows)]
+
+    torch.manual_seed(0)
+    check = image_is_seen(patient(clone(Noisy)))
+    assert check.passed is False and check.tolerance > 1
+
+
+# -- what comes after --
+
+
+def test_a_model_that_looks_ahead(clone, patient):
+    vlm = clone()
+    for module in vlm.model.modules():
+        if hasattr(module, "is_causal"):
+            module.is_causal = False
+    vlm.model.config.get_text_config().is_causal = False
+    check = causality(patient(vlm))
+    assert check.passed is False and check.measured > 0.01
+
+
+def test_a_response_taken_for_a_part_of_the_prefix(patient):
+    """PaliGemma reads tokens of type 0 both ways."""
+    healthy = tiny("paligemma")
+    assert causality(patient(healthy)).passed
+    vlm = VLM(healthy.model, healthy.processor, name="wrong-types")
+    vlm.family.per_token = {"attention_mask": 1, "token_type_ids": 0}
+    check = causality(patient(vlm))
+    assert check.passed is False and "token types" in check.detail
+
+
+class HidesNothing(VLM):
+    def read(self, encoding, rows):
+        return super().read(encoding, [replace(row, hidden=()) for row in rows])
+
+
+class HidesTheFirstOnly(VLM):
+    def read(self, encoding, rows):
+        return super().read(encoding, [replace(row, hidden=row.hidden if row.hidden == (0,) else ()) for row in rows])
+
+
+@pytest.mark.parametrize("kind", [HidesNothing, HidesTheFirstOnly])
+def test_words_that_are_not_hidden(clone, patient, kind):
+    check = hiding(patient(clone(kind)))
+    assert check.passed is False and check.measured == 0
+
+
+# -- rows beside each other --
+
+
+class PadsInFront(VLM):
+    """Padding on the left without a mask: every word sees it."""
+
+    def read(self, encoding, rows):
+        longest = max(len(row.ids) for row in rows)
+        padded = []
+        for row in rows:
+            gap = longest - len(row.ids)
+            padded.append(replace(row, ids=(self.pad_id,) * gap + row.ids, hidden=tuple(t + gap for t in row.hidden)))
+        return [
+            logits_TV[-len(row.ids) - 1 :] for row, logits_TV in zip(rows, super().read(encoding, padded), strict=True)
+        ]
+
+
+@pytest.mark.parametrize("caption", ["a dog on the grass", "a"])
+def test_padding_that_leaks(clone, patient, caption):
+    check = padding(patient(clone(PadsInFront), caption))
+    assert check.passed is False and check.measured > 1e-3
+
+
+def test_tolerance_in_half_precision(clone, patient):
+    """Rounding is allowed for, a leak is not."""
+    for kind, passed in ((VLM, True), (PadsInFront, False)):
+        vlm = clone(kind)
+        vlm.model.to(torch.bfloat16)
+        examined = patient(vlm)
+        assert 1e-4 < examined.equal(examined.noise_of_shapes) < 0.1
+        assert padding(examined).passed is passed
+
+
+def test_nothing_is_left_behind(healthy, patient):
+    before = healthy.read(patient(healthy).encoding, [Row((5, 6))])[0]
+    for check in (numbers, image_is_seen, causality, hiding, padding):
+        check(patient(healthy))
+    assert torch.equal(before, healthy.read(patient(healthy).encoding, [Row((5, 6))])[0])
