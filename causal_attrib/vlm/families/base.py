@@ -14,10 +14,11 @@ from typing import ClassVar
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import Cache, PreTrainedModel
 
 from causal_attrib.vlm.conversation import DEFAULT_PROMPT, Conversation, converse
 from causal_attrib.vlm.layout import ImageLayout, without_boxes
+from causal_attrib.vlm.trunk import Trunk, float_mask, new_cache
 
 
 class Family:
@@ -106,12 +107,89 @@ class Family:
 
     def logits(self, inputs: dict[str, Tensor], count: int) -> Tensor:
         """Logits (B, count, V) at the last `count` positions of the row, from one ordinary forward."""
-        keep = {"logits_to_keep": count} if "logits_to_keep" in self._forward_parameters else {}
-        return self.model(**inputs, **keep, use_cache=False).logits[:, -count:]
+        return self.model(**inputs, **self._keep(count), use_cache=False).logits[:, -count:]
 
     def generate(self, inputs: dict[str, Tensor], **options) -> Tensor:
         """New ids (B, N) by transformers' `generate`."""
         return self.model.generate(**inputs, **options)[:, inputs[self.row].shape[1] :]
+
+    # -- going on from a prompt that was read once ------------------------------------------------------------------
+
+    @property
+    def packs(self) -> bool:
+        """Whether many continuations can be put through in one forward: it takes a mask and positions of our own."""
+        return set(self._layer_types) <= {"full_attention", "sliding_attention"}
+
+    def read_prompt(self, inputs: dict[str, Tensor]) -> Trunk:
+        """One forward over picture and prompt, whose keys and values are kept."""
+        cache = new_cache()
+        output = self.model(**inputs, **self._keep(1), past_key_values=cache, use_cache=True)
+        return self._trunk(cache, output.logits)
+
+    def _trunk(self, cache: Cache, logits_BLV: Tensor, first: int | None = None, **shared) -> Trunk:
+        length = cache.get_seq_length()
+        first = length if first is None else first
+        positions_K = torch.arange(first - length, first, device=logits_BLV.device)
+        return Trunk(cache, logits_BLV[0, -1].float(), first, positions_K, shared)
+
+    def go_on(self, trunk: Trunk, embedded_QD: Tensor, depth_Q: Tensor, seen_QK: Tensor, wanted_N: Tensor) -> Tensor:
+        """Logits (N, V) of tokens that are put behind a trunk, in one forward; they stay in its cache.
+
+        Args:
+            embedded_QD: their input embeddings.
+            depth_Q: how many tokens behind the prompt each of them stands.
+            seen_QK: which keys each of them sees, those in the cache and then their own.
+            wanted_N: which of them logits are wanted of.
+        """
+        position_Q = trunk.first + depth_Q
+        trunk.key_position_K = torch.cat([trunk.key_position_K, position_Q])
+        # A copy, since BLIP and GIT add positions to what they are given.
+        embedded_BQD = embedded_QD[None].clone()
+        return self._step(trunk, embedded_BQD, position_Q, self._mask(trunk, position_Q, seen_QK), wanted_N)
+
+    def _step(self, trunk: Trunk, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
+        output = self.decoder(
+            inputs_embeds=embedded_BQD,
+            position_ids=self._position_ids(position_Q),
+            attention_mask=mask,
+            past_key_values=trunk.cache,
+            use_cache=True,
+            logits_to_keep=wanted_N,
+            **trunk.shared,
+        )
+        return output.logits[0]
+
+    def _position_ids(self, position_Q: Tensor) -> Tensor:
+        return position_Q[None]
+
+    def cut(self, trunk: Trunk, count: int) -> None:
+        """Take the last `count` tokens out of a trunk again."""
+        if count:
+            trunk.cache.crop(-count)
+            trunk.key_position_K = trunk.key_position_K[:-count]
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The module that goes on from a trunk."""
+        return self.model
+
+    def _mask(self, trunk: Trunk, position_Q: Tensor, seen_QK: Tensor):
+        """The additive mask, or one for each kind of layer where some see no further than a window."""
+        dtype = self.model.dtype
+        full = float_mask(seen_QK, dtype)
+        if "sliding_attention" not in self._layer_types:
+            return full
+        window = self.config.get_text_config(decoder=True).sliding_window
+        near_QK = position_Q[:, None] - trunk.key_position_K[None] < window
+        return {"full_attention": full, "sliding_attention": float_mask(seen_QK & near_QK, dtype)}
+
+    @functools.cached_property
+    def _layer_types(self) -> tuple[str, ...]:
+        return tuple(getattr(self.config.get_text_config(decoder=True), "layer_types", None) or ("full_attention",))
+
+    def _keep(self, count: int) -> dict[str, int]:
+        """Ask for the last `count` positions only, where the model knows how: the head is the widest layer."""
+        return {"logits_to_keep": count} if "logits_to_keep" in self._forward_parameters else {}
 
     @functools.cached_property
     def embedding(self) -> nn.Module:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from causal_attrib.vlm.families.base import Family
 from causal_attrib.vlm.layout import ImageLayout, one_grid
+from causal_attrib.vlm.trunk import Trunk, cut_words, new_cross_cache
 
 
 class Blip(Family):
@@ -37,6 +38,19 @@ class Blip(Family):
         }
         options.pop("pad_token_id")
         return self.model.generate(**inputs | closed, **options)[:, inputs["input_ids"].shape[1] :]
+
+    def read_prompt(self, inputs: dict[str, Tensor]) -> Trunk:
+        seen = self.model.vision_model(pixel_values=inputs["pixel_values"]).last_hidden_state
+        cache, words = new_cross_cache(), {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        output = self.decoder(**words, encoder_hidden_states=seen, past_key_values=cache, use_cache=True)
+        return self._trunk(cache, output.logits, encoder_hidden_states=seen)
+
+    @property
+    def decoder(self) -> nn.Module:
+        return self.model.text_decoder
+
+    def cut(self, trunk: Trunk, count: int) -> None:
+        cut_words(trunk, count)
 
     @property
     def embedding(self) -> nn.Module:

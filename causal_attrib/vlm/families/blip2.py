@@ -26,12 +26,19 @@ class Blip2(Family):
         # The processor puts the queries' placeholders in front.
         return prompt
 
+    @property
+    def decoder(self) -> nn.Module:
+        # The model as a whole would want the picture with every step.
+        return self.model.language_model
+
 
 class Blip2Seq2Seq(EncoderDecoder, Blip2):
     """The same with T5: picture and prompt in the encoder, the response in the decoder."""
 
     # T5 has relative positions only.
     longest: ClassVar[None] = None
+    # They are counted by index, so that branches beside one another would be far apart.
+    packs: ClassVar[bool] = False
 
     @property
     def embedding(self) -> nn.Module:

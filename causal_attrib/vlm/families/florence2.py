@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from causal_attrib.vlm.families.encoder_decoder import EncoderDecoder
 from causal_attrib.vlm.layout import ImageLayout
+from causal_attrib.vlm.trunk import Trunk, cut_words, new_cross_cache
 
 
 class Florence2(EncoderDecoder):
@@ -23,6 +24,39 @@ class Florence2(EncoderDecoder):
     @property
     def embedding(self) -> nn.Module:
         return self.model.model.language_model.get_decoder().embed_tokens
+
+    def read_prompt(self, inputs: dict[str, Tensor]) -> Trunk:
+        cache = new_cross_cache()
+        output = self.model(**inputs, past_key_values=cache, use_cache=True)
+        return self._trunk(
+            cache,
+            output.logits,
+            encoder_hidden_states=output.encoder_last_hidden_state,
+            encoder_attention_mask=inputs["attention_mask"],
+        )
+
+    def _step(self, trunk: Trunk, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
+        decoder = self.model.model.language_model.get_decoder()
+
+        def place(module, args, kwargs):
+            # The decoder counts by index and swallows positions that it is given.
+            return args, kwargs | {"position_ids": position_Q}
+
+        hook = decoder.embed_positions.register_forward_pre_hook(place, with_kwargs=True)
+        try:
+            states_BQD = decoder(
+                inputs_embeds=embedded_BQD,
+                attention_mask=mask,
+                past_key_values=trunk.cache,
+                use_cache=True,
+                **trunk.shared,
+            ).last_hidden_state
+        finally:
+            hook.remove()
+        return self.model.lm_head(states_BQD[0, wanted_N])
+
+    def cut(self, trunk: Trunk, count: int) -> None:
+        cut_words(trunk, count)
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         positions = self.image_positions(inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -30,6 +31,9 @@ class Generic(Family):
 
 class GenericSeq2Seq(EncoderDecoder, Generic):
     """The same for an encoder-decoder."""
+
+    # Which positions it counts, and how it could be told others, is not known.
+    packs: ClassVar[bool] = False
 
     @property
     def embedding(self) -> nn.Module:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from causal_attrib.vlm.families.base import Family
 from causal_attrib.vlm.layout import ImageLayout, one_grid, shown
+from causal_attrib.vlm.trunk import Trunk
 
 
 class Git(Family):
@@ -29,6 +30,14 @@ class Git(Family):
         row = torch.tensor([[tokenizer.cls_token_id, *words]])
         pixels = self.processor.image_processor(picture, return_tensors="pt")["pixel_values"]
         return {"pixel_values": pixels, "input_ids": row, "attention_mask": torch.ones_like(row)}
+
+    def read_prompt(self, inputs: dict[str, Tensor]) -> Trunk:
+        trunk = super().read_prompt(inputs)
+        # Positions count words only; the vision states stand before them.
+        words = inputs["input_ids"].shape[1]
+        trunk.key_position_K = trunk.key_position_K - (trunk.first - words)
+        trunk.first = words
+        return trunk
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         vision = self.config.vision_config

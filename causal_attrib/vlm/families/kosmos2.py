@@ -18,6 +18,9 @@ class Kosmos2(Family):
     # The processor fills the image's place with ids that a tokenizer never gives out.
     image_ids = frozenset()
 
+    # Its text model takes no mask of our own.
+    packs: ClassVar[bool] = False
+
     def plain(self, prompt: str) -> str:
         return prompt
 

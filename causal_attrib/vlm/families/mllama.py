@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from transformers.models.mllama.image_processing_pil_mllama import (
@@ -11,6 +13,7 @@ from transformers.models.mllama.image_processing_pil_mllama import (
 
 from causal_attrib.vlm.families.base import Family
 from causal_attrib.vlm.layout import ImageLayout, grid_boxes, part
+from causal_attrib.vlm.trunk import Trunk
 
 
 class Mllama(Family):
@@ -23,6 +26,24 @@ class Mllama(Family):
         longer = batch[self.row].shape[1] - seen.shape[1]
         batch["cross_attention_mask"] = torch.cat([seen, seen[:, -1:].repeat(1, longer, 1, 1)], dim=1)
         return batch
+
+    def read_prompt(self, inputs: dict[str, Tensor]) -> Trunk:
+        trunk = super().read_prompt(inputs)
+        trunk.shared["cross_attention_mask"] = inputs["cross_attention_mask"][:, -1:]
+        return trunk
+
+    def _step(self, trunk: Trunk, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
+        seen = trunk.shared["cross_attention_mask"]
+        each = replace(trunk, shared={"cross_attention_mask": seen.expand(-1, embedded_BQD.shape[1], -1, -1)})
+        return super()._step(each, embedded_BQD, position_Q, mask, wanted_N)
+
+    def cut(self, trunk: Trunk, count: int) -> None:
+        # The layers that look at the picture hold no words.
+        pictures = self.config.text_config.cross_attention_layers
+        for index, layer in enumerate(trunk.cache.layers):
+            if index not in pictures:
+                layer.crop(-count)
+        trunk.key_position_K = trunk.key_position_K[: len(trunk.key_position_K) - count]
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         vision = self.config.vision_config

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from causal_attrib.vlm.families.base import Family
 from causal_attrib.vlm.layout import ImageLayout, one_grid
+from causal_attrib.vlm.trunk import Trunk
 
 
 class PaliGemma(Family):
@@ -24,6 +25,11 @@ class PaliGemma(Family):
         inputs = super().prompt_inputs(text.removesuffix("\n"), picture)
         inputs.pop("labels", None)
         return inputs
+
+    def read_prompt(self, inputs: dict[str, Tensor]) -> Trunk:
+        trunk = super().read_prompt(inputs)
+        trunk.first += 1  # it counts positions from 1
+        return trunk
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         positions = self.image_positions(inputs)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from causal_attrib.vlm.families.base import Family
 from causal_attrib.vlm.layout import ImageLayout, one_grid
+from causal_attrib.vlm.trunk import Trunk
 
 
 class QwenVL(Family):
@@ -13,6 +14,17 @@ class QwenVL(Family):
 
     def plain(self, prompt: str) -> str:
         return f"<|vision_start|>{self.processor.image_token}<|vision_end|>{prompt}\n"
+
+    def read_prompt(self, inputs: dict[str, Tensor]) -> Trunk:
+        trunk = super().read_prompt(inputs)
+        # A picture takes fewer positions than tokens. The difference is kept in the module and would be that of another
+        # picture later, so positions are always given.
+        trunk.first += int(self.model.model.rope_deltas[0, 0])
+        return trunk
+
+    def _position_ids(self, position_Q: Tensor) -> Tensor:
+        # Rows for time, height and width, which are alike for words.
+        return position_Q.expand(3, 1, -1)
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         _, height, width = inputs["image_grid_thw"][0].tolist()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from causal_attrib.vlm.families.encoder_decoder import EncoderDecoder
 from causal_attrib.vlm.layout import ImageLayout, one_grid, shown, without_boxes
+from causal_attrib.vlm.trunk import Trunk, cut_words, new_cross_cache
 
 
 class VisionEncoderDecoder(EncoderDecoder):
@@ -39,6 +40,25 @@ class VisionEncoderDecoder(EncoderDecoder):
     @property
     def embedding(self) -> nn.Module:
         return self.model.decoder.get_input_embeddings()
+
+    def read_prompt(self, inputs: dict[str, Tensor]) -> Trunk:
+        cache = new_cross_cache()
+        output = self.model(**inputs, past_key_values=cache, use_cache=True)
+        return self._trunk(cache, output.logits, encoder_outputs=(output.encoder_last_hidden_state,))
+
+    def _step(self, trunk: Trunk, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
+        output = self.model(
+            decoder_inputs_embeds=embedded_BQD,
+            decoder_position_ids=position_Q[None],
+            decoder_attention_mask=mask,
+            past_key_values=trunk.cache,
+            use_cache=True,
+            **trunk.shared,
+        )
+        return output.logits[0, wanted_N]
+
+    def cut(self, trunk: Trunk, count: int) -> None:
+        cut_words(trunk, count)
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         encoder = self.config.encoder

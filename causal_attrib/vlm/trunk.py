@@ -1,0 +1,85 @@
+"""A prompt that was read once and is gone on from many times: the state behind packed forwards.
+
+Axes: Q queries of one forward, K keys it may look at (those in the cache first, then its own), D embedding, N places
+whose logits are wanted, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from transformers import Cache, DynamicCache, EncoderDecoderCache
+from transformers.cache_utils import DynamicLayer
+
+
+@dataclass
+class Trunk:
+    """Keys and values of a prompt (and of what was put behind it since).
+
+    cache:          of the decoder; grows with each step, and is cut back
+    logits_V:       what the model expects behind the prompt
+    first:          position of the first token behind the prompt
+    key_position_K: position of each key in the cache
+    shared:         further arguments of every step
+    """
+
+    cache: Cache
+    logits_V: Tensor
+    first: int
+    key_position_K: Tensor
+    shared: dict = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        """How many keys the cache holds."""
+        return len(self.key_position_K)
+
+
+def new_cache() -> Cache:
+    """A cache that grows without copying what it holds, and forgets nothing: sliding layers are left to the mask."""
+    return Cache(layer_class_to_replicate=_RoomyLayer)
+
+
+def new_cross_cache() -> EncoderDecoderCache:
+    """The same beside a cache of what the decoder looks at by cross-attention."""
+    return EncoderDecoderCache(new_cache(), DynamicCache())
+
+
+def float_mask(seen_QK: Tensor, dtype: torch.dtype) -> Tensor:
+    """The additive mask (1, 1, Q, K) of what each query sees.
+
+    Never a boolean one: eager attention and some models would add it as 0 and 1, which is wrong and raises no error.
+    """
+    mask_QK = torch.zeros(seen_QK.shape, dtype=dtype, device=seen_QK.device)
+    return mask_QK.masked_fill_(~seen_QK, torch.finfo(dtype).min)[None, None]
+
+
+def cut_words(trunk: Trunk, count: int) -> None:
+    """Take the last `count` tokens out of a trunk with cross-attention, and nothing of what it looks at."""
+    if count:
+        trunk.cache.self_attention_cache.crop(-count)
+        trunk.key_position_K = trunk.key_position_K[:-count]
+
+
+class _RoomyLayer(DynamicLayer):
+    """Writes new keys into room that was set aside; transformers' own layer copies everything with each token."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._room = [key_states.new_empty(0)] * 2
+        before = self.get_seq_length()
+        after = before + key_states.shape[-2]
+        if self._room[0].numel() == 0 or after > self._room[0].shape[-2]:
+            shape = (*key_states.shape[:2], after + after // 4, key_states.shape[-1])
+            wider = [key_states.new_empty(shape), value_states.new_empty((*shape[:-1], value_states.shape[-1]))]
+            for room, held in zip(wider, (self.keys, self.values), strict=True):
+                if before:
+                    room[..., :before, :] = held
+            self._room = wider
+        for room, new in zip(self._room, (key_states, value_states), strict=True):
+            room[..., before:after, :] = new
+        self.keys, self.values = (room[..., :after, :] for room in self._room)
+        return self.keys, self.values
