@@ -307,6 +307,9 @@ class VLM:
             max_new_tokens=longest,
             do_sample=False,
             num_beams=1,
+            # Some checkpoints ask for these; what is written is to be the likeliest by what is read.
+            repetition_penalty=1.0,
+            no_repeat_ngram_size=0,
             pad_token_id=self.pad_id,
             suppress_tokens=self.unwritable_ids,
             logits_processor=LogitsProcessorList([_RowNoise(noises)]),

@@ -44,6 +44,18 @@ def test_a_token_that_cannot_be_hidden_is_said(vlm):
         vlm.family.embedding = right
 
 
+def test_a_checkpoints_own_penalties_do_not_change_what_is_written(vlm):
+    """Qwen2.5-VL comes with a penalty on repetition, under which words are not the likeliest by what is read."""
+    encoding = vlm.encode(PARK, "What is it?", CAPTION)
+    (expected,) = vlm.write(encoding, Row(()), 12)
+    settings = vlm.model.generation_config
+    settings.repetition_penalty, settings.no_repeat_ngram_size = 5.0, 1
+    try:
+        assert vlm.write(encoding, Row(()), 12) == [expected]
+    finally:
+        settings.repetition_penalty, settings.no_repeat_ngram_size = None, None
+
+
 def test_longer_than_the_model_can_read():
     git = tiny("git")
     with pytest.raises(InputError, match="reads at most 512"):
