@@ -83,7 +83,9 @@ def score(
     lambda_n: Annotated[float, typer.Option("--lambda-n", help="Weight of necessity.", rich_help_panel=_METHOD)] = 0.35,
     engine: Annotated[
         str,
-        typer.Option("--engine", metavar="NAME", help="How forwards are run: auto, plain.", rich_help_panel=_METHOD),
+        typer.Option(
+            "--engine", metavar="NAME", help="How forwards are run: auto, packed, plain.", rich_help_panel=_METHOD
+        ),
     ] = "auto",
     seed: common.Seed = 0,
     out: Annotated[
@@ -116,7 +118,7 @@ def score(
     attn_implementation: common.AttnImplementation = None,
     allow_pickle: common.AllowPickle = False,
     trust_remote_code: common.TrustRemoteCode = False,
-    batch_size: common.BatchSize = "1",
+    batch_size: common.BatchSize = "auto",
     debug: common.Debug = False,
     quiet: common.Quiet = False,
 ) -> None:

@@ -15,7 +15,7 @@ from causal_attrib.doctor.scoring import deterministic, engines
 from causal_attrib.doctor.text import image_tokens, prompt, spans
 from causal_attrib.doctor.writing import own_words, writing
 from causal_attrib.errors import InputError
-from causal_attrib.scores.score import ENGINES
+from causal_attrib.engine import ENGINES
 from causal_attrib.version import __version__
 from causal_attrib.vlm import VLM
 from causal_attrib.vlm.images import read_picture
@@ -59,7 +59,8 @@ def examine(
         raise
     except Exception:
         _log.debug("The picture and the caption could not be encoded", exc_info=True)  # told by the checks that need it
-    faster = {name: functools.partial(patient.score, engine=name) for name in ENGINES if name not in ("auto", "plain")}
+    names = [name for name in ENGINES if name not in ("auto", "plain")] if vlm.family.packs else []
+    faster = {name: functools.partial(patient.score, engine=name) for name in names}
     steps = [(environment,), *((check, patient) for check in _OF_A_PATIENT), (engines, patient, faster)]
     checks = []
     for done, (check, *arguments) in enumerate(steps, 1):

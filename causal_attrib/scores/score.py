@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from causal_attrib.attribution import Attribution, Token
-from causal_attrib.engine import COUPLINGS, Cost, PlainEngine
+from causal_attrib.engine import COUPLINGS, ENGINES, choose_engine
 from causal_attrib.errors import InputError
 from causal_attrib.interventions import check_fill
 from causal_attrib.outcomes import Outcome, choose_outcome
@@ -17,9 +17,8 @@ from causal_attrib.scores import necessity, sufficiency
 from causal_attrib.scores.completeness import causal_completeness
 from causal_attrib.scores.entropy import logprob_and_entropy
 from causal_attrib.version import __version__
-from causal_attrib.vlm import VLM, Encoding, Row, load
+from causal_attrib.vlm import VLM, Encoding, load
 
-ENGINES = ("auto", "plain")
 LEVELS = ("token", "word")
 # COPO draws H completions per prefix and does not say how many; outcomes that read log-probabilities need none.
 SAMPLES_FOR_TEXT = 4
@@ -43,7 +42,7 @@ def score(
     lambda_s: float = 0.35,
     lambda_n: float = 0.35,
     engine: str = "auto",
-    batch_size: int | str = 1,
+    batch_size: int | str = "auto",
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Attribution:
@@ -64,8 +63,9 @@ def score(
         coupling: "independent" draws or position-keyed "gumbel" draws.
         level: "token", or "word" to hide and keep all tokens of a word at once (each gets the word's score).
         lambda_s, lambda_n: weights in causal completeness, from 0 to 1.
-        engine: "auto" or "plain".
-        batch_size: rows per forward; "auto" is 1 on a CPU, where more gains nothing, and 8 elsewhere.
+        engine: "packed" puts all edits behind one reading of the picture, "plain" runs an ordinary forward for each;
+            "auto" is packed where the model can be packed and, checked at first use, gives plain's numbers.
+        batch_size: rows per forward; "auto" is what suits the engine, the device and the memory that is free.
         seed: of the sampled completions.
         progress: called with (interventions done, interventions in all).
 
@@ -83,14 +83,13 @@ def score(
     judge = choose_outcome(outcome, encoding, objects)
     if samples is None:
         samples = SAMPLES_FOR_TEXT if judge.needs_text else 0
-    if batch_size == "auto":
-        batch_size = 1 if vlm.model.device.type == "cpu" else 8
 
     units = encoding.units(level)
     rewrites = judge.needs_text and not encoding.answers_a_question
     plan_s = sufficiency.plan(units)
     plan_n = necessity.plan(units, mask, rewrites=rewrites)
-    runner = PlainEngine(vlm, batch_size, _counter(progress, len(plan_s) + len(plan_n)))
+    runner = choose_engine(engine, vlm, encoding, batch_size, _counter(progress, len(plan_s) + len(plan_n)))
+    logprob_T, entropy_T = logprob_and_entropy(runner.scan(encoding), encoding.response_ids)
 
     draws = {"samples": samples, "seed": seed, "coupling": coupling}
     if samples:
@@ -103,7 +102,6 @@ def score(
     necessity_U = necessity.read(outcome_n[:, 0], rewrites=rewrites)
     completeness_U = causal_completeness(sufficiency_U, necessity_U, lambda_s, lambda_n)
 
-    logprob_T, entropy_T = _scan(vlm, encoding, runner.cost)
     seconds = time.perf_counter() - began
     return Attribution(
         caption=encoding.response,
@@ -148,14 +146,6 @@ def _outcome_record(
     if outcome.name == "objects":
         record["objects"] = sorted(outcome.annotated)
     return record
-
-
-def _scan(vlm: VLM, encoding: Encoding, cost: Cost) -> tuple[np.ndarray, np.ndarray]:
-    """Log-probability and entropy of every response token, tags and answer included."""
-    (logits_TV,) = vlm.read(encoding, [Row(encoding.response_ids)])
-    cost.forwards += 1
-    cost.positions += encoding.prompt_length + len(encoding.response_ids)
-    return logprob_and_entropy(logits_TV[:-1], encoding.response_ids)
 
 
 def _tokens(encoding: Encoding, units, *, logprob, entropy, **of_units) -> list[Token]:

@@ -3,6 +3,6 @@
 import causal_attrib.torchvision  # noqa: F401  (first: it sets a broken torchvision aside)
 from causal_attrib.vlm.encoding import Encoding
 from causal_attrib.vlm.loading import load
-from causal_attrib.vlm.model import VLM, Row
+from causal_attrib.vlm.model import VLM, Noise, Row
 
-__all__ = ["VLM", "Encoding", "Row", "load"]
+__all__ = ["VLM", "Encoding", "Noise", "Row", "load"]

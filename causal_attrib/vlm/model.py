@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,10 @@ from causal_attrib.vlm.text import Span, decode, spans_of_ids, special_token_in,
 
 # A caption that the model writes itself, when the user gives none.
 LONGEST_CAPTION = 256
+
+
+# What is added to the logits of a token, given its place behind the prompt, the size of the vocabulary and the device.
+Noise = Callable[[int, int, torch.device], Tensor]
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,7 @@ class VLM:
 
         prompt_inputs = self._prompt_inputs(talk.before, picture.pixels)
         prompt_length = prompt_inputs[self.family.row].shape[1]
-        self._check_length(prompt_length, len(response_ids) + len(cue_ids) + len(answer_ids))
+        self.check_length(prompt_length, len(response_ids) + len(cue_ids) + len(answer_ids))
         return Encoding(
             picture=picture,
             prompt=prompt,
@@ -225,7 +229,8 @@ class VLM:
             raise InputError("The reference answer is empty; give the answer that counts as right.")
         _check_unicode("answer", answer or "")
 
-    def _check_length(self, prompt: int, rest: int) -> None:
+    def check_length(self, prompt: int, rest: int) -> None:
+        """Raises InputError if the model does not read so many tokens."""
         longest = self.family.longest
         if longest is not None and prompt + rest > longest:
             raise InputError(
@@ -254,33 +259,39 @@ class VLM:
             encoding.neutral_inputs if is_neutral else encoding.prompt_inputs, [row.ids for row in rows], self.pad_id
         )
         longest = max(len(row.ids) for row in rows)
-        self._check_length(encoding.prompt_length, longest)
+        self.check_length(encoding.prompt_length, longest)
         with self._hiding(rows, encoding.prompt_length):
             logits_BTV = self.family.logits(inputs, longest + 1).float()
-        if torch.isnan(logits_BTV).any():
+        self.check_numbers(logits_BTV)
+        return [logits_TV[: len(row.ids) + 1] for row, logits_TV in zip(rows, logits_BTV, strict=True)]
+
+    def check_numbers(self, values: Tensor) -> None:
+        """Raises InputError if one of the model's numbers is NaN."""
+        if torch.isnan(values).any():
             raise InputError(
                 f"{self.name} gives NaN; its weights are damaged, or the dtype is too narrow (try --dtype float32)."
             )
-        return [logits_TV[: len(row.ids) + 1] for row, logits_TV in zip(rows, logits_BTV, strict=True)]
 
     @torch.no_grad()
     def write(
-        self, encoding: Encoding, row: Row, longest: int, noises: Sequence[LogitsProcessor | None] = (None,)
+        self, encoding: Encoding, row: Row, longest: int, noises: Sequence[Noise | None] = (None,)
     ) -> list[tuple[int, ...]]:
         """Let the model go on behind `row`: transformers' own greedy `generate`, once for each noise.
 
-        A noise is a logits processor; adding Gumbel noise turns greedy search into sampling (`engine.gumbel`).
+        Gumbel noise on the logits turns greedy search into sampling (`engine.gumbel`).
 
         Args:
             longest: largest number of new tokens.
-            noises: one per continuation, None for the plain greedy one.
+            noises: one per continuation, None for the plain greedy one; called with the place of the token behind the
+                prompt, the size of the vocabulary and the device.
 
         Returns:
             The new ids of each continuation, end-of-sequence and what follows it cut off.
         """
         inputs = encoding.neutral_inputs if row.neutral else encoding.prompt_inputs
         with self._hiding([row] * len(noises), encoding.prompt_length):
-            return self._generate(self.family.extend(inputs, [row.ids] * len(noises), self.pad_id), longest, noises)
+            rows = self.family.extend(inputs, [row.ids] * len(noises), self.pad_id)
+            return self._generate(rows, longest, _RowNoise(noises, len(row.ids)))
 
     @torch.no_grad()
     def describe(self, image, prompt: str | None = None) -> tuple[int, ...]:
@@ -289,19 +300,21 @@ class VLM:
         self._check_prompt(prompt, None, None, True)
         talk = self.family.converse(prompt)
         inputs = self._prompt_inputs(talk.before, read_picture(image).pixels)
-        self._check_length(inputs[self.family.row].shape[1], 1)
-        (ids,) = self._generate(inputs, LONGEST_CAPTION, [None])
+        self.check_length(inputs[self.family.row].shape[1], 1)
+        (ids,) = self._generate(inputs, LONGEST_CAPTION, _RowNoise([None], 0))
         if not decode(self.tokenizer, ids).strip():
             raise InputError(f"{self.name} wrote no caption for this image; give one yourself.")
         return ids
 
-    def _generate(
-        self, inputs: dict[str, Tensor], longest: int, noises: Sequence[LogitsProcessor | None]
-    ) -> list[tuple[int, ...]]:
-        if self.family.longest is not None:
-            longest = min(longest, self.family.longest - inputs[self.family.row].shape[1])
-        if longest <= 0:
-            return [()] * len(noises)
+    def room(self, length: int, longest: int) -> int:
+        """How many of `longest` new tokens fit behind a row of `length` (prompt included)."""
+        limit = self.family.longest
+        return max(longest if limit is None else min(longest, limit - length), 0)
+
+    def _generate(self, inputs: dict[str, Tensor], longest: int, noise: _RowNoise) -> list[tuple[int, ...]]:
+        longest = self.room(inputs[self.family.row].shape[1], longest)
+        if longest == 0:
+            return [()] * len(noise.noises)
         written_BN = self.family.generate(
             inputs,
             max_new_tokens=longest,
@@ -310,15 +323,21 @@ class VLM:
             # Some checkpoints ask for these; what is written is to be the likeliest by what is read.
             repetition_penalty=1.0,
             no_repeat_ngram_size=0,
+            forced_eos_token_id=None,
+            min_length=0,
             pad_token_id=self.pad_id,
             suppress_tokens=self.unwritable_ids,
-            logits_processor=LogitsProcessorList([_RowNoise(noises)]),
+            logits_processor=LogitsProcessorList([noise]),
         )
         return [self._until_end(ids) for ids in written_BN.tolist()]
 
+    @functools.cached_property
+    def end_ids(self) -> set[int]:
+        """Ids that what is written ends before."""
+        return self.family.end_ids | {self.pad_id}
+
     def _until_end(self, ids: list[int]) -> tuple[int, ...]:
-        ends = self.family.end_ids | {self.pad_id}
-        stop = next((i for i, token in enumerate(ids) if token in ends), len(ids))
+        stop = next((i for i, token in enumerate(ids) if token in self.end_ids), len(ids))
         return tuple(ids[:stop])
 
     @contextlib.contextmanager
@@ -379,15 +398,19 @@ def _shifted(spans: tuple[Span, ...], count: int) -> tuple[Span, ...]:
 
 
 class _RowNoise(LogitsProcessor):
-    """Applies to each row of the batch its own logits processor."""
+    """Adds to each row of the batch its own noise.
 
-    def __init__(self, noises: Sequence[LogitsProcessor | None]):
+    place: of the first new token, behind the prompt; it is counted here, since not every `generate` hands on the prompt
+    """
+
+    def __init__(self, noises: Sequence[Noise | None], place: int):
         self.noises = noises
+        self.place = place
 
     def __call__(self, input_ids, scores):
-        return torch.stack(
-            [
-                scores[row] if noise is None else noise(input_ids[row : row + 1], scores[row : row + 1])[0]
-                for row, noise in enumerate(self.noises)
-            ]
-        )
+        scores = scores.clone()
+        for row, noise in enumerate(self.noises):
+            if noise is not None:
+                scores[row] += noise(self.place, scores.shape[-1], scores.device)
+        self.place += 1
+        return scores

@@ -1,7 +1,7 @@
 """A prompt that was read once and is gone on from many times: the state behind packed forwards.
 
 Axes: Q queries of one forward, K keys it may look at (those in the cache first, then its own), D embedding, N places
-whose logits are wanted, V vocabulary.
+whose logits are wanted, T tokens that were read together with the prompt, V vocabulary.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from transformers.cache_utils import DynamicLayer
 
 @dataclass
 class Trunk:
-    """Keys and values of a prompt (and of what was put behind it since).
+    """Keys and values of what was read (and of what was put behind it since).
 
     cache:          of the decoder; grows with each step, and is cut back
-    logits_V:       what the model expects behind the prompt
-    first:          position of the first token behind the prompt
+    logits_TV:      what the model expects behind each of the last tokens that were read, float32
+    first:          position of the first token behind them
     key_position_K: position of each key in the cache
     shared:         further arguments of every step
     """
 
     cache: Cache
-    logits_V: Tensor
+    logits_TV: Tensor
     first: int
     key_position_K: Tensor
     shared: dict = field(default_factory=dict)
@@ -35,6 +35,11 @@ class Trunk:
     def length(self) -> int:
         """How many keys the cache holds."""
         return len(self.key_position_K)
+
+    def shift(self, by: int) -> None:
+        """Count positions from another number on than the cache does."""
+        self.first += by
+        self.key_position_K = self.key_position_K + by
 
 
 def new_cache() -> Cache:

@@ -69,7 +69,6 @@ def test_underscores_and_the_names_of_trl(copo, picture):
 
 def test_flags_and_the_library_agree_on_defaults():
     flags = {name: flag.default for name, flag in inspect.signature(command).parameters.items()}
-    flags["batch_size"] = int(flags["batch_size"])
     for function in (causal_attrib.score, causal_attrib.load):
         library = {name: argument.default for name, argument in inspect.signature(function).parameters.items()}
         for name in flags.keys() & library.keys() - {"image"}:

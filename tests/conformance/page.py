@@ -41,7 +41,10 @@ CHECKS = {
     "eager": "the eager attention kernel against the model's own",
     "sdpa": "the sdpa attention kernel against the model's own",
     "causal": "logits in front of a hidden token, against those without it",
-    "writing": "greedy tokens of `generate` that are not the likeliest by what is read",
+    "writing": "greedy tokens of `generate` that are not the likeliest by what is read, and texts of the packed "
+    "engine, greedy and sampled, that are not those of `generate`",
+    "packed": "log-probabilities by the packed engine, all kinds of edits and both pictures, eager and sdpa, against "
+    "one ordinary forward each, in nats",
     "saved and loaded": "saved to a folder and loaded by `causal_attrib.load`, against the model in memory",
     "picture seen": "change of a logit when the picture is another, in standard deviations of the logits; 0.01 or more",
 }

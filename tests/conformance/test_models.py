@@ -14,38 +14,12 @@ from causal_attrib.vlm import Row
 from causal_attrib.vlm.images import neutral
 from causal_attrib.vlm.processors import ImageAndTokenizer
 from tests.conformance.by_hand import a_hidden_id, logits_by_hand
-from tests.tiny_models import BUILDERS, tiny
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
 OTHER = Image.fromarray(np.random.default_rng(1).integers(0, 255, (60, 80, 3), dtype=np.uint8))
 PROMPT = "What is it?"
 CAPTION = "a dog and a red frisbee on the grass"
 LOGITS = 1e-5
-
-
-@pytest.fixture(params=BUILDERS)
-def vlm(request):
-    return tiny(request.param)
-
-
-@pytest.fixture
-def measured(request, vlm):
-    """Note what was measured for the page, and hold it against its tolerance."""
-
-    def note(check, value, tolerance):
-        request.node.user_properties.append(("measured", (vlm.name, check, float(value), tolerance)))
-        assert value <= tolerance
-
-    return note
-
-
-@pytest.fixture
-def without(request, vlm):
-    def note(check, reason):
-        request.node.user_properties.append(("without", (vlm.name, check, reason)))
-        pytest.skip(reason)
-
-    return note
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def test_packed_branches_equal_rows_read_alone(name, attention):
         other = ids[4:7]
         (caption_TV,), (branch_TV,) = (vlm.read(encoding, [Row(row)]) for row in (ids, ids[:2] + other))
         trunk = vlm.family.read_prompt(encoding.prompt_inputs)
-        torch.testing.assert_close(trunk.logits_V, caption_TV[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(trunk.logits_TV, caption_TV[:1], atol=1e-5, rtol=0)
 
         prompt, count = trunk.length, len(ids)
         embedded_QD = vlm.family.embedding(torch.tensor([ids + other]))[0]

@@ -49,11 +49,18 @@ def shifted(attribution: Attribution, **by) -> Attribution:
 @pytest.mark.parametrize("by, passed", [(0, True), (1e-6, True), (1e-3, False)])
 def test_a_faster_engine_is_compared_with_the_plain_one(healthy, patient, name, by, passed):
     examined = patient(healthy)
-    plain = examined.attribution
-    check = engines(examined, {"right": lambda: plain, "fast": lambda: shifted(plain, **{name: by})})
+    plain = examined.score(engine="plain")
+    named = {engine: replace(plain, settings={**plain.settings, "engine": engine}) for engine in ("right", "fast")}
+    check = engines(examined, {"right": lambda: named["right"], "fast": lambda: shifted(named["fast"], **{name: by})})
     assert check.passed is passed and check.measured == pytest.approx(by, abs=1e-7)
     if not passed:
         assert "fast" in check.detail and "right" not in check.detail
+
+
+def test_an_engine_that_gave_way_to_the_plain_one_is_reported(healthy, patient):
+    examined = patient(healthy)
+    check = engines(examined, {"fast": lambda: examined.score(engine="plain")})
+    assert check.passed is None and "fast gives other numbers" in check.detail
 
 
 def test_difference_of_an_attribution_from_itself(healthy, patient):

@@ -120,24 +120,27 @@ class Family:
         """Whether many continuations can be put through in one forward: it takes a mask and positions of our own."""
         return set(self._layer_types) <= {"full_attention", "sliding_attention"}
 
-    def read_prompt(self, inputs: dict[str, Tensor]) -> Trunk:
-        """One forward over picture and prompt, whose keys and values are kept."""
-        cache = new_cache()
-        output = self.model(**inputs, **self._keep(1), past_key_values=cache, use_cache=True)
-        return self._trunk(cache, output.logits)
+    def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
+        """One ordinary forward over picture, prompt and what `extend` put behind it, whose keys and values are kept.
 
-    def _trunk(self, cache: Cache, logits_BLV: Tensor, first: int | None = None, **shared) -> Trunk:
+        Args:
+            count: of how many of the last positions logits are wanted.
+        """
+        cache = new_cache()
+        output = self.model(**inputs, **self._keep(count), past_key_values=cache, use_cache=True)
+        return self._trunk(cache, output.logits, count)
+
+    def _trunk(self, cache: Cache, logits_BLV: Tensor, count: int, **shared) -> Trunk:
         length = cache.get_seq_length()
-        first = length if first is None else first
-        positions_K = torch.arange(first - length, first, device=logits_BLV.device)
-        return Trunk(cache, logits_BLV[0, -1].float(), first, positions_K, shared)
+        positions_K = torch.arange(length, device=logits_BLV.device)
+        return Trunk(cache, logits_BLV[0, -count:].float(), length, positions_K, shared)
 
     def go_on(self, trunk: Trunk, embedded_QD: Tensor, depth_Q: Tensor, seen_QK: Tensor, wanted_N: Tensor) -> Tensor:
         """Logits (N, V) of tokens that are put behind a trunk, in one forward; they stay in its cache.
 
         Args:
             embedded_QD: their input embeddings.
-            depth_Q: how many tokens behind the prompt each of them stands.
+            depth_Q: how many tokens behind the end of the trunk as it was read each of them stands; negative before it.
             seen_QK: which keys each of them sees, those in the cache and then their own.
             wanted_N: which of them logits are wanted of.
         """

@@ -39,11 +39,11 @@ class Blip(Family):
         options.pop("pad_token_id")
         return self.model.generate(**inputs | closed, **options)[:, inputs["input_ids"].shape[1] :]
 
-    def read_prompt(self, inputs: dict[str, Tensor]) -> Trunk:
+    def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
         seen = self.model.vision_model(pixel_values=inputs["pixel_values"]).last_hidden_state
         cache, words = new_cross_cache(), {name: inputs[name] for name in ("input_ids", "attention_mask")}
         output = self.decoder(**words, encoder_hidden_states=seen, past_key_values=cache, use_cache=True)
-        return self._trunk(cache, output.logits, encoder_hidden_states=seen)
+        return self._trunk(cache, output.logits, count, encoder_hidden_states=seen)
 
     @property
     def decoder(self) -> nn.Module:

@@ -25,12 +25,13 @@ class Florence2(EncoderDecoder):
     def embedding(self) -> nn.Module:
         return self.model.model.language_model.get_decoder().embed_tokens
 
-    def read_prompt(self, inputs: dict[str, Tensor]) -> Trunk:
+    def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
         cache = new_cross_cache()
         output = self.model(**inputs, past_key_values=cache, use_cache=True)
         return self._trunk(
             cache,
             output.logits,
+            count,
             encoder_hidden_states=output.encoder_last_hidden_state,
             encoder_attention_mask=inputs["attention_mask"],
         )

@@ -31,12 +31,10 @@ class Git(Family):
         pixels = self.processor.image_processor(picture, return_tensors="pt")["pixel_values"]
         return {"pixel_values": pixels, "input_ids": row, "attention_mask": torch.ones_like(row)}
 
-    def read_prompt(self, inputs: dict[str, Tensor]) -> Trunk:
-        trunk = super().read_prompt(inputs)
+    def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
+        trunk = super().read_prompt(inputs, count)
         # Positions count words only; the vision states stand before them.
-        words = inputs["input_ids"].shape[1]
-        trunk.key_position_K = trunk.key_position_K - (trunk.first - words)
-        trunk.first = words
+        trunk.shift(inputs["input_ids"].shape[1] - trunk.first)
         return trunk
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:

@@ -27,8 +27,8 @@ class Mllama(Family):
         batch["cross_attention_mask"] = torch.cat([seen, seen[:, -1:].repeat(1, longer, 1, 1)], dim=1)
         return batch
 
-    def read_prompt(self, inputs: dict[str, Tensor]) -> Trunk:
-        trunk = super().read_prompt(inputs)
+    def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
+        trunk = super().read_prompt(inputs, count)
         trunk.shared["cross_attention_mask"] = inputs["cross_attention_mask"][:, -1:]
         return trunk
 

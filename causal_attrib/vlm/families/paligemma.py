@@ -26,9 +26,9 @@ class PaliGemma(Family):
         inputs.pop("labels", None)
         return inputs
 
-    def read_prompt(self, inputs: dict[str, Tensor]) -> Trunk:
-        trunk = super().read_prompt(inputs)
-        trunk.first += 1  # it counts positions from 1
+    def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
+        trunk = super().read_prompt(inputs, count)
+        trunk.shift(1)  # it counts positions from 1
         return trunk
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:

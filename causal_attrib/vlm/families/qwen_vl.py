@@ -15,11 +15,11 @@ class QwenVL(Family):
     def plain(self, prompt: str) -> str:
         return f"<|vision_start|>{self.processor.image_token}<|vision_end|>{prompt}\n"
 
-    def read_prompt(self, inputs: dict[str, Tensor]) -> Trunk:
-        trunk = super().read_prompt(inputs)
+    def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
+        trunk = super().read_prompt(inputs, count)
         # A picture takes fewer positions than tokens. The difference is kept in the module and would be that of another
         # picture later, so positions are always given.
-        trunk.first += int(self.model.model.rope_deltas[0, 0])
+        trunk.shift(int(self.model.model.rope_deltas[0, 0]))
         return trunk
 
     def _position_ids(self, position_Q: Tensor) -> Tensor:

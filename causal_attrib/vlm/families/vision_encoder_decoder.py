@@ -41,10 +41,10 @@ class VisionEncoderDecoder(EncoderDecoder):
     def embedding(self) -> nn.Module:
         return self.model.decoder.get_input_embeddings()
 
-    def read_prompt(self, inputs: dict[str, Tensor]) -> Trunk:
+    def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
         cache = new_cross_cache()
         output = self.model(**inputs, past_key_values=cache, use_cache=True)
-        return self._trunk(cache, output.logits, encoder_outputs=(output.encoder_last_hidden_state,))
+        return self._trunk(cache, output.logits, count, encoder_outputs=(output.encoder_last_hidden_state,))
 
     def _step(self, trunk: Trunk, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
         output = self.model(

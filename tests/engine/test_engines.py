@@ -1,9 +1,9 @@
-"""The engine's outcomes equal a brute-force loop over `VLM.read` and `generate` that a reader can check by eye."""
+"""What each engine gives equals a brute-force loop over `VLM.read` and `generate` that a reader can check by eye."""
 
 import numpy as np
 import pytest
 
-from causal_attrib.engine import PlainEngine
+from causal_attrib.engine import PackedEngine, PlainEngine
 from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.errors import InputError
 from causal_attrib.interventions import Keep, Mask, Rewrite, Whole
@@ -21,6 +21,16 @@ PLAN = (Whole(), Keep(0), Keep(3), Mask((1,)), Mask((0, 2), "mean"), Mask((2,), 
 @pytest.fixture(params=ONE_OF_EACH_KIND)
 def vlm(request):
     return tiny(request.param)
+
+
+EITHER = pytest.mark.parametrize("kind", [PlainEngine, PackedEngine])
+
+
+@pytest.fixture(params=[PlainEngine, PackedEngine])
+def kind(request, vlm):
+    if request.param is PackedEngine and not vlm.family.packs:
+        pytest.skip("its family does not pack")
+    return request.param
 
 
 def edited_by_hand(vlm, ids):
@@ -42,9 +52,9 @@ def logprobs(vlm, encoding, ids, hidden, fill, neutral=False):
     return [logits[i].log_softmax(-1)[token].item() for i, token in enumerate(ids)]
 
 
-def test_likelihood_is_the_geometric_mean_of_the_answer(vlm):
+def test_likelihood_is_the_geometric_mean_of_the_answer(kind, vlm):
     encoding = vlm.encode(PARK, "Look.", CAPTION, "a red dog", question=QUESTION)
-    got = PlainEngine(vlm).run(encoding, PLAN, Likelihood())
+    got = kind(vlm).run(encoding, PLAN, Likelihood())
     expected = []
     for ids, hidden, fill in edited_by_hand(vlm, encoding.response_ids):
         every = logprobs(vlm, encoding, ids + encoding.cue_ids + encoding.answer_ids, hidden, fill)
@@ -52,9 +62,9 @@ def test_likelihood_is_the_geometric_mean_of_the_answer(vlm):
     np.testing.assert_allclose(got[:, 0], expected, atol=1e-6)
 
 
-def test_yesno_weighs_two_answers(vlm):
+def test_yesno_weighs_two_answers(kind, vlm):
     encoding = vlm.encode(PARK, "Look.", CAPTION)
-    got = PlainEngine(vlm).run(encoding, PLAN, YesNo())
+    got = kind(vlm).run(encoding, PLAN, YesNo())
     cue, yes, no = vlm.question_ids(encoding, "Does this caption describe the image? Answer yes or no.", ("yes", "no"))
     expected = []
     for ids, hidden, fill in edited_by_hand(vlm, encoding.response_ids):
@@ -63,9 +73,9 @@ def test_yesno_weighs_two_answers(vlm):
     np.testing.assert_allclose(got[:, 0], expected, atol=1e-6)
 
 
-def test_grounding_compares_with_a_neutral_picture(vlm):
+def test_grounding_compares_with_a_neutral_picture(kind, vlm):
     encoding = vlm.encode(PARK, "Look.", CAPTION)
-    got = PlainEngine(vlm).run(encoding, PLAN, Grounding())
+    got = kind(vlm).run(encoding, PLAN, Grounding())
     expected = []
     for number, (ids, hidden, fill) in enumerate(edited_by_hand(vlm, encoding.response_ids)):
         gain = np.subtract(*(logprobs(vlm, encoding, ids, hidden, fill, neutral) for neutral in (False, True)))
@@ -78,9 +88,9 @@ def test_grounding_compares_with_a_neutral_picture(vlm):
 
 
 @pytest.mark.parametrize("outcome", [Grounding(), YesNo()])
-def test_batch_size_changes_nothing(vlm, outcome):
+def test_batch_size_changes_nothing(kind, vlm, outcome):
     encoding = vlm.encode(PARK, "Look.", CAPTION)
-    one, many = (PlainEngine(vlm, batch_size=size).run(encoding, PLAN, outcome) for size in (1, 4))
+    one, many = (kind(vlm, batch_size=size).run(encoding, PLAN, outcome) for size in (1, 4))
     np.testing.assert_allclose(one, many, atol=1e-6)
 
 
@@ -104,57 +114,59 @@ def test_outcomes_outside_their_range_are_refused(r):
         PlainEngine(vlm).run(vlm.encode(PARK, "Look.", CAPTION), (Keep(1),), constant(r))
 
 
-def texts_judged(vlm, encoding, plan, **how):
+def texts_judged(kind, vlm, encoding, plan, **how):
     """What a text outcome is shown, one list per intervention."""
     seen = []
     outcome = Function("test:spy", lambda text, reference: seen.append(text) or 0.5, None)
-    PlainEngine(vlm).run(encoding, plan, outcome, **how)
+    kind(vlm).run(encoding, plan, outcome, **how)
     return seen
 
 
-def test_captions_are_rewritten_behind_the_masked_word(vlm):
+def test_captions_are_rewritten_behind_the_masked_word(kind, vlm):
     encoding = vlm.encode(PARK, "Look.", CAPTION)
     ids = encoding.response_ids
-    kept, rewritten, masked = texts_judged(vlm, encoding, (Keep(3), Rewrite(3), Rewrite(3, (2,))))
+    kept, rewritten, masked = texts_judged(kind, vlm, encoding, (Keep(3), Rewrite(3), Rewrite(3, (2,))))
     tail = len(ids) - 3 + 32
     assert kept == decode(vlm.tokenizer, ids[:3])
     assert rewritten == decode(vlm.tokenizer, ids[:3] + vlm.write(encoding, Row(ids[:3]), tail)[0])
     assert masked == decode(vlm.tokenizer, ids[:2] + vlm.write(encoding, Row(ids[:3], (2,)), tail)[0])
 
 
-def test_answers_are_written_behind_the_cue(vlm):
+def test_answers_are_written_behind_the_cue(kind, vlm):
     encoding = vlm.encode(PARK, "Look.", CAPTION, "a dog", question=QUESTION)
-    (text,) = texts_judged(vlm, encoding, (Mask((1,)),))
+    (text,) = texts_judged(kind, vlm, encoding, (Mask((1,)),))
     row = Row(encoding.response_ids + encoding.cue_ids, (1,))
     assert text == decode(vlm.tokenizer, vlm.write(encoding, row, len(encoding.answer_ids) + 32)[0]).strip()
 
 
-def test_draws_depend_on_the_seed_and_nothing_else(vlm):
+def test_draws_depend_on_the_seed_and_nothing_else(kind, vlm):
     encoding = vlm.encode(PARK, "Look.", CAPTION)
-    first = texts_judged(vlm, encoding, (Keep(2), Keep(3)), samples=3, seed=1)
-    assert first == texts_judged(vlm, encoding, (Keep(2), Keep(3)), samples=3, seed=1)
-    assert first != texts_judged(vlm, encoding, (Keep(2), Keep(3)), samples=3, seed=2)
+    first = texts_judged(kind, vlm, encoding, (Keep(2), Keep(3)), samples=3, seed=1)
+    assert first == texts_judged(kind, vlm, encoding, (Keep(2), Keep(3)), samples=3, seed=1)
+    assert first != texts_judged(kind, vlm, encoding, (Keep(2), Keep(3)), samples=3, seed=2)
     assert len(set(first)) == 6
     assert all(text.startswith(decode(vlm.tokenizer, encoding.response_ids[:2])) for text in first)
 
 
-def test_coupled_draws_go_on_alike_where_the_same_token_is_drawn():
+@EITHER
+def test_coupled_draws_go_on_alike_where_the_same_token_is_drawn(kind):
     vlm = tiny("llava_siglip_qwen2")
     encoding = vlm.encode(PARK, "Look.", CAPTION)
-    drawn = texts_judged(vlm, encoding, (Keep(2),), samples=1, coupling="gumbel")[0]
+    drawn = texts_judged(kind, vlm, encoding, (Keep(2),), samples=1, coupling="gumbel")[0]
     # Take the very token that was drawn as the next token of the response: with and without it must end alike.
     (written,) = vlm.write(encoding, Row(encoding.response_ids[:2]), 40, [GumbelNoise(0, 0, 0)])
     longer = vlm.encode(PARK, "Look.", encoding.response_ids[:2] + written[:1] + encoding.response_ids[2:])
-    without, with_it = texts_judged(vlm, longer, (Keep(2), Keep(3)), samples=1, coupling="gumbel")
+    without, with_it = texts_judged(kind, vlm, longer, (Keep(2), Keep(3)), samples=1, coupling="gumbel")
     assert without[: len(drawn)] == with_it[: len(drawn)]
-    apart = texts_judged(vlm, longer, (Keep(2), Keep(3)), samples=1, coupling="independent")
+    apart = texts_judged(kind, vlm, longer, (Keep(2), Keep(3)), samples=1, coupling="independent")
     assert apart[0] != apart[1]
 
 
-def test_sampled_likelihood_completes_the_response_first():
+@EITHER
+def test_sampled_likelihood_completes_the_response_first(kind):
     vlm = tiny("llava_siglip_qwen2")
     encoding = vlm.encode(PARK, "Look.", CAPTION, "a dog", question=QUESTION)
-    got = PlainEngine(vlm).run(encoding, (Keep(2),), Likelihood(), samples=2, seed=5)
+    got = kind(vlm).run(encoding, (Keep(2),), Likelihood(), samples=2, seed=5)
     longest = len(encoding.response_ids) - 2 + 32
     for k in range(2):
         (written,) = vlm.write(encoding, Row(encoding.response_ids[:2]), longest, [GumbelNoise(5, 1, k)])
@@ -174,14 +186,14 @@ def test_tagged_reasoning_is_completed_up_to_its_end(bundled):
     assert decode(bundled.tokenizer, opening + kept) == " <think> a dog on the grass"
 
 
-def test_match_reads_the_sampled_answer(vlm):
+def test_match_reads_the_sampled_answer(kind, vlm):
     encoding = vlm.encode(PARK, "Look.", CAPTION, "a dog", question=QUESTION)
-    r = PlainEngine(vlm).run(encoding, (Keep(1), Keep(2)), Match("a dog"), samples=2)
+    r = kind(vlm).run(encoding, (Keep(1), Keep(2)), Match("a dog"), samples=2)
     assert r.shape == (2, 2) and set(np.unique(r)) <= {0.0, 1.0}
 
 
-def test_progress_counts_every_intervention(vlm):
+def test_progress_counts_every_intervention(kind, vlm):
     encoding = vlm.encode(PARK, "Look.", CAPTION)
     done = []
-    PlainEngine(vlm, batch_size=3, on_done=done.append).run(encoding, (*PLAN, Whole()), YesNo())
+    kind(vlm, batch_size=3, on_done=done.append).run(encoding, (*PLAN, Whole()), YesNo())
     assert sum(done) == len(PLAN) + 1

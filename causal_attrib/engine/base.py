@@ -1,0 +1,300 @@
+"""From interventions to outcomes, whatever way log-probabilities are read and text is written.
+
+An engine is two primitives, `logprobs` and `write`; what is read and written, and what becomes of it, stands here.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor
+
+from causal_attrib.engine.cost import Cost
+from causal_attrib.engine.gumbel import GumbelNoise
+from causal_attrib.interventions import Edited, Intervention, Rewrite, edit
+from causal_attrib.outcomes import Outcome, Probe, Reading, checked
+from causal_attrib.vlm import VLM, Encoding, Noise, Row
+from causal_attrib.vlm.reasoning import split_response
+from causal_attrib.vlm.text import decode
+
+# How much longer than the text it replaces a continuation may get before it is cut off.
+SLACK = 32
+
+
+@dataclass(frozen=True)
+class Request:
+    """Log-probabilities that are wanted: of `row.ids[place]`, given all before it, for each of `places`."""
+
+    encoding: Encoding
+    row: Row
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A text that is wanted: what follows `row`, at most `longest` tokens of it, greedy but for the noise."""
+
+    encoding: Encoding
+    row: Row
+    longest: int
+    noise: Noise | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One caption's interventions and what judges them."""
+
+    encoding: Encoding
+    interventions: tuple[Intervention, ...]
+    outcome: Outcome
+
+
+@dataclass
+class Engine(ABC):
+    """Turns interventions into outcomes.
+
+    The model's weights must stay as they are while an engine lives: it may keep what it has read of a picture.
+
+    batch_size: rows per forward, or "auto" for what suits the device
+    on_done:    called with the number of interventions just finished, for progress bars
+    """
+
+    vlm: VLM
+    batch_size: int | str = "auto"
+    on_done: Callable[[int], None] = lambda count: None
+    cost: Cost = field(default_factory=Cost)
+    name = ""
+
+    # -- what an engine must do -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def scan(self, encoding: Encoding) -> Tensor:
+        """Logits (T, V), float32, that predict each token of the unedited response, tags and answer included."""
+
+    @abstractmethod
+    def logprobs(self, requests: Sequence[Request], advance: Callable[[int], None]) -> list[Tensor]:
+        """Log-probabilities (nats, float32, on the CPU) of each request; `advance` is told how many were answered."""
+
+    @abstractmethod
+    def write(self, drafts: Sequence[Draft]) -> list[tuple[int, ...]]:
+        """The new ids of each draft, end-of-sequence and what follows it cut off."""
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """While it lasts, what was written may be kept in memory, since it is about to be read again."""
+        yield
+
+    def drafts_at_once(self, encoding: Encoding) -> int:
+        """How many drafts it is best to ask for together."""
+        return 1
+
+    # -- what all engines do with it --------------------------------------------------------------------------------
+
+    def run(
+        self,
+        encoding: Encoding,
+        interventions: Sequence[Intervention],
+        outcome: Outcome,
+        *,
+        samples: int = 0,
+        seed: int = 0,
+        coupling: str = "independent",
+    ) -> np.ndarray:
+        """Outcomes r in [0, 1] of N interventions.
+
+        Args:
+            samples: H. With H > 0 the model first goes on from each edited response H times by sampling at
+                temperature 1, and r is that of the completed response; 0 judges the edited response itself.
+            seed, coupling: of the draws (`engine.gumbel`).
+
+        Returns:
+            Array (N, H), or (N, 1) for H = 0.
+        """
+        jobs = [Job(encoding, tuple(interventions), outcome)]
+        return self.run_jobs(jobs, samples=samples, seed=seed, coupling=coupling)[0]
+
+    def run_jobs(
+        self, jobs: Sequence[Job], *, samples: int = 0, seed: int = 0, coupling: str = "independent"
+    ) -> list[np.ndarray]:
+        """The same for several captions; those of one picture and prompt share forwards, where the engine can."""
+        if samples:
+            return [self._run_sampled(job, samples, seed, coupling) for job in jobs]
+        judged: dict[int, np.ndarray] = {}
+        by_logprob = [index for index, job in enumerate(jobs) if not job.outcome.needs_text]
+        edits = [self._edits(jobs[index]) for index in by_logprob]
+        read = self._judge([jobs[index] for index in by_logprob], edits, self.on_done)
+        judged.update(zip(by_logprob, read, strict=True))
+        for index, job in enumerate(jobs):
+            if job.outcome.needs_text:
+                judged[index] = self._judge_texts(job)
+        return [judged[index][:, None] for index in range(len(jobs))]
+
+    def _run_sampled(self, job: Job, samples: int, seed: int, coupling: str) -> np.ndarray:
+        edits = self._edits(job)
+        judge = self._judge_sampled_texts if job.outcome.needs_text else self._judge_sampled
+        at_once = max(1, self.drafts_at_once(job.encoding) // samples)
+        outcomes = []
+        for chunk in chunks(range(len(edits)), at_once):
+            noises = [
+                [GumbelNoise(seed, 0 if coupling == "gumbel" else 1 + n, k) for k in range(samples)] for n in chunk
+            ]
+            with self.holding():
+                outcomes.append(judge(job, [edits[n] for n in chunk], noises))
+            self.on_done(len(chunk))
+        return np.concatenate(outcomes)
+
+    # -- outcomes that read log-probabilities -----------------------------------------------------------------------
+
+    def _judge(
+        self, jobs: Sequence[Job], edits: Sequence[Sequence[Edited]], on_done: Callable[[int], None]
+    ) -> list[np.ndarray]:
+        probes = [job.outcome.probes(self.vlm, job.encoding) for job in jobs]
+        asked = [
+            (number, edited, probe)
+            for number in range(len(jobs))
+            # The whole response and its longest prefix are the same edit: each is run once.
+            for edited in dict.fromkeys(edits[number])
+            for probe in probes[number]
+        ]
+        advance = _in_proportion(on_done, len(asked), sum(map(len, edits)))
+        requests = [_request(jobs[number].encoding, edited, probe) for number, edited, probe in asked]
+        answers = self.logprobs(requests, advance)
+        readings = {key: _reading(*key[1:], answer) for key, answer in zip(asked, answers, strict=True)}
+        judged = []
+        for number, job in enumerate(jobs):
+            r_of = {
+                edited: checked(
+                    job.outcome(tuple(readings[number, edited, probe] for probe in probes[number]), job.encoding),
+                    job.outcome.name,
+                )
+                for edited in dict.fromkeys(edits[number])
+            }
+            judged.append(np.array([r_of[edited] for edited in edits[number]]))
+        return judged
+
+    def _judge_sampled(self, job: Job, edits: Sequence[Edited], noises: Sequence[Sequence[GumbelNoise]]) -> np.ndarray:
+        drafts = [
+            self._draft(job.encoding, edited, (), noise)
+            for edited, each in zip(edits, noises, strict=True)
+            for noise in each
+        ]
+        written = iter(self.write(drafts))
+        completed = [
+            Edited(
+                edited.ids + self._reasoning_only(job.encoding, edited.ids, next(written)), edited.hidden, edited.fill
+            )
+            for edited, each in zip(edits, noises, strict=True)
+            for _ in each
+        ]
+        (r,) = self._judge([job], [completed], lambda count: None)
+        return r.reshape(len(edits), -1)
+
+    def _reasoning_only(self, encoding: Encoding, kept: tuple[int, ...], written: tuple[int, ...]) -> tuple[int, ...]:
+        """What was written, up to where it leads over to an answer of its own (the cue is put there by the probe)."""
+        if not encoding.answers_a_question or encoding.end == len(encoding.response_ids):
+            return written
+        texts = [decode(self.vlm.tokenizer, kept + written[:count]) for count in range(len(written) + 1)]
+        parts = next(filter(None, map(split_response, texts)), None)
+        if parts is None:
+            return written
+        return written[: next(count for count, text in enumerate(texts) if len(text) >= parts.end)]
+
+    # -- outcomes that judge text -----------------------------------------------------------------------------------
+
+    def _judge_texts(self, job: Job) -> np.ndarray:
+        encoding, edits = job.encoding, self._edits(job)
+        asks = encoding.answers_a_question
+        drafted = [asks or isinstance(intervention, Rewrite) for intervention in job.interventions]
+        cue = encoding.cue_ids if asks else ()
+        outcomes = []
+        for chunk in chunks(range(len(edits)), self.drafts_at_once(encoding)):
+            drafts = [self._draft(encoding, edits[n], cue) for n in chunk if drafted[n]]
+            written = iter(self.write(drafts))
+            for n in chunk:
+                new = next(written) if drafted[n] else ()
+                if asks:
+                    text = decode(self.vlm.tokenizer, new).partition("</answer>")[0].strip()
+                else:
+                    text = decode(self.vlm.tokenizer, tuple(edits[n].ids[i] for i in edits[n].visible) + new)
+                outcomes.append(checked(job.outcome(text), job.outcome.name))
+                self.on_done(1)
+        return np.array(outcomes)
+
+    def _judge_sampled_texts(
+        self, job: Job, edits: Sequence[Edited], noises: Sequence[Sequence[GumbelNoise]]
+    ) -> np.ndarray:
+        encoding = job.encoding
+        rows = [(edited, noise) for edited, each in zip(edits, noises, strict=True) for noise in each]
+        written = self.write([self._draft(encoding, edited, (), noise) for edited, noise in rows])
+        completed = [
+            Edited(edited.ids + new, edited.hidden, edited.fill) for (edited, _), new in zip(rows, written, strict=True)
+        ]
+        if encoding.answers_a_question and encoding.end == len(encoding.response_ids):
+            drafts = [
+                self._draft(encoding, edited, encoding.cue_ids, noise)
+                for edited, (_, noise) in zip(completed, rows, strict=True)
+            ]
+            texts = [decode(self.vlm.tokenizer, answer) for answer in self.write(drafts)]
+        else:
+            texts = [decode(self.vlm.tokenizer, edited.ids) for edited in completed]
+            if encoding.answers_a_question:
+                texts = [parts.answer if parts else "" for parts in map(split_response, texts)]
+        r = [checked(job.outcome(text), job.outcome.name) for text in texts]
+        return np.array(r).reshape(len(edits), -1)
+
+    def _draft(
+        self, encoding: Encoding, edited: Edited, cue: tuple[int, ...], noise: GumbelNoise | None = None
+    ) -> Draft:
+        longest = len(encoding.answer_ids) if cue else max(len(encoding.response_ids) - len(edited.ids), 0)
+        return Draft(encoding, _row(edited, cue), longest + SLACK, noise)
+
+    def _edits(self, job: Job) -> list[Edited]:
+        body = job.encoding.response_ids[: job.encoding.end]
+        return [edit(body, intervention, self._mask_id) for intervention in job.interventions]
+
+    @property
+    def _mask_id(self) -> int:
+        tokenizer = self.vlm.tokenizer
+        return next((i for i in (tokenizer.mask_token_id, tokenizer.unk_token_id) if i is not None), self.vlm.pad_id)
+
+
+def chunks(items: Sequence, size: int) -> Iterable[Sequence]:
+    """`items` in pieces of at most `size`."""
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _row(edited: Edited, suffix: tuple[int, ...], neutral: bool = False) -> Row:
+    embedded = edited.hidden if edited.fill in ("zero", "mean") else ()
+    return Row(edited.ids + suffix, embedded, edited.fill if embedded else "zero", neutral)
+
+
+def _request(encoding: Encoding, edited: Edited, probe: Probe) -> Request:
+    """A probe with an answer reads that; one without reads the visible part of the response."""
+    row = _row(edited, probe.cue + probe.answer, probe.neutral)
+    answer = range(len(row.ids) - len(probe.answer), len(row.ids))
+    return Request(encoding, row, tuple(answer) if probe.answer else edited.visible)
+
+
+def _reading(edited: Edited, probe: Probe, logprob: Tensor) -> Reading:
+    nothing = logprob.new_empty(0)
+    return Reading(nothing, logprob) if probe.answer else Reading(logprob, nothing)
+
+
+def _in_proportion(on_done: Callable[[int], None], requests: int, edits: int) -> Callable[[int], None]:
+    """Tell `on_done` of finished interventions as requests are answered, all of them in the end."""
+    answered = told = 0
+
+    def advance(count: int) -> None:
+        nonlocal answered, told
+        answered += count
+        done = math.floor(edits * answered / requests)
+        if done > told:
+            on_done(done - told)
+            told = done
+
+    return advance

@@ -1,0 +1,96 @@
+"""Which engine runs: the packed one where this very model shows that it may, else the plain one."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Callable
+
+import torch
+
+from causal_attrib.engine.base import Engine, Request
+from causal_attrib.engine.packed import PackedEngine
+from causal_attrib.engine.plain import PlainEngine
+from causal_attrib.errors import InputError
+from causal_attrib.vlm import VLM, Encoding, Row
+
+ENGINES = ("auto", "packed", "plain")
+# How far log-probabilities (nats) may lie apart. A wrong mask or position makes a difference of .05 and more, rounding
+# in float32 one of 1e-5.
+TOLERANCE = 1e-3
+# Half precision rounds each logit, and readings of one row in batches of different shape differ; some more is still
+# rounding.
+_ROUNDING = 4.0
+
+# By model and by how it attends: what was measured, and what is allowed.
+_measured: weakref.WeakKeyDictionary[VLM, dict[str, tuple[float, float]]] = weakref.WeakKeyDictionary()
+
+
+def choose_engine(
+    name: str,
+    vlm: VLM,
+    encoding: Encoding,
+    batch_size: int | str = "auto",
+    on_done: Callable[[int], None] = lambda count: None,
+) -> Engine:
+    """The engine `name`; "auto" is the packed one where the model can be packed.
+
+    Before the packed engine is used on a model for the first time, two branches are held against ordinary forwards. If
+    they differ, the plain engine runs, and a warning gives the figure.
+
+    Raises:
+        InputError: "packed" was asked for and the architecture cannot be packed.
+    """
+    plain = PlainEngine(vlm, batch_size, on_done)
+    if name == "plain":
+        return plain
+    if not vlm.family.packs:
+        if name == "packed":
+            raise InputError(
+                f"{type(vlm.model).__name__} takes no mask of our own, so it cannot be packed; use --engine plain."
+            )
+        return plain
+    kernel = f"{vlm.model.config._attn_implementation} {vlm.model.dtype} {vlm.model.device}"
+    known = _measured.setdefault(vlm, {})
+    if kernel not in known:
+        try:
+            known[kernel] = disagreement(vlm, encoding)
+        except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError) as error:
+            plain.scan(encoding)  # raises where the model itself is at fault
+            warnings.warn(
+                f"{vlm.name} cannot be packed ({type(error).__name__}: {error}); every edit takes its own forward.",
+                stacklevel=2,
+            )
+            known[kernel] = (float("nan"), TOLERANCE)
+            return plain
+    measured, allowed = known[kernel]
+    if measured <= allowed:
+        return PackedEngine(vlm, batch_size, on_done)
+    if measured > allowed:
+        warnings.warn(
+            f"Packed forwards of {vlm.name} differ from ordinary ones by {measured:.2g} nats, where {allowed:.2g} is "
+            "rounding; every edit takes its own forward.",
+            stacklevel=2,
+        )
+    return plain
+
+
+def disagreement(vlm: VLM, encoding: Encoding) -> tuple[float, float]:
+    """Largest difference (nats) of packed log-probabilities from plain ones on two branches, and what is rounding.
+
+    One branch has a hidden token, the other leaves a token out; both leave the response in its middle.
+    """
+    body = (encoding.response_ids * 6)[:6]
+    rows = [Row(body, (1,)), Row(body[:2] + body[3:])]
+    requests = [Request(encoding, rows[0], (0, 2, 3, 4, 5)), Request(encoding, rows[1], (0, 1, 2, 3, 4))]
+
+    def read(engine: Engine) -> torch.Tensor:
+        return torch.cat(engine.logprobs(requests, lambda count: None))
+
+    together = read(PlainEngine(vlm, batch_size=2))
+    allowed, step = TOLERANCE, torch.finfo(vlm.model.dtype).eps
+    if step > torch.finfo(torch.float32).eps:
+        noise = (read(PlainEngine(vlm, batch_size=1)) - together).abs().max().item()
+        largest = max(logits.amax(-1).abs().max().item() for logits in vlm.read(encoding, rows))
+        allowed = max(allowed, step * largest, _ROUNDING * noise)
+    return (read(PackedEngine(vlm)) - together).abs().max().item(), allowed

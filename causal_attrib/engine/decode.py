@@ -1,0 +1,65 @@
+"""Many texts written at once behind one prompt: one token of each per forward, shared beginnings put through once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from causal_attrib.engine.base import Draft
+from causal_attrib.engine.tree import Node, Tree
+
+
+@dataclass(eq=False)
+class _Text:
+    """A text in the making.
+
+    leaf: the node it has come to
+    left: how many tokens it may still get
+    then: the text it goes on as from here on, if it has run into the beginning of that
+    """
+
+    draft: Draft
+    leaf: Node
+    left: int
+    ids: list[int] = field(default_factory=list)
+    then: _Text | None = None
+
+    def all_ids(self) -> tuple[int, ...]:
+        return tuple(self.ids) + (self.then.all_ids() if self.then else ())
+
+
+@torch.no_grad()
+def decode(tree: Tree, drafts: Sequence[Draft], budget: int) -> list[tuple[int, ...]]:
+    """What follows each draft; its nodes stay in the tree's cache.
+
+    Args:
+        budget: nodes per forward.
+    """
+    vlm = tree.vlm
+    texts = [_Text(draft, ([tree.root] + tree.path(draft.row))[-1], _room(tree, draft)) for draft in drafts]
+    beginning = {(text.leaf, text.draft.noise, text.left): text for text in texts if text.draft.noise is not None}
+    active = [text for text in texts if text.left]
+    while active:
+        scores_RV = tree.expect([text.leaf for text in active], budget)
+        scores_RV[:, vlm.unwritable_ids] = -torch.inf
+        for row, text in enumerate(active):
+            if text.draft.noise is not None:
+                place = len(text.draft.row.ids) + len(text.ids)
+                scores_RV[row] += text.draft.noise(place, scores_RV.shape[1], scores_RV.device)
+        for text, token in zip(active, scores_RV.argmax(-1).tolist(), strict=True):
+            if token in vlm.end_ids:
+                text.left = 0
+                continue
+            text.ids.append(token)
+            text.left -= 1
+            text.leaf = text.leaf.child(token)
+            # With coupled noise a text that comes to where another begins goes on as that does.
+            text.then = beginning.get((text.leaf, text.draft.noise, text.left))
+        active = [text for text in active if text.left and text.then is None]
+    return [text.all_ids() for text in texts]
+
+
+def _room(tree: Tree, draft: Draft) -> int:
+    return tree.vlm.room(draft.encoding.prompt_length + len(draft.row.ids), draft.longest)

@@ -1,0 +1,200 @@
+"""Texts behind one picture and prompt as a tree of tokens: what texts begin with alike is put through the model once.
+
+The root is the prompt, whose keys and values are in the cache. A path from it spells a text; a node's keys and values
+depend on its path alone, so any number of nodes can be put through in one forward behind a mask that shows each of them
+its own path and nothing else (docs/engine.md shows one).
+
+Axes: Q nodes of one forward, K keys, N nodes whose logits are wanted, V vocabulary, D embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from causal_attrib.engine.cost import Cost
+from causal_attrib.vlm import VLM, Row
+
+
+@dataclass(eq=False)
+class Node:
+    """One token of some text.
+
+    token:    its id
+    fill:     what its embedding is replaced with ("zero", "mean"), or None
+    parent:   the token before it; the root has none
+    depth:    how many tokens behind the prompt it stands: the root is at -1, the first token at 0
+    place:    index of its key in the cache, None while it has none
+    children: by token and fill
+    """
+
+    token: int
+    fill: str | None
+    parent: Node | None
+    depth: int
+    place: int | None = None
+    children: dict[tuple[int, str | None], Node] = field(default_factory=dict)
+
+    def child(self, token: int, fill: str | None = None) -> Node:
+        """The node behind this one, made if it is new."""
+        if (token, fill) not in self.children:
+            self.children[token, fill] = Node(token, fill, self, self.depth + 1)
+        return self.children[token, fill]
+
+
+class Tree:
+    """The tree of one prompt and the cache behind it.
+
+    Args:
+        inputs: model inputs of picture and prompt (batch 1).
+        stem: a text that is read together with the prompt, in one ordinary forward.
+        cost: what the tree puts through is added to.
+    """
+
+    def __init__(self, vlm: VLM, inputs: dict[str, Tensor], stem: tuple[int, ...], cost: Cost):
+        self.vlm, self.family, self.cost = vlm, vlm.family, cost
+        longer = self.family.extend(inputs, [stem], vlm.pad_id)
+        with torch.no_grad():
+            self.trunk = self.family.read_prompt(longer, len(stem) + 1)
+        vlm.check_numbers(self.trunk.logits_TV)
+        cost.add(longer[self.family.row].shape[1])
+        self.read = len(stem)  # tokens behind the prompt that came in with it
+        self.prompt_keys = self.trunk.length - self.read
+        self.root = Node(-1, None, None, -1)
+        self.cached: list[Node] = []  # in the order of their keys
+        for node in self.path(Row(stem)):
+            self._cache(node)
+
+    @property
+    def device(self) -> torch.device:
+        return self.trunk.logits_TV.device
+
+    def path(self, row: Row) -> list[Node]:
+        """The nodes of a row's tokens, made where they are new."""
+        hidden, nodes, node = set(row.hidden), [], self.root
+        for place, token in enumerate(row.ids):
+            # Nobody sees which token is hidden.
+            node = node.child(-1, row.fill) if place in hidden else node.child(token)
+            nodes.append(node)
+        return nodes
+
+    # -- forwards ---------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def logits(self, nodes: Sequence[Node], wanted: Sequence[Node]) -> Tensor:
+        """Logits (N, V) behind the `wanted` nodes, in the model's dtype; `nodes` are put into the cache.
+
+        Args:
+            nodes: not in the cache, each behind its parent or with that in the cache.
+            wanted: among `nodes`, or in the cache (those are put through again and leave no second key).
+        """
+        again = [node for node in wanted if node.place is not None]
+        forward = [*nodes, *again]
+        seen_QK = torch.from_numpy(self.sees(nodes, again)).to(self.device)
+        embedded_QD = self._embed(forward)
+        # The family counts from the end of what was read.
+        depth_Q = torch.tensor([node.depth - self.read for node in forward], device=self.device)
+        index = {node: number for number, node in enumerate(forward)}
+        wanted_N = torch.tensor([index[node] for node in wanted], device=self.device, dtype=torch.long)
+        logits_NV = self.family.go_on(self.trunk, embedded_QD, depth_Q, seen_QK, wanted_N)
+        self.vlm.check_numbers(logits_NV)
+        self.cost.add(len(forward))
+        self.family.cut(self.trunk, len(again))
+        for node in nodes:
+            self._cache(node)
+        return logits_NV
+
+    def known(self, node: Node) -> Tensor | None:
+        """Logits (V,) behind the root or a node that was read together with the prompt."""
+        is_known = node is self.root or (node.place is not None and node.place < self.prompt_keys + self.read)
+        return self.trunk.logits_TV[node.depth + 1] if is_known else None
+
+    def expect(self, leaves: Sequence[Node], budget: int) -> Tensor:
+        """Logits (R, V), float32, behind each of `leaves`, which are put into the cache if they are not there.
+
+        Args:
+            leaves: a node may stand there more than once.
+            budget: nodes per forward.
+        """
+        distinct = list(dict.fromkeys(leaves))
+        logits_of = {node: self.known(node) for node in distinct}
+        asked = [node for node in distinct if logits_of[node] is None]
+        forward = [*unplaced(asked), *(node for node in asked if node.place is not None)]
+        for piece in (forward[start : start + budget] for start in range(0, len(forward), budget)):
+            wanted = [node for node in piece if node in logits_of]
+            new = [node for node in piece if node.place is None]
+            logits_of.update(zip(wanted, self.logits(new, wanted), strict=True))
+        return torch.stack([logits_of[node] for node in leaves]).float()
+
+    def sees(self, nodes: Sequence[Node], again: Sequence[Node] = ()) -> np.ndarray:
+        """The mask of a forward over `nodes` and `again`: bool (Q, K), True where a query looks at a key.
+
+        A node sees the prompt, its own path and itself. One that is put through again sees its new key, not its old.
+        """
+        before = self.prompt_keys + len(self.cached)
+        seen_QK = np.zeros((len(nodes) + len(again), before + len(nodes) + len(again)), dtype=bool)
+        seen_QK[:, : self.prompt_keys] = True
+        row_of: dict[Node, np.ndarray] = {}
+        for query, node in enumerate([*nodes, *again]):
+            row_K = seen_QK[query]
+            if node.parent in row_of:
+                row_K |= row_of[node.parent]
+            else:
+                row_K[[above.place for above in _above(node)]] = True
+            row_K[before + query] = True
+            if query < len(nodes):
+                row_of[node] = row_K
+        return seen_QK
+
+    def cut(self, count: int, *, prune: bool = True) -> None:
+        """Take all but the first `count` nodes out of the cache.
+
+        Args:
+            prune: forget every node that is not in it.
+        """
+        gone = self.cached[count:]
+        if gone:
+            self.family.cut(self.trunk, len(gone))
+        self.cached = self.cached[:count]
+        for node in gone:
+            node.place = None
+        for node in (self.root, *self.cached) if prune else ():
+            node.children = {key: child for key, child in node.children.items() if child.place is not None}
+
+    def _cache(self, node: Node) -> None:
+        node.place = self.prompt_keys + len(self.cached)
+        self.cached.append(node)
+
+    def _embed(self, nodes: Sequence[Node]) -> Tensor:
+        # A hidden token is any, and overwritten.
+        ids_Q = torch.tensor([max(node.token, 0) for node in nodes], device=self.device)
+        embedded_QD = self.family.embedding(ids_Q[None])[0]
+        for fill, value in (("zero", lambda: 0.0), ("mean", lambda: self.vlm.mean_embedding_D.to(embedded_QD))):
+            hidden = [query for query, node in enumerate(nodes) if node.fill == fill]
+            if hidden:
+                embedded_QD[hidden] = value()
+        return embedded_QD
+
+
+def unplaced(nodes: Iterable[Node]) -> list[Node]:
+    """These nodes and those above them, as far as they are not in the cache, each behind its parent."""
+    found: dict[Node, None] = {}
+    for node in nodes:
+        path = []
+        while node.parent is not None and node.place is None and node not in found:
+            path.append(node)
+            node = node.parent
+        found.update(dict.fromkeys(reversed(path)))
+    return list(found)
+
+
+def _above(node: Node) -> Iterator[Node]:
+    """The tokens before a node, nearest first, without the root."""
+    above = node.parent
+    while above.parent is not None:
+        yield above
+        above = above.parent

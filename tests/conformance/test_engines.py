@@ -1,0 +1,86 @@
+"""The packed engine gives the plain engine's numbers and words on every architecture, with every attention kernel."""
+
+import contextlib
+
+import pytest
+
+from causal_attrib.engine import PackedEngine, PlainEngine
+from causal_attrib.engine.base import Draft, Request
+from causal_attrib.engine.gumbel import GumbelNoise
+from causal_attrib.vlm import Row
+from tests.conformance.test_models import CAPTION, LOGITS, PICTURE, PROMPT
+
+WHY_NOT = "its family does not pack: every edit takes a forward of its own"
+
+
+@pytest.fixture
+def encoding(vlm):
+    return vlm.encode(PICTURE, PROMPT, CAPTION, "a red dog", question="Who?")
+
+
+@contextlib.contextmanager
+def attending(vlm, kernel):
+    before = vlm.model.config._attn_implementation
+    vlm.model.set_attn_implementation(kernel)
+    try:
+        yield
+    finally:
+        vlm.model.set_attn_implementation(before)
+
+
+def rows_of_all_kinds(vlm, encoding):
+    """Edited responses as the engines read them, with what is read of each."""
+    ids, tail = encoding.response_ids, encoding.cue_ids + encoding.answer_ids
+    mask = vlm.pad_id
+    edited = [
+        (ids, (), "zero"),
+        ((), (), "zero"),
+        (ids[:3], (), "zero"),
+        (ids, (1,), "zero"),
+        (ids, (0, 2), "mean"),
+        ((*ids[:2], mask, *ids[3:]), (), "zero"),
+        ((*ids[:2], *ids[3:]), (), "zero"),
+    ]
+    for neutral in (False, True):
+        for kept, hidden, fill in edited:
+            places = range(len(kept) + len(encoding.cue_ids), len(kept) + len(tail))
+            yield Row(kept + tail, hidden, fill, neutral), tuple(places)
+            visible = tuple(place for place in range(len(kept)) if place not in hidden)
+            yield Row(kept, hidden, fill, neutral), visible
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_packed_log_probabilities_are_those_of_ordinary_forwards(vlm, encoding, attention, measured, without):
+    if not vlm.family.packs:
+        without("packed", WHY_NOT)
+    try:
+        with attending(vlm, attention):
+            requests = [Request(encoding, *each) for each in rows_of_all_kinds(vlm, encoding)]
+            plain, packed = (kind(vlm).logprobs(requests, lambda count: None) for kind in (PlainEngine, PackedEngine))
+    except ValueError:
+        without(attention, "transformers has no such kernel for it")
+    worst = max((a - b).abs().max().item() for a, b in zip(plain, packed, strict=True) if len(a))
+    measured("packed", worst, LOGITS)
+
+
+def test_scanning_gives_the_logits_of_one_ordinary_forward(vlm, encoding, measured, without):
+    if not vlm.family.packs:
+        without("packed", WHY_NOT)
+    plain, packed = (kind(vlm).scan(encoding) for kind in (PlainEngine, PackedEngine))
+    measured("packed", (plain - packed).abs().max(), LOGITS)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_packed_writing_is_that_of_generate(vlm, encoding, attention, measured, without):
+    if not vlm.family.packs:
+        without("packed", WHY_NOT)
+    ids = encoding.response_ids
+    rows = [Row(()), Row(ids[:2]), Row(ids[:4]), Row(ids[:4], (1,)), Row(ids[:5], (0, 3), "mean")]
+    drafts = [Draft(encoding, row, 6, noise) for row in rows for noise in (None, GumbelNoise(0, 1, 0))]
+    drafts += [Draft(encoding, Row(ids[:count]), 9 - count, GumbelNoise(0, 0, k)) for count in range(5) for k in (0, 1)]
+    try:
+        with attending(vlm, attention):
+            plain, packed = (kind(vlm).write(drafts) for kind in (PlainEngine, PackedEngine))
+    except ValueError:
+        without(attention, "transformers has no such kernel for it")
+    measured("writing", sum(a != b for a, b in zip(plain, packed, strict=True)), 0)

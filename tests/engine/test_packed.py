@@ -1,0 +1,227 @@
+"""What is particular to the packed engine: what it puts into which forward, and what that saves."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from causal_attrib.engine import Cost, Job, PackedEngine, PlainEngine
+from causal_attrib.engine.base import Draft
+from causal_attrib.engine.gumbel import GumbelNoise
+from causal_attrib.engine.packed import forwards
+from causal_attrib.engine.tree import Tree
+from causal_attrib.interventions import Keep, Mask, Whole
+from causal_attrib.outcomes import Grounding, Likelihood, Match, YesNo
+from causal_attrib.scores import necessity, sufficiency
+from causal_attrib.vlm import Row
+from tests.conftest import PARK
+from tests.tiny_models import tiny
+
+CAPTION = "a dog and a red frisbee"
+
+
+@pytest.fixture
+def vlm():
+    return tiny("llava_siglip_qwen2")
+
+
+def plan(encoding):
+    units = encoding.units("token")
+    return sufficiency.plan(units) + necessity.plan(units)
+
+
+def tree(vlm, encoding):
+    return Tree(vlm, encoding.prompt_inputs, encoding.response_ids, Cost())
+
+
+def drawn(seen_QK, prompt):
+    """A mask as text, the prompt's keys left out."""
+    return ["".join(".#"[int(see)] for see in row[prompt:]) for row in seen_QK]
+
+
+def test_the_mask_can_be_checked_by_eye(vlm):
+    """The drawing of docs/engine.md: caption 0123, branches with one token hidden each."""
+    encoding = vlm.encode(PARK, "Look.", vlm.encode(PARK, "Look.", CAPTION).response_ids[:4])
+    grown = tree(vlm, encoding)
+    rows = [grown.path(Row(encoding.response_ids, (t,))) for t in range(4)]
+    nodes = [node for row in rows for node in row if node.place is None]
+    seen_QK = grown.sees(nodes)
+    assert seen_QK[:, : grown.prompt_keys].all()
+    assert drawn(seen_QK, grown.prompt_keys) == [
+        # 0123 _123_23_3_
+        "....#.........",
+        "....##........",
+        "....###.......",
+        "....####......",
+        "#.......#.....",
+        "#.......##....",
+        "#.......###...",
+        "##.........#..",
+        "##.........##.",
+        "###..........#",
+    ]
+
+
+def test_a_node_put_through_again_does_not_see_itself_twice(vlm):
+    encoding = vlm.encode(PARK, "Look.", CAPTION)
+    grown = tree(vlm, encoding)
+    third = grown.path(Row(encoding.response_ids))[2]
+    assert drawn(grown.sees([], [third]), grown.prompt_keys) == ["##" + "." * (len(encoding.response_ids) - 2) + "#"]
+
+
+@given(
+    rows=st.lists(st.lists(st.integers(5, 8), min_size=1, max_size=9), min_size=1, max_size=12),
+    budget=st.integers(1, 20),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_node_is_put_through_once_behind_its_parent(rows, budget):
+    vlm = tiny("llava_siglip_qwen2")
+    encoding = vlm.encode(PARK, "Look.", CAPTION)
+    grown = tree(vlm, encoding)
+    paths = [grown.path(Row(tuple(ids))) for ids in rows]
+    expected = {node for path in paths for node in path if node.place is None}
+    done = []
+    for forward in forwards(grown, [path[-1] for path in paths if path[-1].place is None], budget):
+        assert 0 < len(forward) <= budget
+        for index, node in enumerate(forward):
+            parent = node.parent
+            assert parent is grown.root or parent.place is not None or parent in forward[:index]
+        for node in forward:
+            grown._cache(node)
+        grown.trunk.key_position_K = torch.zeros(grown.prompt_keys + len(grown.cached))
+        grown.family.cut = lambda trunk, count: None
+        done += forward
+    del grown.family.cut
+    assert len(done) == len(set(done)) and set(done) == expected
+    assert len(grown.cached) == grown.read
+
+
+@pytest.mark.parametrize("budget", [1, 2, 5, 13, 60])
+@pytest.mark.parametrize("outcome", [Grounding(), YesNo()])
+def test_the_size_of_forwards_changes_nothing(vlm, budget, outcome):
+    encoding = vlm.encode(PARK, "Look.", CAPTION)
+    packed = PackedEngine(vlm)
+    packed._budget = budget
+    np.testing.assert_allclose(
+        packed.run(encoding, plan(encoding), outcome),
+        PlainEngine(vlm).run(encoding, plan(encoding), outcome),
+        atol=1e-6,
+    )
+
+
+def test_the_picture_is_read_once(vlm):
+    encoding = vlm.encode(PARK, "Look.", CAPTION, "a red dog", question="What is it?")
+    packed = PackedEngine(vlm)
+    packed.scan(encoding)
+    packed.run(encoding, plan(encoding), Likelihood())
+    T, C, A = len(encoding.response_ids), len(encoding.cue_ids), len(encoding.answer_ids)
+    # Each prefix (the whole response is the longest) takes the cue and the answer but for its last token; behind a
+    # hidden token comes what follows it as well.
+    tail = C + A - 1
+    assert packed.cost.positions == encoding.prompt_length + T + (T + 1) * tail + sum(T - t + tail for t in range(T))
+
+
+def test_captions_of_one_picture_share_its_reading(vlm):
+    captions = (CAPTION, "a red dog and a frisbee", CAPTION + " on the grass")
+    encodings = [vlm.encode(PARK, "Look.", caption) for caption in captions]
+    jobs = [Job(encoding, plan(encoding), Grounding()) for encoding in encodings]
+    together, alone = PackedEngine(vlm), PlainEngine(vlm)
+    for got, job in zip(together.run_jobs(jobs), jobs, strict=True):
+        expected = alone.run(job.encoding, job.interventions, job.outcome)
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+    one_each = 0
+    for job in jobs:
+        engine = PackedEngine(vlm)
+        engine.run(job.encoding, job.interventions, job.outcome)
+        one_each += engine.cost.positions
+    # With the picture and without: of three readings each, one.
+    assert together.cost.positions < one_each - 4 * encodings[0].prompt_length + 50
+
+
+def test_the_neutral_picture_serves_all_pictures_of_a_size(vlm):
+    noise = [Image.fromarray(np.random.default_rng(k).integers(0, 255, (60, 80, 3), dtype=np.uint8)) for k in range(2)]
+    encodings = [vlm.encode(picture, "Look.", CAPTION) for picture in noise]
+    engine = PackedEngine(vlm)
+    outcomes = [engine.run(encoding, plan(encoding), Grounding()) for encoding in encodings]
+    expected = [PlainEngine(vlm).run(encoding, plan(encoding), Grounding()) for encoding in encodings]
+    np.testing.assert_allclose(outcomes, expected, atol=1e-6)
+    first = PackedEngine(vlm)
+    first.run(encodings[0], plan(encodings[0]), Grounding())
+    saved = 2 * first.cost.positions - engine.cost.positions
+    assert saved >= encodings[0].prompt_length
+
+
+def test_coupled_draws_that_meet_are_written_once(vlm):
+    encoding = vlm.encode(PARK, "Look.", CAPTION)
+    # Take a caption that draw 0 itself writes: from every prefix of it, draw 0 goes on with it.
+    written = PackedEngine(vlm)
+    (ids,) = written.write([Draft(encoding, Row(()), 8, GumbelNoise(0, 0, 0))])
+    own = vlm.encode(PARK, "Look.", ids)
+    keeps = [Keep(count) for count in range(len(ids) + 1)]
+    costs = {}
+    for coupling in ("gumbel", "independent"):
+        engine = PackedEngine(vlm)
+        r = engine.run(own, keeps, Match("dog"), samples=1, coupling=coupling)
+        np.testing.assert_array_equal(r, PlainEngine(vlm).run(own, keeps, Match("dog"), samples=1, coupling=coupling))
+        costs[coupling] = engine.cost.positions - own.prompt_length
+    assert costs["gumbel"] < costs["independent"] / 3
+
+
+class TooSmall:
+    """Makes the model's last layer run out of memory, as a GPU would, in forwards of more tokens than fit."""
+
+    def __init__(self, vlm, fits):
+        self.fits, self.times = fits, 0
+        self.hook = vlm.model.model.language_model.layers[-1].register_forward_pre_hook(self.check, with_kwargs=True)
+
+    def check(self, module, args, kwargs):
+        states = args[0] if args else kwargs["hidden_states"]
+        cached = kwargs["past_key_values"].get_seq_length(0) > states.shape[1]
+        if cached and states.shape[1] > self.fits:
+            self.times += 1
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+@pytest.mark.parametrize("samples", [0, 3])
+def test_running_out_of_memory_makes_forwards_smaller(vlm, samples):
+    encoding = vlm.encode(PARK, "Look.", CAPTION, "a red dog", question="What is it?")
+    how = {"samples": samples, "coupling": "gumbel"}
+    expected = PlainEngine(vlm).run(encoding, plan(encoding), Likelihood(), **how)
+    scarce = TooSmall(vlm, fits=6)
+    try:
+        got = PackedEngine(vlm).run(encoding, plan(encoding), Likelihood(), **how)
+    finally:
+        scarce.hook.remove()
+    assert scarce.times > 1
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_memory_that_never_suffices_is_told(vlm):
+    encoding = vlm.encode(PARK, "Look.", CAPTION)
+    scarce = TooSmall(vlm, fits=0)
+    try:
+        with pytest.raises(torch.OutOfMemoryError):
+            PackedEngine(vlm).run(encoding, (Whole(), Mask((1,))), YesNo())
+    finally:
+        scarce.hook.remove()
+
+
+def test_a_long_caption_takes_no_more_than_its_forwards_allow(vlm):
+    encoding = vlm.encode(PARK, "Look.", " ".join([CAPTION] * 6))
+    largest = 0
+
+    def note(module, args, kwargs):
+        nonlocal largest
+        states = args[0] if args else kwargs["hidden_states"]
+        largest = max(largest, states.shape[1] if kwargs["past_key_values"].get_seq_length(0) > states.shape[1] else 0)
+
+    hook = vlm.model.model.language_model.layers[-1].register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        engine = PackedEngine(vlm)
+        engine._budget = 100
+        engine.run(encoding, plan(encoding), Grounding())
+    finally:
+        hook.remove()
+    assert 0 < largest <= 100
