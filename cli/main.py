@@ -8,6 +8,8 @@ import typer
 
 from causal_attrib_cli.doctor import doctor
 from causal_attrib_cli.env import env
+from causal_attrib_cli.eval import app as evaluations
+from causal_attrib_cli.pope import app as pope
 from causal_attrib_cli.scenes import scenes
 from causal_attrib_cli.score import score
 
@@ -31,6 +33,8 @@ app.command()(score)
 app.command()(doctor)
 app.command()(scenes)
 app.command()(env)
+app.add_typer(evaluations, name="eval")
+app.add_typer(pope, name="pope")
 
 
 def _print_version(asked: bool) -> None:

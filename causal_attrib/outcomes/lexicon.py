@@ -168,9 +168,9 @@ def _read() -> dict[str, tuple[str, ...]]:
     return classes
 
 
-_SYNONYMS = _read()
-COCO = tuple(_SYNONYMS)
-_CLASS_OF = {form: cls for cls, names in _SYNONYMS.items() for name in names for form in (name, *_plural(name))}
+SYNONYMS = _read()
+COCO = tuple(SYNONYMS)
+_CLASS_OF = {form: cls for cls, names in SYNONYMS.items() for name in names for form in (name, *_plural(name))}
 _NAMES = re.compile(
     r"(?<![\w-])(?:"
     + "|".join(

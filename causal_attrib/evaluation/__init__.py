@@ -1,0 +1,15 @@
+"""Hallucination benchmarks on captions and answers that exist already, with an interval beside every number.
+
+>>> from causal_attrib.evaluation import chair
+>>> from causal_attrib.evaluation.lexicon import Lexicon
+>>> from causal_attrib.evaluation.matcher import Matcher
+>>> captions = [chair.Caption("1", "a dog and a cat"), chair.Caption("2", "two cats on a bed")]
+>>> truth = {"1": frozenset({"dog"}), "2": frozenset({"cat", "bed"})}
+>>> matcher = Matcher(Lexicon("pets", (("dog",), ("cat",), ("bed",))))
+>>> [scores] = chair.score(chair.judge(captions, truth, matcher))
+>>> scores.chair_i.value, scores.chair_s.value
+(25.0, 50.0)
+
+A benchmark reads rows into plain objects, judges each, and scores them: `chair`, `pope`, `amber`. Whether those objects
+come from a file or from a model that answers is nothing to the scores.
+"""

@@ -1,0 +1,57 @@
+"""`copo pope`: POPE's questions for your own images."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from causal_attrib_cli import common
+
+app = typer.Typer(no_args_is_help=True, help="Questions like POPE's, for your own images.")
+
+
+@app.command()
+def build(
+    objects: Annotated[str, typer.Option("--objects", metavar="FILE", help="Objects of each image.")],
+    out: Annotated[str, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.")],
+    strategy: Annotated[
+        str,
+        typer.Option(
+            "--strategy",
+            metavar="NAME",
+            help="How absent objects are chosen: random, popular, adversarial, all.",
+        ),
+    ] = "all",
+    images: Annotated[int, typer.Option("--images", help="How many images.")] = 500,
+    per_image: Annotated[
+        int, typer.Option("--per-image", help="How many objects that an image has are asked for.")
+    ] = 3,
+    seed: common.Seed = 0,
+    debug: common.Debug = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Build yes/no questions about objects that images have, and as many about objects that they lack.
+
+    Writes DIR/pope_STRATEGY.jsonl. The same seed writes the same bytes.
+    """
+    with common.told_plainly(debug=debug, quiet=quiet):
+        from pathlib import Path
+
+        from causal_attrib.errors import InputError
+        from causal_attrib.evaluation.ground_truth import read_objects
+        from causal_attrib.evaluation.pope_build import STRATEGIES
+        from causal_attrib.evaluation.pope_build import build as build_rows
+        from causal_attrib.evaluation.writing import write_rows
+
+        names = STRATEGIES if strategy == "all" else (strategy,)
+        listed = read_objects(objects)
+        sets = {name: build_rows(listed, name, images=images, per_image=per_image, seed=seed) for name in names}
+        try:
+            Path(out).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{out} cannot be made ({error.strerror}); choose another folder.") from None
+        for name, rows in sets.items():
+            write_rows(Path(out) / f"pope_{name}.jsonl", rows)
+            if not quiet:
+                common.tell(f"Wrote {len(rows)} questions to {Path(out) / f'pope_{name}.jsonl'}")

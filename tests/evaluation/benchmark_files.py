@@ -1,0 +1,21 @@
+"""Real benchmark files, which are not part of this project: a test that needs one skips where it is absent."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / ".." / "shared" / "data"
+
+
+def benchmark_file(name):
+    path = FOLDER / name
+    if not path.exists():
+        pytest.skip(f"the benchmark file {name} is not beside the project")
+    return path
+
+
+def load(name):
+    data = benchmark_file(name).read_bytes()
+    return json.loads(gzip.decompress(data) if name.endswith(".gz") else data)

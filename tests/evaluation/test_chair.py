@@ -1,0 +1,113 @@
+import json
+
+import pytest
+
+from causal_attrib.errors import InputError
+from causal_attrib.evaluation import chair
+from causal_attrib.evaluation.chair import Caption
+from causal_attrib.evaluation.ground_truth import truth_of_objects
+from causal_attrib.evaluation.lexicon import Lexicon, read_lexicon
+from causal_attrib.evaluation.matcher import Matcher
+from tests.evaluation.benchmark_files import benchmark_file, load
+
+PETS = Lexicon("pets", (("dog", "puppy"), ("cat",), ("bed",)))
+TRUTH = {"1": frozenset({"dog"}), "2": frozenset({"cat", "bed"}), "3": frozenset()}
+
+
+@pytest.mark.parametrize("rules", ["official", "repaired"])
+def test_ten_systems_to_the_last_digit(rules):
+    matcher = Matcher(read_lexicon(benchmark_file("chair/synonyms.txt")), rules)
+    truth = truth_of_objects(benchmark_file("chair/coco2014_objects.json.gz"), matcher.lexicon)
+    path = benchmark_file("chair/lvlm_captions_coco300.jsonl")
+    captions = chair.read_captions(path, group_by=("system", "prompt"))
+    found = {}
+    for scores in chair.score(chair.judge(captions, truth, matcher), resamples=100):
+        found["/".join(scores.system)] = {
+            "CHAIRs": scores.chair_s.value,
+            "CHAIRi": scores.chair_i.value,
+            "recall": scores.recall.value,
+            "n": scores.captions,
+            "mentions": scores.mentions,
+            "hall": scores.hallucinated,
+        }
+        for number in (scores.chair_s, scores.chair_i, scores.recall, scores.precision):
+            assert 0 <= number.low <= number.value <= number.high <= 100
+    expected = load("chair/expected_chair300.json")
+    assert len(expected) == 10
+    assert found == {system: of_rules[rules] for system, of_rules in expected.items()}
+
+
+def scored(*captions):
+    judged = chair.judge([Caption(image, text) for image, text in captions], TRUTH, Matcher(PETS))
+    return judged, chair.score(judged, resamples=100)[0]
+
+
+def test_by_hand():
+    judged, scores = scored(("1", "a dog, a dog and a cat"), ("1", "a puppy"), ("2", "a cat and a dog"), ("2", "hello"))
+    assert [one.chair_i for one in judged] == [pytest.approx(100 / 3), 0.0, 50.0, 0.0]
+    assert (scores.mentions, scores.hallucinated, scores.captions, scores.images) == (6, 2, 4, 2)
+    assert scores.chair_i.value == pytest.approx(100 * 2 / 6)
+    assert scores.chair_s.value == 50.0  # the caption that names nothing counts below the line
+    assert scores.recall.value == pytest.approx(100 * 3 / 6)  # dog, dog, cat of dog, dog, cat bed, cat bed
+    assert scores.precision.value == pytest.approx(100 * 3 / 5)  # node words as sets
+    assert scores.objects == {"cat": chair.ObjectCounts(2, 1), "dog": chair.ObjectCounts(4, 1)}
+    assert scores.without_mention == 1
+
+
+def test_nothing_named_at_all_divides_by_nothing():
+    _, scores = scored(("1", "hello"), ("2", ""))
+    assert (scores.chair_i.value, scores.precision.value) == (None, None)
+    assert (scores.chair_s.value, scores.recall.value) == (0.0, 0.0)
+
+
+def test_an_image_without_ground_truth_is_never_a_hallucination():
+    captions = [Caption("1", "a dog", where="f line 1"), Caption("7", "a dog", where="f line 2")]
+    with pytest.raises(InputError, match=r"1 images have no ground truth \(7; the first at f line 2\)"):
+        chair.judge(captions, TRUTH, Matcher(PETS))
+    judged = chair.judge(captions, TRUTH, Matcher(PETS), skip_unknown=True)
+    assert [one.caption.image for one in judged] == ["1"]
+    assert any(
+        "1 captions of 1 images without ground truth" in note for note in chair.notes(captions, judged, Matcher(PETS))
+    )
+    with pytest.raises(InputError, match="No image of the captions has ground truth"):
+        chair.judge(captions[1:], TRUTH, Matcher(PETS), skip_unknown=True)
+
+
+def test_notes_tell_of_words_that_cannot_match():
+    captions = [Caption("1", "a bus and a bus"), Caption("3", "a dog")]
+    matcher = Matcher(Lexicon("own", (("bus",), ("dog",))))
+    notes = chair.notes(captions, chair.judge(captions, TRUTH, matcher), matcher)
+    assert any('can never match "bus"' in note and '"bus" 2' in note for note in notes)
+    assert any("1 of 2 captions name no object" in note for note in notes)
+    assert any("no object in the ground truth: 1" in note for note in notes)
+
+
+def test_systems_are_scored_apart(tmp_path):
+    rows = [
+        {"model": name, "image": "COCO_val2014_000000000001.jpg", "text": text}
+        for name, text in (("a", "a dog"), ("b", "a cat"))
+    ]
+    path = tmp_path / "captions.json"
+    path.write_text(json.dumps(rows))
+    captions = chair.read_captions(path, group_by=("model",))
+    scores = chair.score(chair.judge(captions, TRUTH, Matcher(PETS)), resamples=100)
+    assert [(one.system, one.chair_i.value) for one in scores] == [(("a",), 0.0), (("b",), 100.0)]
+    assert (scores[0].chair_i.low, scores[0].chair_i.high) == (None, None)  # one image has no interval
+
+
+@pytest.mark.parametrize(
+    "text, kept",
+    [
+        ("A dog runs. It has a red coll", "A dog runs."),
+        ("A dog runs.", "A dog runs."),
+        ('He says "stop!" and then', 'He says "stop!"'),
+        ("It runs. It is 3.5 m", "It runs."),
+        ('He says "stop!"', 'He says "stop!"'),
+        ("two dogs", "two dogs"),
+        ("One. Two! Thr", "One. Two!"),
+        ("It is 3.5 m. It", "It is 3.5 m."),
+        ("", ""),
+    ],
+)
+def test_drop_truncated(text, kept):
+    assert chair.drop_truncated(text) == kept
