@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from causal_attrib.vlm import VLM
 
+# Seconds; what takes less needs no announcement.
+LONG = 2.0
+
 _MODEL = "Model"
 _ABOUT = "Messages"
 
@@ -146,6 +149,13 @@ def load(model: str | None, *, debug: bool, **options) -> VLM:
 
         torch.set_num_threads(1)
     return vlm
+
+
+def announce(interventions: int, positions: int, seconds: float) -> None:
+    """Say what is about to be run, if it takes long enough to wonder."""
+    if seconds >= LONG:
+        about = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+        tell(f"{interventions:,} interventions, at most {positions:,} positions, about {about}")
 
 
 @contextmanager

@@ -172,6 +172,7 @@ def score(
                 batch_size=int(batch_size) if batch_size.isdecimal() else batch_size,
                 seed=seed,
                 progress=progress,
+                announce=None if quiet else common.announce,
             )
         if attribution.generated and not quiet:
             common.tell(f'No caption was given, so the model wrote one: "{attribution.caption}"')

@@ -84,6 +84,10 @@ class Engine(ABC):
     def write(self, drafts: Sequence[Draft]) -> list[tuple[int, ...]]:
         """The new ids of each draft, end-of-sequence and what follows it cut off."""
 
+    @abstractmethod
+    def positions(self, rows: Sequence[tuple[Encoding, Row, int]]) -> int:
+        """Token positions that it takes to read each row up to the place given with it, and not what stands there."""
+
     @contextmanager
     def holding(self) -> Iterator[None]:
         """While it lasts, what was written may be kept in memory, since it is about to be read again."""
@@ -133,6 +137,27 @@ class Engine(ABC):
             if job.outcome.needs_text:
                 judged[index] = self._judge_texts(job)
         return [judged[index][:, None] for index in range(len(jobs))]
+
+    def forecast(self, jobs: Sequence[Job], samples: int = 0) -> int:
+        """Token positions that `run_jobs` will take, at most: a text that is written may end sooner."""
+        rows, written = [], 0
+        for job in jobs:
+            edits = self._edits(job)
+            if samples or job.outcome.needs_text:
+                drafts = [self._draft(job.encoding, edited, ()) for edited in edits]
+                begun = [(job.encoding, draft.row, 1 + len(draft.row.ids)) for draft in drafts] * max(samples, 1)
+                longest = max(samples, 1) * sum(draft.longest for draft in drafts)
+                rows, written = rows + begun, written + longest
+                # What was written may have to be read as well.
+                for probe in () if job.outcome.needs_text else job.outcome.probes(self.vlm, job.encoding):
+                    rows, written = rows + begun, written + longest + len(begun) * len(probe.cue + probe.answer)
+            else:
+                probes = job.outcome.probes(self.vlm, job.encoding)
+                requests = [
+                    _request(job.encoding, edited, probe) for edited in dict.fromkeys(edits) for probe in probes
+                ]
+                rows += [(job.encoding, request.row, 1 + max(request.places, default=-1)) for request in requests]
+        return self.positions(rows) + written
 
     def _run_sampled(self, job: Job, samples: int, seed: int, coupling: str) -> np.ndarray:
         edits = self._edits(job)

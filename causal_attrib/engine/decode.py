@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+from causal_attrib.engine.attention import OwnKeys
 from causal_attrib.engine.base import Draft
-from causal_attrib.engine.tree import Node, Tree
+from causal_attrib.engine.node import Node
+from causal_attrib.engine.tree import Tree
 
 
 @dataclass(eq=False)
@@ -41,8 +43,11 @@ def decode(tree: Tree, drafts: Sequence[Draft], budget: int) -> list[tuple[int, 
     texts = [_Text(draft, ([tree.root] + tree.path(draft.row))[-1], _room(tree, draft)) for draft in drafts]
     beginning = {(text.leaf, text.draft.noise, text.left): text for text in texts if text.draft.noise is not None}
     active = [text for text in texts if text.left]
-    while active:
-        scores_RV = tree.expect([text.leaf for text in active], budget)
+    if not active:
+        return [()] * len(drafts)
+    scores_RV = tree.expect([text.leaf for text in active], budget)
+    own = OwnKeys(tree.trunk, tree.keys, max(text.left for text in active))
+    while True:
         scores_RV[:, vlm.unwritable_ids] = -torch.inf
         for row, text in enumerate(active):
             if text.draft.noise is not None:
@@ -58,7 +63,14 @@ def decode(tree: Tree, drafts: Sequence[Draft], budget: int) -> list[tuple[int, 
             # With coupled noise a text that comes to where another begins goes on as that does.
             text.then = beginning.get((text.leaf, text.draft.noise, text.left))
         active = [text for text in active if text.left and text.then is None]
-    return [text.all_ids() for text in texts]
+        if not active:
+            return [text.all_ids() for text in texts]
+        leaves = [text.leaf for text in active]
+        # A text that has come to where another one was is rare; from there on, all look past all keys.
+        if own is not None and not own.follows([leaf for leaf in leaves if leaf.place is None]):
+            own = None
+        scores_RV = tree.expect(leaves, budget, own)
+        own = own if own is not None and own.complete else None
 
 
 def _room(tree: Tree, draft: Draft) -> int:

@@ -14,7 +14,8 @@ from torch import Tensor
 from causal_attrib.engine.base import Draft, Engine, Request, chunks
 from causal_attrib.engine.budget import Meter, is_out_of_memory
 from causal_attrib.engine.decode import decode
-from causal_attrib.engine.tree import Node, Tree, unplaced
+from causal_attrib.engine.node import Node, spell, unplaced
+from causal_attrib.engine.tree import Tree
 from causal_attrib.vlm import Encoding, Row
 
 
@@ -54,10 +55,27 @@ class PackedEngine(Engine):
     def write(self, drafts: Sequence[Draft]) -> list[tuple[int, ...]]:
         written: dict[int, tuple[int, ...]] = {}
         for alike in _by_tree(drafts):
-            for chunk in chunks(alike, self.drafts_at_once(drafts[alike[0]].encoding)):
-                some = [drafts[n] for n in chunk]
-                written.update(zip(chunk, self._in_memory(lambda some=some: self._write(some)), strict=True))
+            left = alike
+            while left:
+                texts = self._in_memory(lambda left=left: self._write([drafts[n] for n in left]))
+                written.update(zip(left, texts, strict=False))
+                left = left[len(texts) :]
         return [written[n] for n in range(len(drafts))]
+
+    def positions(self, rows: Sequence[tuple[Encoding, Row, int]]) -> int:
+        total, trees = 0, {}
+        for encoding, row, place in rows:
+            key = _tree_key(encoding, row.neutral)
+            if (row.neutral, key) not in trees:
+                root = Node(-1, None, None, -1)
+                stem = spell(root, Row(encoding.response_ids))
+                held = self._trees.get(row.neutral, (None, None))[0] == key
+                total += -len(stem) if held else encoding.prompt_length
+                trees[row.neutral, key] = root, set(stem)
+            root, nodes = trees[row.neutral, key]
+            # What is read last is only looked up behind the token before it.
+            nodes.update(spell(root, row)[: max(place - 1, 0)])
+        return total + sum(len(nodes) for _, nodes in trees.values())
 
     @contextmanager
     def holding(self) -> Iterator[None]:
@@ -116,8 +134,9 @@ class PackedEngine(Engine):
     # -- writing ----------------------------------------------------------------------------------------------------
 
     def _write(self, drafts: Sequence[Draft]) -> list[tuple[int, ...]]:
+        """The texts of as many of the first drafts as it is best to write at once."""
         tree = self._tree(drafts[0].encoding, drafts[0].row.neutral)
-        written = decode(tree, drafts, self._nodes(drafts[0].encoding))
+        written = decode(tree, drafts[: self.drafts_at_once(drafts[0].encoding)], self._nodes(drafts[0].encoding))
         if not self._holds:
             tree.cut(tree.read)
         return written

@@ -57,6 +57,9 @@ class PlainEngine(Engine):
             self.cost.add(draft.encoding.prompt_length + len(draft.row.ids) + len(ids), forwards=len(ids) + 1)
         return written
 
+    def positions(self, rows: Sequence[tuple[Encoding, Row, int]]) -> int:
+        return sum(encoding.prompt_length + len(row.ids) for encoding, row, _ in rows)
+
     @property
     def _rows(self) -> int:
         if self.batch_size == "auto":

@@ -9,41 +9,17 @@ Axes: Q nodes of one forward, K keys, N nodes whose logits are wanted, V vocabul
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from causal_attrib.engine.attention import OwnKeys, PickedKeys
 from causal_attrib.engine.cost import Cost
+from causal_attrib.engine.node import Node, above, spell, unplaced
 from causal_attrib.vlm import VLM, Row
-
-
-@dataclass(eq=False)
-class Node:
-    """One token of some text.
-
-    token:    its id
-    fill:     what its embedding is replaced with ("zero", "mean"), or None
-    parent:   the token before it; the root has none
-    depth:    how many tokens behind the prompt it stands: the root is at -1, the first token at 0
-    place:    index of its key in the cache, None while it has none
-    children: by token and fill
-    """
-
-    token: int
-    fill: str | None
-    parent: Node | None
-    depth: int
-    place: int | None = None
-    children: dict[tuple[int, str | None], Node] = field(default_factory=dict)
-
-    def child(self, token: int, fill: str | None = None) -> Node:
-        """The node behind this one, made if it is new."""
-        if (token, fill) not in self.children:
-            self.children[token, fill] = Node(token, fill, self, self.depth + 1)
-        return self.children[token, fill]
 
 
 class Tree:
@@ -73,34 +49,39 @@ class Tree:
     def device(self) -> torch.device:
         return self.trunk.logits_TV.device
 
+    @property
+    def keys(self) -> int:
+        """How many keys the cache holds."""
+        return self.prompt_keys + len(self.cached)
+
     def path(self, row: Row) -> list[Node]:
         """The nodes of a row's tokens, made where they are new."""
-        hidden, nodes, node = set(row.hidden), [], self.root
-        for place, token in enumerate(row.ids):
-            # Nobody sees which token is hidden.
-            node = node.child(-1, row.fill) if place in hidden else node.child(token)
-            nodes.append(node)
-        return nodes
+        return spell(self.root, row)
 
     # -- forwards ---------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def logits(self, nodes: Sequence[Node], wanted: Sequence[Node]) -> Tensor:
+    def logits(
+        self, nodes: Sequence[Node], wanted: Sequence[Node], attention: AbstractContextManager | None = None
+    ) -> Tensor:
         """Logits (N, V) behind the `wanted` nodes, in the model's dtype; `nodes` are put into the cache.
 
         Args:
             nodes: not in the cache, each behind its parent or with that in the cache.
             wanted: among `nodes`, or in the cache (those are put through again and leave no second key).
+            attention: how keys are looked at (`engine.attention`), by default those that any of the nodes sees.
         """
         again = [node for node in wanted if node.place is not None]
         forward = [*nodes, *again]
-        seen_QK = torch.from_numpy(self.sees(nodes, again)).to(self.device)
+        seen_QK = self.sees(nodes, again)
         embedded_QD = self._embed(forward)
         # The family counts from the end of what was read.
         depth_Q = torch.tensor([node.depth - self.read for node in forward], device=self.device)
         index = {node: number for number, node in enumerate(forward)}
         wanted_N = torch.tensor([index[node] for node in wanted], device=self.device, dtype=torch.long)
-        logits_NV = self.family.go_on(self.trunk, embedded_QD, depth_Q, seen_QK, wanted_N)
+        with attention or PickedKeys(self.trunk, seen_QK):
+            seen = torch.from_numpy(seen_QK).to(self.device)
+            logits_NV = self.family.go_on(self.trunk, embedded_QD, depth_Q, seen, wanted_N)
         self.vlm.check_numbers(logits_NV)
         self.cost.add(len(forward))
         self.family.cut(self.trunk, len(again))
@@ -113,17 +94,23 @@ class Tree:
         is_known = node is self.root or (node.place is not None and node.place < self.prompt_keys + self.read)
         return self.trunk.logits_TV[node.depth + 1] if is_known else None
 
-    def expect(self, leaves: Sequence[Node], budget: int) -> Tensor:
+    def expect(self, leaves: Sequence[Node], budget: int, own: OwnKeys | None = None) -> Tensor:
         """Logits (R, V), float32, behind each of `leaves`, which are put into the cache if they are not there.
 
         Args:
             leaves: a node may stand there more than once.
             budget: nodes per forward.
+            own: keys of texts that are being written, each leaf the next token of one.
         """
         distinct = list(dict.fromkeys(leaves))
         logits_of = {node: self.known(node) for node in distinct}
         asked = [node for node in distinct if logits_of[node] is None]
-        forward = [*unplaced(asked), *(node for node in asked if node.place is not None)]
+        again, new = [node for node in asked if node.place is not None], unplaced(asked)
+        if own is not None and new:
+            own.step(new)
+            logits_of.update(zip(new, self.logits(new, new, own), strict=True))
+            new = []
+        forward = [*new, *again]
         for piece in (forward[start : start + budget] for start in range(0, len(forward), budget)):
             wanted = [node for node in piece if node in logits_of]
             new = [node for node in piece if node.place is None]
@@ -135,7 +122,7 @@ class Tree:
 
         A node sees the prompt, its own path and itself. One that is put through again sees its new key, not its old.
         """
-        before = self.prompt_keys + len(self.cached)
+        before = self.keys
         seen_QK = np.zeros((len(nodes) + len(again), before + len(nodes) + len(again)), dtype=bool)
         seen_QK[:, : self.prompt_keys] = True
         row_of: dict[Node, np.ndarray] = {}
@@ -144,7 +131,7 @@ class Tree:
             if node.parent in row_of:
                 row_K |= row_of[node.parent]
             else:
-                row_K[[above.place for above in _above(node)]] = True
+                row_K[[earlier.place for earlier in above(node)]] = True
             row_K[before + query] = True
             if query < len(nodes):
                 row_of[node] = row_K
@@ -166,7 +153,7 @@ class Tree:
             node.children = {key: child for key, child in node.children.items() if child.place is not None}
 
     def _cache(self, node: Node) -> None:
-        node.place = self.prompt_keys + len(self.cached)
+        node.place = self.keys
         self.cached.append(node)
 
     def _embed(self, nodes: Sequence[Node]) -> Tensor:
@@ -178,23 +165,3 @@ class Tree:
             if hidden:
                 embedded_QD[hidden] = value()
         return embedded_QD
-
-
-def unplaced(nodes: Iterable[Node]) -> list[Node]:
-    """These nodes and those above them, as far as they are not in the cache, each behind its parent."""
-    found: dict[Node, None] = {}
-    for node in nodes:
-        path = []
-        while node.parent is not None and node.place is None and node not in found:
-            path.append(node)
-            node = node.parent
-        found.update(dict.fromkeys(reversed(path)))
-    return list(found)
-
-
-def _above(node: Node) -> Iterator[Node]:
-    """The tokens before a node, nearest first, without the root."""
-    above = node.parent
-    while above.parent is not None:
-        yield above
-        above = above.parent

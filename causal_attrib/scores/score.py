@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from causal_attrib.attribution import Attribution, Token
-from causal_attrib.engine import COUPLINGS, ENGINES, choose_engine
+from causal_attrib.engine import COUPLINGS, ENGINES, Job, choose_engine
 from causal_attrib.errors import InputError
 from causal_attrib.interventions import check_fill
 from causal_attrib.outcomes import Outcome, choose_outcome
@@ -45,6 +45,7 @@ def score(
     batch_size: int | str = "auto",
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    announce: Callable[[int, int, float], None] | None = None,
 ) -> Attribution:
     """Score every token of a caption: sufficiency, necessity, causal completeness, log-probability and entropy.
 
@@ -68,6 +69,8 @@ def score(
         batch_size: rows per forward; "auto" is what suits the engine, the device and the memory that is free.
         seed: of the sampled completions.
         progress: called with (interventions done, interventions in all).
+        announce: called once before they are run, with their number, the token positions that they take at most, and
+            about how many seconds that is, judged by the time that reading the caption took.
 
     Raises:
         InputError: anything in the input that can be mended, in one sentence.
@@ -89,7 +92,13 @@ def score(
     plan_s = sufficiency.plan(units)
     plan_n = necessity.plan(units, mask, rewrites=rewrites)
     runner = choose_engine(engine, vlm, encoding, batch_size, _counter(progress, len(plan_s) + len(plan_n)))
+    scanning = time.perf_counter()
     logprob_T, entropy_T = logprob_and_entropy(runner.scan(encoding), encoding.response_ids)
+    if announce is not None:
+        per_position = (time.perf_counter() - scanning) / runner.cost.positions
+        runs = [(plan_s, samples), (plan_n, 0)] if samples else [(plan_s + plan_n, 0)]
+        positions = sum(runner.forecast([Job(encoding, plan, judge)], drawn) for plan, drawn in runs)
+        announce(len(plan_s) + len(plan_n), positions, positions * per_position)
 
     draws = {"samples": samples, "seed": seed, "coupling": coupling}
     if samples:

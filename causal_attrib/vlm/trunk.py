@@ -23,6 +23,7 @@ class Trunk:
     first:          position of the first token behind them
     key_position_K: position of each key in the cache
     shared:         further arguments of every step
+    mask:           the additive mask of the last step, or a dict of them by kind of layer
     """
 
     cache: Cache
@@ -30,6 +31,7 @@ class Trunk:
     first: int
     key_position_K: Tensor
     shared: dict = field(default_factory=dict)
+    mask: Tensor | dict[str, Tensor] | None = None
 
     @property
     def length(self) -> int:

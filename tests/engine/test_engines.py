@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from causal_attrib.engine import PackedEngine, PlainEngine
+from causal_attrib.engine import Job, PackedEngine, PlainEngine
 from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.errors import InputError
 from causal_attrib.interventions import Keep, Mask, Rewrite, Whole
@@ -197,3 +197,22 @@ def test_progress_counts_every_intervention(kind, vlm):
     done = []
     kind(vlm, batch_size=3, on_done=done.append).run(encoding, (*PLAN, Whole()), YesNo())
     assert sum(done) == len(PLAN) + 1
+
+
+@pytest.mark.parametrize("outcome", [Grounding(), YesNo()])
+def test_the_forecast_of_readings_is_exact(kind, vlm, outcome):
+    encoding = vlm.encode(PARK, "Look.", CAPTION)
+    engine = kind(vlm)
+    engine.scan(encoding)
+    before, forecast = engine.cost.positions, engine.forecast([Job(encoding, PLAN, outcome)])
+    engine.run(encoding, PLAN, outcome)
+    assert engine.cost.positions - before == forecast
+
+
+@pytest.mark.parametrize("outcome", [Match("a dog"), YesNo()])
+def test_the_forecast_of_texts_is_not_exceeded(kind, vlm, outcome):
+    encoding = vlm.encode(PARK, "Look.", CAPTION)
+    engine, plan = kind(vlm), (Keep(0), Keep(3))
+    forecast = engine.forecast([Job(encoding, plan, outcome)], samples=2)
+    engine.run(encoding, plan, outcome, samples=2)
+    assert 0 < engine.cost.positions <= forecast

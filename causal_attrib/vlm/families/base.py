@@ -148,7 +148,8 @@ class Family:
         trunk.key_position_K = torch.cat([trunk.key_position_K, position_Q])
         # A copy, since BLIP and GIT add positions to what they are given.
         embedded_BQD = embedded_QD[None].clone()
-        return self._step(trunk, embedded_BQD, position_Q, self._mask(trunk, position_Q, seen_QK), wanted_N)
+        trunk.mask = self._mask(trunk, position_Q, seen_QK)
+        return self._step(trunk, embedded_BQD, position_Q, trunk.mask, wanted_N)
 
     def _step(self, trunk: Trunk, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
         output = self.decoder(
