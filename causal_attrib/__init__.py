@@ -12,20 +12,34 @@ from causal_attrib.version import __version__
 if TYPE_CHECKING:
     from causal_attrib.attribution import Attribution, Token
     from causal_attrib.errors import InputError
-    from causal_attrib.scores import score
+    from causal_attrib.maps import Maps
+    from causal_attrib.scores import saliency, score
     from causal_attrib.vlm import VLM, Encoding, load
 
 _HOME = {
     "Attribution": "attribution",
     "Token": "attribution",
     "InputError": "errors",
+    "Maps": "maps",
+    "saliency": "scores",
     "score": "scores",
     "VLM": "vlm",
     "Encoding": "vlm",
     "load": "vlm",
 }
 
-__all__ = ["VLM", "Attribution", "Encoding", "InputError", "Token", "__version__", "load", "score"]
+__all__ = [
+    "VLM",
+    "Attribution",
+    "Encoding",
+    "InputError",
+    "Maps",
+    "Token",
+    "__version__",
+    "load",
+    "saliency",
+    "score",
+]
 
 
 def __getattr__(name: str):

@@ -42,12 +42,14 @@ from causal_attrib.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 SCHEMA = 1
 FORMATS = ("json", "jsonl", "csv", "parquet", "html")
 
 _CSV_MARK = "# copo: "
-_HTML_MARK = '<script type="application/json" id="copo-attribution">'
+# The element of the report that holds what is loaded again: one attribution, or a list of several.
+HTML_MARK = '<script type="application/json" id="copo-attribution">'
 
 
 @dataclass(frozen=True)
@@ -195,10 +197,19 @@ class Attribution:
 
         Console().print(views.table(self))
 
+    def plot(self, picture: bytes | str | os.PathLike | None = None) -> Figure:
+        """A figure for a paper: the picture, and a bar per token; `.savefig("scores.pdf")` saves it as vector graphics.
+
+        `picture` is the image file, as path or bytes, if it is no longer where it was when it was scored.
+        """
+        from causal_attrib import views
+
+        return views.plot_scores(self, picture)
+
     def _repr_html_(self) -> str:
         from causal_attrib import views
 
-        return views.inline_html(self)
+        return views.notebook(self)
 
     # Saving and loading
 
@@ -240,9 +251,7 @@ class Attribution:
         if format == "html":
             from causal_attrib import views
 
-            # "<" would let a caption that holds "</script>" end the element.
-            data = _json(self.to_dict()).decode().strip().replace("<", r"\u003c")
-            return views.page(self, f"{_HTML_MARK}{data}</script>").encode()
+            return views.report(self).encode()
         raise InputError(f"There is no format {format!r}; choose one of {', '.join(FORMATS)}.")
 
     def save(self, path: str | os.PathLike) -> None:
@@ -273,7 +282,7 @@ class Attribution:
 
     @classmethod
     def load_all(cls, path: str | os.PathLike) -> list[Attribution]:
-        """Read every attribution of a file: one, or for JSONL one per line."""
+        """Read every attribution of a file: one; for JSONL one per line; for a report all that it shows."""
         read = {
             "json": _read_json,
             "jsonl": _read_jsonl,
@@ -410,7 +419,8 @@ def _read_jsonl(data: bytes) -> list[dict]:
 
 
 def _read_html(data: bytes) -> list[dict]:
-    return [json.loads(re.search(f"{re.escape(_HTML_MARK)}(.*?)</script>", data.decode(), re.DOTALL).group(1))]
+    read = json.loads(re.search(f"{re.escape(HTML_MARK)}(.*?)</script>", data.decode(), re.DOTALL).group(1))
+    return read if isinstance(read, list) else [read]
 
 
 def _read_csv(data: bytes) -> list[dict]:

@@ -14,8 +14,8 @@ from causal_attrib.doctor.report import Check, Report
 from causal_attrib.doctor.scoring import deterministic, engines
 from causal_attrib.doctor.text import image_tokens, prompt, spans
 from causal_attrib.doctor.writing import own_words, writing
-from causal_attrib.errors import InputError
 from causal_attrib.engine import ENGINES
+from causal_attrib.errors import InputError
 from causal_attrib.version import __version__
 from causal_attrib.vlm import VLM
 from causal_attrib.vlm.images import read_picture

@@ -2,6 +2,7 @@
 
 from causal_attrib.scores.completeness import causal_completeness
 from causal_attrib.scores.entropy import logprob_and_entropy
+from causal_attrib.scores.saliency import saliency
 from causal_attrib.scores.score import score
 
-__all__ = ["causal_completeness", "logprob_and_entropy", "score"]
+__all__ = ["causal_completeness", "logprob_and_entropy", "saliency", "score"]

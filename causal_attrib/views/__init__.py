@@ -1,6 +1,23 @@
-"""Ways to look at an `Attribution`: a table on a terminal, a line in a notebook, a page in a browser."""
+"""Ways to look at an `Attribution` and its `Maps`: a table on a terminal, a page in a browser or notebook, figures."""
 
-from causal_attrib.views.report import inline_html, page
+from typing import TYPE_CHECKING
+
+from causal_attrib.views.report import notebook, report
 from causal_attrib.views.table import table
 
-__all__ = ["inline_html", "page", "table"]
+if TYPE_CHECKING:
+    from causal_attrib.views.figure_maps import plot_maps
+    from causal_attrib.views.figure_scores import plot_scores
+
+_HOME = {"plot_maps": "figure_maps", "plot_scores": "figure_scores"}
+
+__all__ = ["notebook", "plot_maps", "plot_scores", "report", "table"]
+
+
+def __getattr__(name: str):
+    # matplotlib takes its time to import; a table or a page should not wait for it.
+    if name in _HOME:
+        import importlib
+
+        return getattr(importlib.import_module(f"causal_attrib.views.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,158 +1,203 @@
-"""The views in a browser: one line of coloured text for notebooks, and one page that carries everything with it.
+"""The report: one HTML file with the picture, the captions, the maps and all numbers in it, and nothing to fetch.
 
-Both are plain HTML with nothing to fetch: no script, no font, no style sheet from elsewhere.
+Without scripts it is coloured text and a table; with them (its own, and by its Content-Security-Policy no other) words
+show their maps and regions their words. A notebook shows the same page in a frame.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import io
+import json
+import os
+from collections.abc import Sequence
 from html import escape
+from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PIL import Image, ImageOps
+from causal_attrib.attribution import HTML_MARK, Attribution
+from causal_attrib.errors import InputError
+from causal_attrib.views import drawing, meaning, overlay, report_body
+from causal_attrib.views.picture import data_uri, scored_picture, why_missing
+from causal_attrib.views.report_data import Caption
 
-from causal_attrib.attribution import Attribution, Token
-from causal_attrib.views import drawing
+if TYPE_CHECKING:
+    from PIL import Image
 
-# Pictures are shown, not archived: this many pixels a side are enough to see what the caption speaks of.
-_PICTURE_SIDE = 768
+    from causal_attrib.maps import Maps
 
-
-def inline_html(attribution: Attribution) -> str:
-    """The caption as coloured text; hovering over a token tells all its numbers."""
-    limit = drawing.scale(attribution)
-    text = "".join(_span(text, token, limit) for text, token in drawing.pieces(attribution))
-    return f'<div style="line-height:1.9;overflow-wrap:anywhere">{text}</div>'
+# Pictures are shown, not archived.
+_SIDE = 1600
+_SIDE_IN_NOTEBOOK = 800
+# Map values that one page holds, over all its captions; each takes 4/3 of a byte.
+_CELLS = 1_500_000
 
 
-def page(attribution: Attribution, data: str = "") -> str:
-    """A whole HTML page. `data` is put in as it is: the element that lets the page be loaded again."""
-    rows = "\n".join(_row(token) for token in attribution.tokens)
-    asked = {"prompt": attribution.prompt, "question": attribution.question, "answer": attribution.answer}
-    facts = {name: value for name, value in asked.items() if value is not None}
-    facts |= {
-        "caption": "written by the model" if attribution.generated else "given",
-        "outcome": drawing.outcome_line(attribution),
-        "model": drawing.model_line(attribution),
-        "made by": f"{attribution.tool.get('name', 'copo')} {attribution.tool.get('version', '')}".strip(),
-    }
-    facts |= {f"{name}": value for name, value in attribution.settings.items() if value is not None}
-    told = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
-    legend = f"{drawing.LEGEND}; full colour at {drawing.number(drawing.scale(attribution), 2)}"
+def report(
+    attributions: Attribution | Sequence[Attribution],
+    maps: Maps | None | Sequence[Maps | None] = None,
+    picture: bytes | str | os.PathLike | None = None,
+) -> str:
+    """A whole HTML page on one or several captions of one picture. `Attribution.load_all` reads it again.
+
+    Args:
+        attributions: one, or several to be shown side by side.
+        maps: of the only caption, or one (or None) for each caption.
+        picture: the image file, as path or bytes, if it is no longer where it was when it was scored.
+
+    Raises:
+        InputError: no caption or captions of several pictures, or maps or a picture that do not belong to them.
+    """
+    attributions = [attributions] if isinstance(attributions, Attribution) else list(attributions)
+    captions = _captions(attributions, maps)
+    records = [attribution.to_dict() for attribution in attributions]
+    data = _json(records[0] if len(records) == 1 else records)
+    return _page(captions, picture, _SIDE, "report", f"{HTML_MARK}{data}</script>")
+
+
+def notebook(attribution: Attribution, maps: Maps | None = None) -> str:
+    """The report in a frame of its own, so that neither its style nor its script meets the notebook's."""
+    page = _page(_captions([attribution], maps), None, _SIDE_IN_NOTEBOOK, "embedded", "")
+    style = "width:100%;height:40rem;border:0;resize:vertical;overflow:auto"
+    return f'<iframe sandbox="allow-scripts" title="COPO report" style="{style}" srcdoc="{escape(page)}"></iframe>'
+
+
+def _captions(attributions: list[Attribution], maps: Maps | None | Sequence[Maps | None]) -> list[Caption]:
+    if not attributions:
+        raise InputError("A report is of at least one caption; give an attribution.")
+    if len({attribution.image.get("sha256") for attribution in attributions}) > 1:
+        raise InputError("The captions are of different pictures; make one report for each picture.")
+    if maps is None:
+        maps = [None] * len(attributions)
+    of_each = list(maps) if isinstance(maps, (list, tuple)) else [maps]
+    if len(of_each) != len(attributions):
+        raise InputError(
+            f"There are {len(attributions)} captions and {len(of_each)} maps; give one, or None, for each."
+        )
+    return [Caption(attribution, own) for attribution, own in zip(attributions, of_each, strict=True)]
+
+
+def _page(captions: list[Caption], picture: bytes | str | os.PathLike | None, side: int, kind: str, data: str) -> str:
+    pixels = scored_picture(captions[0].attribution.image, picture)
+    style = f"{_asset('report.css')}\n:root {{ --ratio: {_ratio(captions, pixels):.4f} }}\n"
+    script = "".join(map(_asset, ("report.js", "report_maps.js", "report_events.js")))
+    allowed = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
+    count, first = len(captions), captions[0].attribution
+    chosen = next((name for name in meaning.HEADINGS if any(name in each.colourings for each in captions)), None)
+    title = Path(first.image.get("path") or "A picture").name
+    each = [(caption, place, count, chosen) for place, caption in enumerate(captions)]
+    record = _json([caption.record(_CELLS // count) for caption in captions])
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{allowed}; base-uri 'none'; form-action 'none'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{escape(attribution.caption[:80])}</title>
-<style>{_STYLE}</style>
+<meta name="color-scheme" content="light dark">
+<title>{escape(drawing.visible(first.caption[:80] or title))}</title>
+<style>{style}</style>
 </head>
-<body>
-<figure>
-{_picture(attribution.image)}
-<figcaption>{inline_html(attribution)}</figcaption>
-</figure>
-<p class="note">{escape(legend)}. Hover over a word for its numbers.</p>
-<table>
-<thead><tr><th></th><th>token</th><th>log-prob</th><th>entropy</th><th>sufficiency</th><th>necessity</th>\
-<th>causal completeness</th></tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table>
-<dl>
-{told}
-</dl>
+<body class="{kind}">
+<header>
+<p class="eyebrow">COPO report</p>
+<h1><bdi>{escape(drawing.visible(title))}</bdi></h1>
+</header>
+<main class="{"several" if count > 1 else "single"}">
+<div class="look">
+{_figure(captions, pixels, side)}
+</div>
+<div class="reading">
+{report_body.switcher(captions, chosen)}
+<div class="captions">
+{"".join(report_body.article(*one) for one in each)}
+</div>
+{_card(captions)}
+</div>
+<div class="tables">
+{"".join(report_body.table(*one) for one in each)}
+</div>
+</main>
+<footer>
+{report_body.foot(captions)}
+</footer>
+<p id="status" class="unseen" role="status"></p>
 {data}
+<script type="application/json" id="copo-report">{record}</script>
+<script>{script}</script>
 </body>
 </html>
 """
 
 
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem;
-  background: Canvas; color: CanvasText; }
-figure { margin: 0; }
-img { max-width: 100%; min-width: 12rem; max-height: 24rem; image-rendering: auto; border-radius: 4px; }
-figcaption { font-size: 1.35rem; margin: 1rem 0 0.5rem; }
-.note { opacity: 0.75; font-size: 0.9rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto; }
-th, td { text-align: right; padding: 0.15rem 0.75rem; border-bottom: 1px solid rgba(128, 128, 128, 0.3); }
-th:nth-child(2), td:nth-child(2) { text-align: left; white-space: pre-wrap; }
-tr.contradicted td { color: #b2182b; font-weight: 600; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.1rem 1rem; font-size: 0.9rem; }
-dt { opacity: 0.75; }
-dd { margin: 0; overflow-wrap: anywhere; }
-@media (prefers-color-scheme: dark) { tr.contradicted td { color: #f4a582; } }
-@media print {
-  body { margin: 0; max-width: none; }
-  * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-}
-"""
+def _ratio(captions: list[Caption], pixels: Image.Image | None) -> float:
+    """Width by height of the picture, or of what is shown in its place."""
+    if pixels is not None:
+        return pixels.width / pixels.height
+    image = captions[0].attribution.image
+    return image["width"] / image["height"] if image.get("width") and image.get("height") else 1.0
 
 
-def _span(text: str, token: Token | None, limit: float) -> str:
-    shown = escape(drawing.visible(text))
-    if token is None:
-        return shown
-    value = drawing.colour_value(token)
-    colour = drawing.RED if value is not None and value < 0 else drawing.BLUE
-    # Laid over the page with its strength as opacity, the same colour is right on white and on black.
-    strength = 0 if value is None else 0.75 * abs(value) / limit
-    style = f"background:rgba({colour[0]},{colour[1]},{colour[2]},{strength:.3f});border-radius:2px"
-    if drawing.is_contradicted(token):
-        style += ";text-decoration:underline wavy"
-    return f'<span title="{escape(_tooltip(token))}" style="{style}">{shown}</span>'
+def _figure(captions: list[Caption], pixels: Image.Image | None, side: int) -> str:
+    image = captions[0].attribution.image
+    with_maps = any(caption.maps is not None for caption in captions)
+    if pixels is None and not with_maps:
+        return f'<p class="missing">{escape(drawing.visible(why_missing(image)))}</p>'
+    if pixels is None:
+        # An empty drawing, for the map to lie on.
+        shown = '<svg class="picture" role="img" aria-label="no picture"></svg>'
+        told = f'<p class="missing">{escape(drawing.visible(why_missing(image)))}</p>'
+    else:
+        name = escape(Path(image.get("path") or "the scored picture").name)
+        shown, told = f'<img class="picture" alt="{name}" src="{data_uri(pixels, side)}">', ""
+    if with_maps:
+        shown += '<canvas aria-hidden="true"></canvas><span class="spot" hidden></span>'
+    key = f"""<div class="key map-key">
+<p id="map-name">Point at a word to see what in the picture speaks for it.</p>
+<div class="ramp signed"></div>
+<div class="ticks"><span class="low"></span><span class="mid">0</span><span class="high"></span></div>
+<p class="note">{overlay.LEGEND}</p>
+<p class="note" id="map-what"></p>
+<label class="own"><input type="checkbox" id="own-scale"> Each map on its own scale</label>
+</div>"""
+    return f"""<figure>
+<div class="stage" id="stage">{shown}</div>
+<figcaption>{told}{key if with_maps else ""}</figcaption>
+</figure>"""
 
 
-def _tooltip(token: Token) -> str:
-    lines = [
-        drawing.visible(token.text),
-        f"log-prob {drawing.number(token.logprob)}",
-        f"entropy {drawing.number(token.entropy)}",
-        f"sufficiency {drawing.with_error(token.sufficiency, token.sufficiency_se)}",
-        f"necessity {drawing.number(token.necessity)}",
-        f"causal completeness {drawing.number(token.causal_completeness)}",
-    ]
-    return "\n".join(lines)
+def _card(captions: list[Caption]) -> str:
+    told = "".join(
+        f"<p>{f'<b>Caption {place}.</b> ' if len(captions) > 1 else ''}"
+        f"{escape(report_body.summary(caption.attribution))}</p>"
+        for place, caption in enumerate(captions, 1)
+    )
+    terms = "".join(
+        f'<div class="fact"><dt>{meaning.HEADINGS[name]}</dt><dd class="means">{definition}</dd></div>'
+        for name, definition in meaning.DEFINITIONS.items()
+        if any(name in caption.colourings for caption in captions)
+    )
+    with_maps = any(caption.maps is not None for caption in captions)
+    click = " Click a place in the picture to light the words it supports." if with_maps else ""
+    return f"""<section class="card" id="card" aria-label="Details">
+<div class="resting">
+{told}
+<dl class="facts terms">{terms}</dl>
+<p class="hint">Point at a word for its numbers; a click pins it.{click} <span class="keys">With the keyboard: \
+<kbd>←</kbd> <kbd>→</kbd> move, <kbd>Enter</kbd> pins, <kbd>Esc</kbd> lets go.</span></p>
+</div>
+<div class="detail" hidden></div>
+</section>"""
 
 
-def _row(token: Token) -> str:
-    contradicted = drawing.is_contradicted(token)
-    cells = [
-        "!" if contradicted else "",
-        drawing.visible(token.text),
-        drawing.number(token.logprob),
-        drawing.number(token.entropy),
-        drawing.with_error(token.sufficiency, token.sufficiency_se),
-        drawing.number(token.necessity),
-        drawing.number(token.causal_completeness),
-    ]
-    opening = '<tr class="contradicted">' if contradicted else "<tr>"
-    return opening + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+def _json(value: object) -> str:
+    # "<" would let a caption that holds "</script>" end the element.
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", r"\u003c")
 
 
-def _picture(image: dict) -> str:
-    """The scored picture, inlined - if it is still where it was, and still the same."""
-    name, path = "The scored picture", image.get("path")
-    if path is None:
-        return f'<p class="note">{name} was not a file, so it is not shown here.</p>'
-    try:
-        data = Path(path).read_bytes()
-        if hashlib.sha256(data).hexdigest() != image.get("sha256"):
-            raise ValueError("changed since")
-        with Image.open(io.BytesIO(data)) as opened:
-            upright = ImageOps.exif_transpose(opened).convert("RGBA")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return f'<p class="note">{name}, {escape(path)}, is no longer there or is another one by now.</p>'
-    shown = Image.new("RGB", upright.size, "white")
-    shown.paste(upright, mask=upright.getchannel("A"))
-    shown.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE))
-    sink = io.BytesIO()
-    shown.save(sink, "JPEG", quality=88)
-    inlined = base64.b64encode(sink.getvalue()).decode()
-    return f'<img alt="{escape(Path(path).name)}" src="data:image/jpeg;base64,{inlined}">'
+def _asset(name: str) -> str:
+    return (resources.files("causal_attrib.views") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _hash(source: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

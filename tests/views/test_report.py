@@ -1,13 +1,17 @@
-"""HTML: one line for notebooks, one page for browsers."""
+"""The report as a file: what is in it, what may run in it, and that it loads again."""
 
+import base64
+import dataclasses
+import hashlib
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
-from causal_attrib import Attribution
+from causal_attrib import Attribution, InputError, views
 
-VOID = {"meta", "img", "br", "link"}
+VOID = {"meta", "img", "br", "input"}
 
 
 class Page(HTMLParser):
@@ -35,35 +39,78 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def test_in_a_notebook_a_caption_is_coloured_text_with_tooltips(sunset):
-    page = Page(sunset._repr_html_())
-    assert page.text == 'dog <b>[red]⏎sun"set</script>'
-    dog, red, newline, false = page.all("span")
-    assert "rgba(33,102,172," in dog["style"]
-    assert "rgba(178,24,43,0.750)" in false["style"]
-    assert "wavy" in false["style"] and "wavy" not in dog["style"]
+def test_the_page_carries_everything_with_it(sunset):
+    html = sunset.to_bytes("html").decode()
+    page = Page(html)
+    (image,) = page.all("img")
+    assert image["src"].startswith("data:image/png;base64,")
+    assert html.count("base64,") == 1
+    assert not re.search(r"""https?:|src=["'](?!data:)|href|@import|url\(""", html)
+    for fact in ("what <it> meant", "1,234 forwards", "0.250 ± 0.016", "mask", "copo 0.1.0"):
+        assert fact in page.text
+    assert "prefers-color-scheme: dark" in html and "@media print" in html
+
+
+def test_without_scripts_it_is_coloured_text_with_tooltips(sunset):
+    page = Page(sunset.to_bytes("html").decode())
+    assert 'dog <b>[red]⏎sun"set</script>' in page.text
+    dog, red, newline, false = (span for span in page.all("span") if "t" in (span.get("class") or "").split())
+    assert dog["class"] == "t blue l14 first last"
+    assert false["class"] == "t red l20 bad first last"
     assert dog["title"].splitlines() == [
-        "dog",
-        "log-prob -0.500",
+        "log-probability -0.500",
         "entropy 1.000",
         "sufficiency 0.250 ± 0.016",
         "necessity 0.750",
         "causal completeness 0.350",
     ]
-    assert "necessity –" in newline["title"]
+    assert "unscored" in newline["class"] and "necessity –" in newline["title"]
 
 
-def test_the_page_carries_everything_with_it(sunset):
+def test_only_its_own_script_and_style_may_run(sunset):
     html = sunset.to_bytes("html").decode()
     page = Page(html)
-    (image,) = page.all("img")
-    assert image["src"].startswith("data:image/jpeg;base64,")
-    assert html.count("base64") == 1
-    assert not re.search(r"""https?:|src=["'](?!data:)|href|@import|url\(""", html)
-    assert [script["type"] for script in page.all("script")] == ["application/json"]
-    for fact in ("what <it> meant", "1,234 forwards", "0.250 ± 0.016", "mask", "copo 0.1.0"):
-        assert fact in page.text
-    assert "prefers-color-scheme: dark" in html and "@media print" in html
+    (policy,) = [meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
+    allowed = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert allowed["default-src"] == "'none'"
+    for tag, rule in (("script", "script-src"), ("style", "style-src")):
+        (inside,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert allowed[rule] == f"'sha256-{digest}'"
+    assert [script.get("type") for script in page.all("script")] == ["application/json", "application/json", None]
+    for _, attributes in page.tags:
+        assert "style" not in attributes and not any(name.startswith("on") for name in attributes)
+
+
+def test_a_notebook_shows_the_report_in_a_frame(sunset):
+    (frame,) = Page(sunset._repr_html_()).all("iframe")
+    assert frame["sandbox"] == "allow-scripts"
+    page = Page(frame["srcdoc"])
+    assert 'dog <b>[red]⏎sun"set</script>' in page.text
+    assert page.all("img")
+
+
+def test_several_captions_stand_side_by_side_and_load_again(sunset, tmp_path):
+    other = dataclasses.replace(sunset, caption="dog", tokens=sunset.tokens[:1], generated=True)
+    path = tmp_path / "two.html"
+    path.write_text(views.report([sunset, other]), encoding="utf-8")
+    page = Page(path.read_text(encoding="utf-8"))
+    assert [article["aria-label"] for article in page.all("article")] == ["Caption 1", "Caption 2"]
+    assert "Caption 2, written by the model" in page.text
+    assert len(page.all("img")) == 1
+    assert Attribution.load_all(path) == [sunset, other]
+
+
+def test_the_same_attribution_is_the_same_page(scene):
+    assert views.report(*scene) == views.report(*scene)
+
+
+def test_a_picture_that_moved_is_given_by_hand(sunset, picture_path):
+    data = picture_path.read_bytes()
+    picture_path.unlink()
+    assert Page(views.report(sunset, picture=data)).all("img")
+    with pytest.raises(InputError, match="not the one that was scored"):
+        views.report(sunset, picture=Path(__file__).parents[2] / "examples" / "park.png")
 
 
 def test_the_page_loads_again(sunset, tmp_path):
@@ -86,3 +133,11 @@ def test_a_picture_that_is_not_the_scored_one_is_not_shown(sunset, picture_path,
 
 def test_the_empty_attribution_has_a_page():
     Page(Attribution("", []).to_bytes("html").decode())
+
+
+def test_the_page_says_which_words_carry_the_caption_and_which_do_harm(scene):
+    attribution, _ = scene
+    # By hand: dog 0.2625; ball (0.13125 + 0) / 2, and its second token is clearly negative; a 0.0035; and 0.
+    text = Page(views.report(attribution)).text
+    assert "Carried most by “dog”, “ball”, “a”. Better without “ball”." in text
+    assert "No word stands out." in Page(views.report(Attribution("", []))).text

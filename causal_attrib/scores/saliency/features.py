@@ -1,0 +1,123 @@
+"""Image tokens where they enter the language model: read them off, and put others in their place.
+
+Axes: B rows, N image tokens, D features.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from causal_attrib.errors import InputError
+from causal_attrib.vlm import VLM, Encoding
+from causal_attrib.vlm.families.blip import Blip
+from causal_attrib.vlm.families.florence2 import Florence2
+from causal_attrib.vlm.families.git import Git
+from causal_attrib.vlm.families.idefics3 import Idefics3
+from causal_attrib.vlm.families.mllama import Mllama
+from causal_attrib.vlm.families.vision_encoder_decoder import VisionEncoderDecoder
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """The module that image tokens enter, and the argument that holds them (0: the first one).
+
+    tiles: how many entries along the first axis make up one picture
+    """
+
+    module: nn.Module
+    argument: str | int
+    tiles: int = 1
+
+
+def entrance(vlm: VLM) -> Entrance:
+    """Where the image tokens of a model come in.
+
+    Raises:
+        InputError: it is not known for this model.
+    """
+    model = vlm.model
+    match vlm.family:
+        case Mllama():
+            return Entrance(
+                model.model.language_model, "cross_attention_states", model.config.vision_config.max_num_tiles
+            )
+        case Blip():
+            return Entrance(model.text_decoder, "encoder_hidden_states")
+        case VisionEncoderDecoder():
+            return Entrance(model.decoder, "encoder_hidden_states")
+        case Git():
+            return Entrance(model.git.encoder, 0)
+        case Florence2():
+            return Entrance(model.model.language_model.encoder, "inputs_embeds")
+        case Idefics3():
+            return Entrance(model.model.text_model, "inputs_embeds")
+    inner = getattr(getattr(model, "model", None), "language_model", None)
+    if inner is None:
+        raise InputError(f"The image tokens of {vlm.name} cannot be reached; take level='pixel' or method='occlusion'.")
+    return Entrance(inner, "inputs_embeds")
+
+
+class Door:
+    """Lets image tokens of our own into a model.
+
+    Where features also enter deeper layers (Qwen3-VL's "deepstack"), they are appended to those that enter first, so
+    that one vector per image token holds all that the language model is told of it.
+    """
+
+    def __init__(self, vlm: VLM, encoding: Encoding):
+        self.entrance = entrance(vlm)
+        self.positions = list(encoding.layout.positions)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[list[Tensor]]:
+        """Collects the image tokens (B, N, D) of each forward while the context lasts."""
+        found: list[Tensor] = []
+
+        def look(states_BLD: Tensor, deeper: list[Tensor]) -> None:
+            rows = len(states_BLD)
+            parts = [states_BLD[:, self.positions], *(part.unflatten(0, (rows, -1)) for part in deeper)]
+            found.append(torch.cat(parts, dim=-1))
+
+        with self._hooked(look):
+            yield found
+
+    @contextlib.contextmanager
+    def replacing(self, features_BND: Tensor) -> Iterator[None]:
+        """Puts these image tokens in the place of the model's own while the context lasts."""
+
+        def put(states_BLD: Tensor, deeper: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+            parts = features_BND.to(states_BLD.dtype).split(states_BLD.shape[-1], dim=-1)
+            states_BLD = states_BLD.clone()
+            states_BLD[:, self.positions] = parts[0]
+            return states_BLD, [part.flatten(0, 1) for part in parts[1:]]
+
+        with self._hooked(put):
+            yield
+
+    @contextlib.contextmanager
+    def _hooked(self, act: Callable) -> Iterator[None]:
+        argument = self.entrance.argument
+
+        def hook(module, args, kwargs):
+            states = args[argument] if isinstance(argument, int) else kwargs[argument]
+            deeper = kwargs.get("deepstack_visual_embeds") or []
+            changed = act(states.reshape(len(states) // self.entrance.tiles, -1, states.shape[-1]), deeper)
+            if changed is None:
+                return None
+            states = changed[0].reshape(states.shape)
+            if deeper:
+                kwargs = kwargs | {"deepstack_visual_embeds": changed[1]}
+            if isinstance(argument, int):
+                return (*args[:argument], states, *args[argument + 1 :]), kwargs
+            return args, kwargs | {argument: states}
+
+        handle = self.entrance.module.register_forward_pre_hook(hook, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()

@@ -1,0 +1,93 @@
+"""The figure of maps: the picture, and a panel per word with its map on it, all on one scale that a bar explains."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from PIL import Image
+
+from causal_attrib.errors import InputError
+from causal_attrib.views import drawing, overlay
+from causal_attrib.views.figure import MUTED, Plot, literally, new_plot
+from causal_attrib.views.picture import scored_picture
+
+if TYPE_CHECKING:
+    from causal_attrib.maps import Maps
+
+_WIDTH = 7.2
+# Enough for 300 dots per inch in a panel as wide as a column of a page.
+_PIXELS = 900
+
+
+def plot_maps(
+    maps: Maps, picture: bytes | str | os.PathLike | None = None, *, columns: int = 5, own_scale: bool = False
+) -> Plot:
+    """Every map over its picture. Choose words first, as in `maps["dog"]` or `maps[1:4]`.
+
+    Args:
+        picture: the image file, as path or bytes, if it is no longer where it was when it was scored. Where there is
+            none, the maps are drawn on white.
+        columns: at most so many panels side by side, the picture's included.
+        own_scale: full colour at each map's own largest magnitude, and not at that of them all; each panel then says
+            its own.
+
+    Raises:
+        InputError: there is no map, no column, or the picture is another one.
+    """
+    if not len(maps):
+        raise InputError("There is no map to draw; choose at least one.")
+    if columns < 1:
+        raise InputError(f"A figure of {columns} columns cannot be drawn; give 1 or more.")
+    pixels = scored_picture(maps.image, picture)
+    ground = _blank(maps) if pixels is None else pixels
+    ground.thumbnail((_PIXELS, _PIXELS))
+    limits = [overlay.full_colour(map_HW if own_scale else maps.values_THW) for map_HW in maps.values_THW]
+
+    panels = len(maps) + (pixels is not None)
+    rows = -(-panels // columns)
+    columns = -(-panels // rows)
+    side = (_WIDTH - 0.6) / columns
+    plot = new_plot(_WIDTH, rows * (side * ground.height / ground.width + 0.28) + 0.1)
+    grid = plot.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    if pixels is not None:
+        _panel(grid[0], ground, "the picture")
+    for at, (axes, limit) in enumerate(zip(grid[panels - len(maps) :], limits, strict=False)):
+        said = drawing.visible(maps.labels[at].strip() or maps.labels[at])
+        (shown,) = overlay.overlay(ground, maps[at], limit)
+        _panel(axes, shown, f"{said} (±{limit:.2g})" if own_scale else said)
+    _scale(plot, grid, None if own_scale else limits[0], overlay.described(maps))
+    return plot
+
+
+def _blank(maps: Maps) -> Image.Image:
+    _, height, width = maps.values_THW.shape
+    shape = (maps.image.get("width") or 32 * width, maps.image.get("height") or 32 * height)
+    return Image.new("RGB", shape, "white")
+
+
+def _panel(axes: Axes, pixels: Image.Image, title: str) -> None:
+    axes.imshow(np.asarray(pixels))
+    literally(axes.set_title("", pad=3), text=title, fontsize=8)
+
+
+def _scale(plot: Plot, grid: np.ndarray, limit: float | None, what: str) -> None:
+    """The bar of colours, as they look on the grey of a picture; without numbers where each panel has its own scale."""
+    steps = np.linspace(-1, 1, 255)
+    over = Image.alpha_composite(
+        Image.new("RGBA", (255, 1), (228, 228, 228, 255)), Image.fromarray(overlay.tint(steps[None], 1.0))
+    )
+    colours = ListedColormap(np.asarray(over.convert("RGB"))[0] / 255)
+    bar = plot.colorbar(ScalarMappable(Normalize(-1, 1), colours), ax=list(grid), fraction=0.03, pad=0.015, aspect=28)
+    ends = ("full", "full") if limit is None else (f"−{limit:.2g}", f"{limit:.2g}")
+    bar.set_ticks([-1, 0, 1], labels=[ends[0], "0", ends[1]])
+    bar.ax.tick_params(length=0, labelsize=7, labelcolor=MUTED)
+    bar.outline.set_visible(False)
+    bar.set_label("against the word        for the word", fontsize=7, color=MUTED)
+    literally(plot.supxlabel(""), text=what, fontsize=7, color=MUTED)

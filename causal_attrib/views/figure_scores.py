@@ -1,0 +1,142 @@
+"""The figure of an attribution: the picture, and every token with its scores in reading order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from causal_attrib.attribution import Attribution, Token
+from causal_attrib.views import drawing
+from causal_attrib.views.figure import MUTED, RULE, TEXT, Plot, hex_colour, literally, new_plot
+from causal_attrib.views.picture import scored_picture
+
+_EFFECTS, _NATS = ("necessity", "sufficiency", "causal_completeness"), ("logprob", "entropy")
+_BLUE, _RED, _AMBER = hex_colour(drawing.BLUE), hex_colour(drawing.RED), "#be690a"
+# Inches: the text width of most journals, and what one token and one line of tokens take up.
+_WIDTH, _PICTURE, _TOKEN, _LINE = 7.2, 1.7, 0.21, 1.75
+
+
+def plot_scores(attribution: Attribution, picture: bytes | str | os.PathLike | None = None) -> Plot:
+    """Bars for necessity, circles for sufficiency, ticks for causal completeness; below, how likely and how sure.
+
+    A long caption goes on in further lines, all on one scale. What was not scored is left out.
+
+    Args:
+        picture: the image file, as path or bytes, if it is no longer where it was when it was scored.
+    """
+    pixels = scored_picture(attribution.image, picture)
+    room = _WIDTH - (_PICTURE if pixels else 0) - 0.7
+    per_line = max(1, int(room / _TOKEN))
+    tokens = attribution.tokens
+    lines = [tokens[at : at + per_line] for at in range(0, len(tokens), per_line)] or [()]
+    panels = [names for names in (_present(tokens, _EFFECTS), _present(tokens, _NATS)) if names] or [()]
+
+    plot = new_plot(_WIDTH, 0.5 + _LINE * len(lines) * (0.55 + 0.45 * len(panels)))
+    grid = plot.add_gridspec(1, 2 if pixels else 1, width_ratios=[_PICTURE, room] if pixels else None)
+    if pixels:
+        pixels.thumbnail((600, 600))
+        _picture(plot.add_subplot(grid[0, 0]), pixels)
+    shares = [2, 1][: len(panels)] * len(lines)
+    inner = grid[0, -1].subgridspec(len(shares), 1, height_ratios=shares)
+    for row in range(len(shares)):
+        names, line = panels[row % len(panels)], lines[row // len(panels)]
+        axes = plot.add_subplot(inner[row])
+        _frame(axes, min(per_line, len(tokens)), _limits(tokens, names), in_nats=names == _present(tokens, _NATS))
+        for name in names:
+            _DRAWN[name](axes, [(at, token) for at, token in enumerate(line) if getattr(token, name) is not None])
+        _label(axes, line, row % len(panels) == len(panels) - 1)
+    _legend(plot, [name for names in panels for name in names])
+    return plot
+
+
+def _present(tokens: Sequence[Token], names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if any(getattr(token, name) is not None for token in tokens))
+
+
+def _limits(tokens: Sequence[Token], names: tuple[str, ...]) -> tuple[float, float]:
+    values = [value for token in tokens for name in names if (value := getattr(token, name)) is not None]
+    low, high = min([0.0, *values]), max([drawing.SMALLEST_SCALE, *values])
+    room = 0.06 * (high - low)
+    return low - (room if low else 0), high + room
+
+
+def _necessity(axes: Axes, placed: list[tuple[int, Token]]) -> None:
+    places, values = [at for at, _ in placed], [token.necessity for _, token in placed]
+    axes.bar(places, values, width=0.62, color=[_RED if value < 0 else _BLUE for value in values], zorder=2)
+
+
+def _sufficiency(axes: Axes, placed: list[tuple[int, Token]]) -> None:
+    places, values = [at for at, _ in placed], [token.sufficiency for _, token in placed]
+    errors = [token.sufficiency_se or 0.0 for _, token in placed]
+    style = {"mfc": "white", "mec": TEXT, "mew": 0.9, "ms": 4.2, "ecolor": TEXT, "elinewidth": 0.9}
+    axes.errorbar(places, values, yerr=errors if any(errors) else None, fmt="o", zorder=4, **style)
+
+
+def _completeness(axes: Axes, placed: list[tuple[int, Token]]) -> None:
+    places, values = [at for at, _ in placed], [token.causal_completeness for _, token in placed]
+    axes.plot(places, values, "_", color=TEXT, ms=8, mew=1.6, zorder=3)
+
+
+def _logprob(axes: Axes, placed: list[tuple[int, Token]]) -> None:
+    axes.bar([at for at, _ in placed], [token.logprob for _, token in placed], width=0.62, color=_AMBER, zorder=2)
+
+
+def _entropy(axes: Axes, placed: list[tuple[int, Token]]) -> None:
+    axes.plot([at for at, _ in placed], [token.entropy for _, token in placed], "^", color=MUTED, ms=3.6, zorder=3)
+
+
+_DRAWN = {
+    "necessity": _necessity,
+    "sufficiency": _sufficiency,
+    "causal_completeness": _completeness,
+    "logprob": _logprob,
+    "entropy": _entropy,
+}
+
+
+def _frame(axes: Axes, count: int, limits: tuple[float, float], in_nats: bool) -> None:
+    axes.set_xlim(-0.6, max(count, 1) - 0.4)
+    axes.set_ylim(*limits)
+    axes.axhline(0, color=MUTED, lw=0.7, zorder=1)
+    axes.grid(axis="y", color=RULE, lw=0.5, zorder=0)
+    axes.set_axisbelow(True)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=7, labelcolor=MUTED)
+    axes.set_ylabel("nats" if in_nats else "change of outcome", fontsize=7, color=MUTED)
+
+
+def _label(axes: Axes, line: Sequence[Token], is_lowest: bool) -> None:
+    axes.set_xticks(range(len(line)))
+    names = [drawing.visible(token.text.strip() or token.text) for token in line]
+    # Set without text first: what matplotlib is given here it would read as a formula.
+    for text, name, token in zip(axes.set_xticklabels([""] * len(line)), names, line, strict=True):
+        literally(text, fontsize=8, rotation=55, ha="right", va="top", rotation_mode="anchor")
+        if is_lowest:
+            text.set_text(name)
+        if drawing.is_contradicted(token):
+            text.set(color=_RED, fontweight="bold")
+    axes.xaxis.set_major_formatter(lambda place, _: names[int(place)] if is_lowest and 0 <= place < len(names) else "")
+
+
+def _picture(axes: Axes, pixels: object) -> None:
+    axes.imshow(pixels)
+    axes.set_axis_off()
+    axes.set_anchor("N")
+
+
+def _legend(plot: Plot, names: list[str]) -> None:
+    keys = {
+        "necessity": [(Patch(color=_BLUE), "necessity"), (Patch(color=_RED), "necessity < 0: better without it")],
+        "sufficiency": [(Line2D([], [], ls="", marker="o", mfc="white", mec=TEXT, ms=4.2), "sufficiency")],
+        "causal_completeness": [(Line2D([], [], ls="", marker="_", color=TEXT, ms=8, mew=1.6), "causal completeness")],
+        "logprob": [(Patch(color=_AMBER), "log-probability")],
+        "entropy": [(Line2D([], [], ls="", marker="^", color=MUTED, ms=3.6), "entropy")],
+    }
+    shown = [key for name in names for key in keys[name]]
+    if shown:
+        handles, labels = zip(*shown, strict=True)
+        plot.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7, frameon=False, labelcolor=TEXT)

@@ -1,0 +1,196 @@
+"""The report's text as HTML: captions with their legend, the table of numbers, and what all of it rests on."""
+
+from __future__ import annotations
+
+from html import escape
+from itertools import groupby
+
+from causal_attrib.attribution import Attribution, Token
+from causal_attrib.maps import PER_MAP
+from causal_attrib.views import drawing, meaning
+from causal_attrib.views.report_data import Caption, Colouring
+
+_COLUMNS = ("logprob", "entropy", "sufficiency", "necessity", "causal_completeness")
+_SHORT = {"logprob": "log-prob"}
+# A caption is set the larger the shorter it is: up to so many characters, in this size.
+_SIZES = ((90, "large"), (300, "medium"))
+
+
+def switcher(captions: list[Caption], chosen: str | None) -> str:
+    """The radio group that says which score colours the words."""
+    names = [name for name in meaning.HEADINGS if any(name in caption.colourings for caption in captions)]
+    if chosen is None:
+        return ""
+    choices = "".join(
+        f'<label><input type="radio" name="score" value="{name}"{" checked" if name == chosen else ""}>'
+        f"<span>{meaning.HEADINGS[name]}</span></label>"
+        for name in names
+    )
+    return f'<fieldset class="switch"><legend>Colour the words by</legend>{choices}</fieldset>'
+
+
+def article(caption: Caption, place: int, count: int, chosen: str | None) -> str:
+    """One caption as coloured text, with its legend and its outcome."""
+    attribution = caption.attribution
+    colouring = caption.colourings.get(chosen)
+    name = f"Caption {place + 1}" if count > 1 else "Caption"
+    written = ", written by the model" if attribution.generated else ""
+    size = next((size for most, size in _SIZES if len(attribution.caption) <= most), "small")
+    answers = "".join(
+        f'<span class="t">{escape(drawing.visible(caption.maps.labels[i]))}</span>' for i in caption.answers
+    )
+    asked = (("Question", attribution.question), ("Answer", attribution.answer))
+    told = "".join(f"<dt>{what}</dt><dd>{_bdi(text)}</dd>" for what, text in asked if text is not None)
+    return f"""<article class="caption" data-caption="{place}" aria-label="{name}">
+<h2>{name}{written}</h2>
+<p class="text {size}" dir="auto">{"".join(_run(caption, colouring))}</p>
+{f'<p class="answers">Map of the whole answer: {answers}</p>' if answers else ""}
+{_key(colouring)}
+<dl class="asked">{told}<dt>Outcome</dt><dd>{escape(drawing.visible(drawing.outcome_line(attribution)))}</dd></dl>
+</article>"""
+
+
+def table(caption: Caption, place: int, count: int, chosen: str | None) -> str:
+    """All numbers of one caption, a row per unit; sorted by the page's script."""
+    colouring = caption.colourings.get(chosen)
+    levels = colouring.levels if colouring else [None] * len(caption.attribution)
+    rows = "\n".join(
+        _row(caption, token, at, shade(level, bool(colouring and colouring.is_signed)))
+        for at, (token, level) in enumerate(zip(caption.attribution.tokens, levels, strict=True))
+    )
+    headings = "".join(f'<th scope="col">{_SHORT.get(name, meaning.HEADINGS[name])}</th>' for name in _COLUMNS)
+    title = "Numbers" if count == 1 else f"Numbers of caption {place + 1}"
+    return f"""<section class="numbers" data-caption="{place}">
+<h2 id="numbers-{place}">{title}</h2>
+<div class="scroll" role="region" aria-labelledby="numbers-{place}" tabindex="0">
+<table>
+<thead><tr><th scope="col" aria-sort="ascending">#</th><th scope="col">{caption.unit}</th>{headings}</tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+</div>
+</section>"""
+
+
+def foot(captions: list[Caption]) -> str:
+    """Settings and provenance of every caption and its maps."""
+    parts = []
+    for place, caption in enumerate(captions):
+        facts = _provenance(caption.attribution)
+        if caption.maps is not None:
+            facts |= {"maps": f"{caption.maps.method}, level {caption.maps.level}, target {caption.maps.target}"}
+            settings = caption.maps.settings.items()
+            facts |= {f"maps, {name}": value for name, value in settings if value is not None and name not in PER_MAP}
+        told = "\n".join(f"<dt>{escape(name)}</dt><dd>{_bdi(str(value))}</dd>" for name, value in facts.items())
+        title = f"<h3>Caption {place + 1}</h3>" if len(captions) > 1 else ""
+        parts.append(f"{title}<dl>\n{told}\n</dl>")
+    return f"<details><summary>Settings and provenance</summary>\n{''.join(parts)}\n</details>"
+
+
+def summary(attribution: Attribution) -> str:
+    """One or two sentences on the whole caption: which words carry it, and which it is better without."""
+    words = [list(tokens) for _, tokens in groupby(attribution.tokens, key=lambda token: token.word)]
+    carrying = [word for word in words if _worth(word) > 0]
+    harmful = [word for word in words if any(map(drawing.is_contradicted, word))]
+    told = []
+    if carrying:
+        told.append(f"Carried most by {_listed(sorted(carrying, key=_worth, reverse=True)[:3])}.")
+    if harmful:
+        told.append(f"Better without {_listed(harmful[:5])}{' and others' if len(harmful) > 5 else ''}.")
+    return " ".join(told) or "No word stands out."
+
+
+def shade(level: int | None, is_signed: bool) -> str:
+    """The classes that give a unit its colour."""
+    if level is None:
+        return "unscored"
+    if level == 0:
+        return ""
+    return f"{('red' if level < 0 else 'blue') if is_signed else 'amber'} l{abs(level)}"
+
+
+def _run(caption: Caption, colouring: Colouring | None) -> list[str]:
+    """The text of the caption: the space before a word stays uncoloured, a line break is marked and made."""
+    html, at, tokens = [], 0, caption.attribution.tokens
+    for text, token in drawing.pieces(caption.attribution):
+        shown = text.lstrip(" ") or text
+        html.append(text[: len(text) - len(shown)])
+        body = escape(drawing.visible(shown)) + "<br>" * text.count("\n")
+        if token is not None:
+            level = colouring.levels[at] if colouring else None
+            # Room is left around a word, and none between its tokens.
+            first = at == 0 or tokens[at - 1].word != token.word
+            last = at + 1 == len(tokens) or tokens[at + 1].word != token.word
+            edges = ("first" if first else "", "last" if last else "")
+            colour = shade(level, bool(colouring and colouring.is_signed))
+            classes = " ".join(filter(None, ("t", colour, _mark(token), *edges)))
+            body = f'<span class="{classes}" title="{escape(_tooltip(token))}">{body}</span>'
+            at += 1
+        html.append(body)
+    return html
+
+
+def _mark(token: Token) -> str:
+    return "bad" if drawing.is_contradicted(token) else ""
+
+
+def _tooltip(token: Token) -> str:
+    """For where scripts do not run."""
+    return "\n".join(f"{meaning.HEADINGS[name]} {meaning.written(token, name)}" for name in _COLUMNS)
+
+
+def _key(colouring: Colouring | None) -> str:
+    """The legend. Where there is nothing to explain it is hidden, and the script may need it later."""
+    hidden = " hidden" if colouring is None else ""
+    colouring = colouring or Colouring((), True, 0.0, "")
+    limit = drawing.number(colouring.limit, 2)
+    kind = "signed" if colouring.is_signed else "unsigned"
+    return f"""<div class="key"{hidden}>
+<div class="bar"><div class="ramp {kind}"></div>
+<div class="ticks"><span class="low">{f"-{limit}" if colouring.is_signed else ""}</span><span class="mid">0</span>\
+<span class="high">{limit}</span></div></div>
+<p class="note">{escape(colouring.note)}</p>
+</div>"""
+
+
+def _row(caption: Caption, token: Token, at: int, colour: str) -> str:
+    cells = "".join(f"<td{_value(token, name)}>{meaning.written(token, name)}</td>" for name in _COLUMNS)
+    mark = ' <abbr title="better without it">!</abbr>' if drawing.is_contradicted(token) else ""
+    classes = " ".join(filter(None, ("chip", colour, _mark(token))))
+    name = f'<bdi class="{classes}">{escape(caption.shown(token))}</bdi>{mark}'
+    return f'<tr data-unit="{at}"><td data-value="{at}">{at + 1}</td><th scope="row">{name}</th>{cells}</tr>'
+
+
+def _value(token: Token, name: str) -> str:
+    value = getattr(token, name)
+    return "" if value is None else f' data-value="{value!r}"'
+
+
+def _provenance(attribution: Attribution) -> dict[str, object]:
+    image, tool = attribution.image, attribution.tool
+    facts = {
+        "prompt": attribution.prompt,
+        "question": attribution.question,
+        "answer": attribution.answer,
+        "caption": "written by the model" if attribution.generated else "given",
+        "picture": ", ".join(str(image[key]) for key in ("path", "width", "height", "sha256") if image.get(key)),
+        "outcome": drawing.outcome_line(attribution),
+        "model": drawing.model_line(attribution),
+        "revision": attribution.model.get("revision"),
+        "made by": f"{tool.get('name', 'copo')} {tool.get('version', '')}".strip(),
+    }
+    facts |= attribution.settings
+    return {name: value for name, value in facts.items() if value not in (None, "")}
+
+
+def _bdi(text: str) -> str:
+    return f"<bdi>{escape(drawing.visible(text))}</bdi>"
+
+
+def _worth(word: list[Token]) -> float:
+    return sum(token.causal_completeness or 0.0 for token in word) / len(word)
+
+
+def _listed(words: list[list[Token]]) -> str:
+    return ", ".join(f"“{drawing.visible(''.join(token.text for token in word).strip())}”" for word in words)

@@ -1,0 +1,214 @@
+"""What the report shows of one caption, before it is written as HTML: its units, their colours and their maps.
+
+A unit is what can be pointed at: a token, or a whole word where scores (and maps, if any) were made by the word.
+Axes: T maps, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from causal_attrib.attribution import Attribution, Token
+from causal_attrib.errors import InputError
+from causal_attrib.views import drawing, meaning, overlay
+from causal_attrib.views.drawing import number
+
+if TYPE_CHECKING:
+    from causal_attrib.maps import Maps
+
+# Colours come in this many steps on either side of zero: a style sheet names them all, so no style stands in the text.
+LEVELS = 20
+# What surprises less than one nat is not worth the full colour.
+_SMALLEST_NATS = 1.0
+_PLAIN = (str, bool, int, float)
+# A map that stays below this share of the caption's full colour is called empty.
+_FAINT = 0.02
+
+_NOTES = {
+    "causal_completeness": "blue: causal completeness; red, underlined: better without it (necessity < 0)",
+    "necessity": "blue: the outcome falls without it; red: better without it",
+    "sufficiency": "blue: adding it raises the outcome",
+    "logprob": "amber: the less likely the model found it (nats below 0)",
+    "entropy": "amber: the less sure the model was (nats)",
+}
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """How one score colours a caption: a level from -LEVELS to LEVELS per unit (None: not scored), and the legend."""
+
+    levels: tuple[int | None, ...]
+    is_signed: bool
+    limit: float
+    note: str
+
+
+class Caption:
+    """One caption as it is shown.
+
+    attribution: what was scored, by token or, if that is what was hidden, by word
+    maps:        its maps, if there are any
+    map_of:      for each unit the place of its map, or None
+    answers:     places of the maps of an answer, which no word of the caption stands for
+
+    Raises:
+        InputError: the maps are of another caption, picture or model.
+    """
+
+    def __init__(self, attribution: Attribution, maps: Maps | None) -> None:
+        if maps is not None:
+            _check_same(attribution, maps)
+        words = [tuple(t.index for t in group) for _, group in groupby(attribution.tokens, key=lambda t: t.word)]
+        by_word = attribution.settings.get("level") == "word" and (maps is None or _cover_words(maps, words))
+        units = words if by_word else [(token.index,) for token in attribution.tokens]
+        self.attribution = attribution.words() if by_word else attribution
+        self.unit = "word" if by_word else "token"
+        self.maps = maps
+        self.map_of = [None if maps is None else _smallest_map(maps, unit) for unit in units]
+        self.answers = [] if maps is None else [i for i, tokens in enumerate(maps.tokens) if not tokens]
+
+    @cached_property
+    def colourings(self) -> dict[str, Colouring]:
+        """A colouring for each score that any token has."""
+        return {name: _colouring(self.attribution, name) for name in _present(self.attribution)}
+
+    def record(self, cells: int) -> dict:
+        """All that the page's script needs to know; its maps have at most `cells` values in all."""
+        count = len(self.attribution)
+        units = [
+            {
+                "text": self.shown(token),
+                "place": f"{self.unit} {place} of {count}",
+                "bad": drawing.is_contradicted(token),
+                "facts": [
+                    {
+                        "score": name,
+                        "heading": meaning.HEADINGS[name],
+                        "value": meaning.written(token, name),
+                        "means": meaning.sentence(self.attribution, token, name),
+                    }
+                    for name in self.colourings
+                ],
+                "map": of,
+            }
+            for place, (token, of) in enumerate(zip(self.attribution.tokens, self.map_of, strict=True), 1)
+        ]
+        units += [
+            {"text": self.maps.labels[of], "place": "the answer", "bad": False, "facts": [], "map": of}
+            for of in self.answers
+        ]
+        colours = {name: vars(colouring) for name, colouring in self.colourings.items()}
+        for name, colour in colours.items():
+            colours[name] = colour | {"limit": number(colour["limit"], 2)}
+        return {"units": units, "scores": colours, "maps": None if self.maps is None else _packed(self.maps, cells)}
+
+    def shown(self, token: Token) -> str:
+        return drawing.visible(token.text.strip() or token.text) or "∅"
+
+
+def place(row: float, column: float) -> str:
+    """Where in the picture: one of nine places, from shares of its height and width.
+
+    >>> place(0.1, 0.9), place(0.5, 0.5), place(0.5, 0.1)
+    ('upper right', 'centre', 'left')
+    """
+    down = ("upper", "", "lower")[min(int(3 * row), 2)]
+    across = ("left", "", "right")[min(int(3 * column), 2)]
+    return " ".join(filter(None, (down, across or (down and "middle")))) or "centre"
+
+
+def _present(attribution: Attribution) -> list[str]:
+    return [name for name in meaning.HEADINGS if any(getattr(token, name) is not None for token in attribution.tokens)]
+
+
+def _colouring(attribution: Attribution, name: str) -> Colouring:
+    in_nats = name in ("logprob", "entropy")
+    if name == "causal_completeness":
+        values = [drawing.colour_value(token) for token in attribution.tokens]
+    elif in_nats:
+        values = [None if (value := getattr(token, name)) is None else abs(value) for token in attribution.tokens]
+    else:
+        values = [getattr(token, name) for token in attribution.tokens]
+    smallest = _SMALLEST_NATS if in_nats else drawing.SMALLEST_SCALE
+    limit = max([smallest, *(abs(value) for value in values if value is not None)])
+    levels = tuple(None if value is None else round(LEVELS * (value / limit)) for value in values)
+    return Colouring(levels, not in_nats, limit, _NOTES[name])
+
+
+def _check_same(attribution: Attribution, maps: Maps) -> None:
+    for what, of_scores, of_maps in (
+        ("caption", attribution.caption, maps.caption),
+        ("picture", attribution.image.get("sha256"), maps.image.get("sha256")),
+        ("model", attribution.model.get("id"), maps.model.get("id")),
+    ):
+        if of_scores != of_maps:
+            raise InputError(
+                f"The maps are of another {what} ({of_maps!r:.80}) than the scores ({of_scores!r:.80}); "
+                "make both with the same."
+            )
+    if any(token.id is None for token in attribution.tokens):
+        raise InputError("Maps are of tokens, and these scores were put together by word; leave words() out.")
+
+
+def _cover_words(maps: Maps, words: list[tuple[int, ...]]) -> bool:
+    """Whether no map is of a part of a word only."""
+    groups = [set(tokens) for tokens in maps.tokens]
+    return all(group.isdisjoint(word) or group.issuperset(word) for group in groups for word in words)
+
+
+def _smallest_map(maps: Maps, unit: tuple[int, ...]) -> int | None:
+    """The map of the unit, or of the smallest phrase that holds it."""
+    holding = [i for i, tokens in enumerate(maps.tokens) if set(unit) <= set(tokens)]
+    return min(holding, key=lambda i: len(maps.tokens[i]), default=None)
+
+
+def _packed(maps: Maps, cells: int) -> dict:
+    """The maps in 255 steps of their common scale, on a grid coarse enough to be mailed."""
+    count, height, width = maps.values_THW.shape
+    shrink = min(1.0, (cells / max(1, count * height * width)) ** 0.5)
+    shown = (max(1, int(width * shrink)), max(1, int(height * shrink)))
+    values_THW = np.stack(
+        # BOX takes the mean of the cells that become one.
+        [np.asarray(Image.fromarray(map_HW).resize(shown, Image.Resampling.BOX)) for map_HW in maps.values_THW]
+        or [np.zeros((0, *shown[::-1]), np.float32)]
+    )
+    limit = overlay.full_colour(values_THW)
+    steps_THW = np.rint(127 * (values_THW / limit)).astype(np.int8)
+    return {
+        "width": shown[0],
+        "height": shown[1],
+        "limit": limit,
+        "pixel": maps.level == "pixel",
+        "what": overlay.described(maps),
+        "notes": [_map_note(map_HW, limit) for map_HW in values_THW],
+        # Curves and the like are for a figure.
+        "proofs": [{k: _told(v) for k, v in proof.items() if isinstance(v, _PLAIN)} for proof in maps.proofs],
+        "data": base64.b64encode(steps_THW.tobytes()).decode(),
+    }
+
+
+def _map_note(map_HW: np.ndarray, limit: float) -> str:
+    """The map in one sentence, for those who cannot see it."""
+    if np.abs(map_HW).max() < _FAINT * limit:
+        return "No part of the picture has much effect on it."
+    told = []
+    for kind, signed_HW in (("Speaks for it most", map_HW), ("speaks against it most", -map_HW)):
+        row, column = np.unravel_index(signed_HW.argmax(), map_HW.shape)
+        if signed_HW[row, column] >= _FAINT * limit:
+            where = place((row + 0.5) / map_HW.shape[0], (column + 0.5) / map_HW.shape[1])
+            told.append(f"{kind}: {where} ({map_HW[row, column]:.2g})")
+    sentence = "; ".join(told)
+    return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def _told(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,233 @@
+"""The report in a real browser: what it must never run, and how it stands on every screen and on paper."""
+
+import dataclasses
+import hashlib
+
+import pytest
+from PIL import Image
+
+from causal_attrib import Attribution, Token, views
+from causal_attrib.maps import Maps
+from tests.views.browser import FULL, pixel, pressed, word
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+# -- safety --
+
+
+def hostile(scene):
+    attack = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
+    attribution, maps = scene
+    tokens = [Token(0, attack, 1, 0, 0, len(attack), necessity=0.5)]
+    attribution = dataclasses.replace(
+        attribution, caption=attack, tokens=tokens, prompt=attack, question=attack, answer=attack, model={"id": attack},
+        outcome={"name": attack, "meaning": attack}, settings={attack: attack}, tool={"name": attack},
+    )  # fmt: skip
+    of_it = {"labels": (attack, attack), "tokens": ((0,), ()), "caption": attack, "model": {"id": attack}}
+    maps = dataclasses.replace(
+        maps, values_THW=maps.values_THW[:2], foil=attack, target="foil", settings={attack: attack},
+        proofs=({attack: attack}, {}), **of_it,
+    )  # fmt: skip
+    return attack, attribution, maps
+
+
+def test_text_stays_text(opened, scene):
+    attack, attribution, maps = hostile(scene)
+    page = opened(views.report([attribution, attribution], [maps, maps]))
+    page.locator(".text .t").first.click()
+    page.locator("#stage").click()
+    page.locator(".answers .t").first.click()
+    page.locator("summary").first.click()
+    assert page.evaluate("window.hacked") is None
+    assert attack in page.locator(".text").first.inner_text()
+    assert page.locator("img").count() == 1
+
+
+def test_a_script_that_got_in_does_not_run(opened, scene):
+    html = views.report(*scene).replace(
+        "</main>", "<script>window.hacked=1</script><b onclick=window.hacked=1>x</b></main>"
+    )
+    page = opened(html, complains=True)
+    page.get_by_text("x", exact=True).click()
+    assert page.evaluate("window.hacked") is None
+    word(page, "dog").hover()
+    assert page.locator("#map-name").inner_text() == "Map of dog"
+
+
+# -- long, many, small, dark, printed --
+
+
+def long_caption(scene, count=200):
+    attribution, maps = scene
+    tokens = [
+        Token(at, f" w{at}", at, at, 0, 0, -0.5, 1.0, 0.1, None, (at % 9 - 4) / 10, at / 1000) for at in range(count)
+    ]
+    starts = [sum(len(token.text) for token in tokens[:at]) for at in range(count + 1)]
+    tokens = [dataclasses.replace(t, char_start=starts[t.index], char_end=starts[t.index + 1]) for t in tokens]
+    caption = "".join(token.text for token in tokens)
+    values_THW = [[[at / count, -1.0], [0.0, 0.0]] for at in range(count)]
+    groups = [(at,) for at in range(count)]
+    labels = [token.text for token in tokens]
+    kept = {"image": maps.image, "model": maps.model, "caption": caption}
+    return (
+        dataclasses.replace(attribution, caption=caption, tokens=tokens),
+        Maps(values_THW, labels, groups, "occlusion", "region", "logprob", **kept),
+    )
+
+
+def test_two_hundred_tokens(opened, scene):
+    page = opened(views.report(*long_caption(scene)))
+    assert page.locator(".text .t").count() == 200
+    last = word(page, "w199")
+    last.scroll_into_view_if_needed()
+    last.hover()
+    assert pixel(page, 0, 0)[3] == pytest.approx(FULL * 199 / 200, abs=2)
+    # Picture and card are in sight wherever the reader is in the caption.
+    for part in ("#stage", "#card"):
+        box = page.locator(part).bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 900
+
+
+def test_several_captions_stand_side_by_side_and_each_has_its_maps(opened, scene):
+    attribution, maps = scene
+    swapped = dataclasses.replace(maps, values_THW=maps.values_THW[:, ::-1])
+    html = views.report([attribution, attribution, attribution], [maps, swapped, None])
+    page = opened(html)
+    first, second, _ = (page.locator(".caption").nth(place).bounding_box() for place in range(3))
+    assert first["y"] == second["y"] and first["x"] + first["width"] <= second["x"]
+    word(page, "dog", 0).hover()
+    assert pixel(page, 0, 0)[3] == pytest.approx(FULL, abs=1)
+    word(page, "dog", 1).hover()
+    assert (
+        pixel(page, 0, 3)[3] == pytest.approx(FULL, abs=1)
+        and "Caption 2, token 2" in page.locator("#card").inner_text()
+    )
+    word(page, "dog", 2).hover()
+    assert "grey" not in page.locator("#stage").get_attribute("class")
+    narrow = opened(html, **PHONE)
+    first, second = (narrow.locator(".caption").nth(place).bounding_box() for place in range(2))
+    assert first["x"] == second["x"] and first["y"] + first["height"] <= second["y"]
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen_and_the_word_stays_in_sight(opened, scene):
+    page = opened(views.report(*long_caption(scene)), **PHONE)
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
+    tapped = word(page, "w120")
+    tapped.tap()
+    assert pressed(page) == ["w120"]
+    page.wait_for_timeout(100)
+    picture, sheet, box = (each.bounding_box() for each in (page.locator("#stage"), page.locator("#card"), tapped))
+    assert picture["y"] + picture["height"] <= box["y"] and box["y"] + box["height"] <= sheet["y"]
+    assert sheet["y"] + sheet["height"] == pytest.approx(844, abs=1)
+    page.get_by_label("Close details").tap()
+    assert pressed(page) == []
+
+
+CONTRAST = """
+() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const over = (top, under) => [0, 1, 2].map((i) => (top[3] ?? 1) * top[i] + (1 - (top[3] ?? 1)) * under[i]);
+  const light = (rgb) => rgb.map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const own = (element) => parse(getComputedStyle(element).backgroundColor);
+  const ground = (element) => element ? over(own(element), ground(element.parentElement)) : [255, 255, 255];
+  return [...document.querySelectorAll("body *")].filter((element) => element.checkVisibility()
+      && [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+    .map((element) => {
+      const [text, back] = [parse(getComputedStyle(element).color), ground(element)].map(light);
+      const contrast = (Math.max(text, back) + 0.05) / (Math.min(text, back) + 0.05);
+      return [contrast, element.className, element.textContent.slice(0, 20)];
+    }).sort((a, b) => a[0] - b[0])[0];
+}
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_can_be_read(opened, scene, scheme):
+    """WCAG 2.2, success criterion 1.4.3 (AA): a contrast of 4.5 to 1, on every colour a word can have."""
+    attribution, maps = scene
+    page = opened(views.report(attribution, maps), color_scheme=scheme)
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(19, 21, 24)"
+    assert dark == (scheme == "dark")
+    page.locator("summary").click()
+    assert page.evaluate(CONTRAST)[0] >= 4.5
+    for name in ("necessity", "entropy", "log-probability"):  # full blue and red; full amber
+        page.get_by_role("radio", name=name).check()
+        word(page, "ll").hover()
+        assert page.evaluate(CONTRAST)[0] >= 4.5
+    page.locator("#stage").click(position={"x": 20, "y": 20})
+    assert page.evaluate(CONTRAST)[0] >= 4.5
+
+
+def test_it_prints_with_its_settings_and_without_its_controls(opened, scene):
+    page = opened(views.report(*scene), color_scheme="dark")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.locator(".switch").is_visible()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.get_by_text("lambda_s").is_visible()
+    assert page.locator("tbody tr").last.is_visible()
+    assert page.evaluate(CONTRAST)[0] >= 4.5
+    assert page.pdf().startswith(b"%PDF")
+
+
+def test_without_scripts_caption_and_table_are_there(opened, scene):
+    page = opened(views.report(*scene), java_script_enabled=False)
+    assert page.locator(".text").inner_text() == "a dog and ball"
+    assert word(page, "dog").get_attribute("title").startswith("log-probability -0.500")
+    assert page.locator("tbody tr").count() == 5
+
+
+def test_without_maps_or_picture_or_scores_nothing_fails(opened, scene):
+    attribution, maps = scene
+    word(opened(views.report(attribution)), "dog").click()
+    gone = {**attribution.image, "sha256": "00"}
+    lost = dataclasses.replace(attribution, image=gone), dataclasses.replace(maps, image=gone)
+    page = opened(views.report(*lost))
+    assert "no longer there" in page.locator("figcaption").inner_text()
+    word(page, "dog").hover()
+    assert pixel(page, 0, 0)[3] == pytest.approx(FULL, abs=1)
+    bare = Attribution("a", [Token(0, "a", 1, 0, 0, 1)])
+    word(opened(views.report(bare)), "a").click()
+    opened(views.report(Attribution("", [])))
+
+
+def test_captions_with_different_scores(opened, scene):
+    attribution, _ = scene
+    sure, needed = (
+        dataclasses.replace(
+            attribution, tokens=[dataclasses.replace(token, **dict.fromkeys(names)) for token in attribution]
+        )
+        for names in (
+            ("necessity", "sufficiency", "causal_completeness"),
+            ("logprob", "entropy", "causal_completeness"),
+        )
+    )
+    page = opened(views.report([sure, needed]))
+    keys = page.locator(".caption .key")
+    assert [keys.nth(at).is_visible() for at in (0, 1)] == [False, True]
+    assert "unscored" in word(page, "dog", 0).get_attribute("class")
+    page.get_by_role("radio", name="entropy").check()
+    assert [keys.nth(at).is_visible() for at in (0, 1)] == [True, False]
+    assert "unscored" in word(page, "dog", 1).get_attribute("class")
+
+
+@pytest.mark.parametrize("size", [(40, 10), (10, 40)])
+def test_a_picture_keeps_its_proportions_and_the_map_covers_it(opened, scene, tmp_path, size):
+    attribution, maps = scene
+    path = tmp_path / "strip.png"
+    Image.new("RGB", size).save(path)
+    image = {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    strip = dataclasses.replace(attribution, image=image), dataclasses.replace(maps, image=image)
+    page = opened(views.report(*strip))
+    picture, canvas = (page.locator(part).bounding_box() for part in ("img.picture", "#stage canvas"))
+    assert picture["width"] / picture["height"] == pytest.approx(size[0] / size[1], rel=0.02)
+    assert picture == canvas
+    assert picture["height"] <= 0.62 * 900 + 1
+
+
+def test_the_frame_of_a_notebook_answers_to_the_pointer(opened, scene):
+    attribution, _ = scene
+    frame = opened(f"<!DOCTYPE html><p>A notebook</p>{attribution._repr_html_()}").frame_locator("iframe")
+    frame.locator(".text .t").get_by_text("dog", exact=True).hover()
+    assert "falls by 0.500" in frame.locator("#card").inner_text()
