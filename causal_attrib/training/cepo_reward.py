@@ -1,0 +1,200 @@
+"""CE-PO's reward: a power mean of accuracy and causal coherence.
+
+CE-PO (arXiv 2509.23095; definitions as in the authors' code). Coherence has three channels, from the question Z to the
+reasoning X, from X to the answer Y, and from Z straight to Y. Each compares Jacobians with those of counterfactual
+texts, the words of the source in random order (`scores.coherence_algebra`).
+
+They are taken from a frozen scorer, best the model that training begins with, on the conversation as the policy had it:
+picture, prompt and completion. Z is what the user said last; the picture stays as it is. K draws cost 1 + 2K forwards
+and twice as many backwards for each completion.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from causal_attrib.errors import InputError
+from causal_attrib.objectives import cepo_reward
+from causal_attrib.scores.coherence_algebra import FLOOR, aligned_mean, channel_score, direct_effect
+from causal_attrib.training.jacobians import Jacobians, take_jacobians
+from causal_attrib.training.method import CEPO
+from causal_attrib.training.rewards import Reward
+from causal_attrib.training.rollout import Rollout, encode_prompt
+from causal_attrib.vlm import VLM, Encoding
+from causal_attrib.vlm.reasoning import split_response
+from causal_attrib.vlm.text import Span, spans_of_ids, tokenize
+
+CHANNELS = ("question_to_reasoning", "reasoning_to_answer", "question_to_answer")
+
+_LAST_SENTENCE = re.compile(r".*[.!?\n]\s+(?=\S)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class _Said:
+    """A completion without its end: ids, and which of them reason and which answer."""
+
+    ids: tuple[int, ...]
+    text: str
+    spans: tuple[Span, ...]
+    reasoning: tuple[int, ...]
+    answer: tuple[int, ...]
+
+
+class CEPOReward:
+    """A reward function with TRL's signature; the rows need the column `image`.
+
+    Args:
+        scorer: a model that is not trained.
+        accuracy: how right the answer is, a reward in [0, 1]; in the paper BERTScore has a part in it.
+        method: p, weights and draws.
+        seed: of the counterfactual texts, which are the same for the same completion.
+    """
+
+    __name__ = "cepo"
+
+    def __init__(self, scorer: VLM, accuracy: Reward, method: CEPO | None = None, seed: int = 0):
+        self.scorer = scorer
+        self.accuracy = accuracy
+        self.method = method or CEPO()
+        self.seed = seed
+
+    def __call__(
+        self,
+        prompts: Sequence[Sequence[dict]],
+        completions: Sequence,
+        completion_ids: Sequence[Sequence[int]],
+        image: Sequence | None = None,
+        log_metric=None,
+        **columns,
+    ) -> list[float | None]:
+        if image is None:
+            raise InputError("The reward cepo needs the column 'image'; give each row one picture.")
+        told = {"prompts": prompts, "completions": completions, "completion_ids": completion_ids, "image": image}
+        accuracy = self.accuracy(**told, **columns)
+        rows = zip(image, prompts, completion_ids, strict=True)
+        coherence_B3 = torch.stack([self.coherence(Rollout(*row[:2], tuple(row[2]))) for row in rows])
+        if log_metric is not None:
+            for name, value in zip(CHANNELS, coherence_B3.mean(0).tolist(), strict=True):
+                log_metric(f"cepo/{name}", value)
+        known_B = torch.tensor([0.0 if value is None else value for value in accuracy])
+        rewards = cepo_reward(known_B, coherence_B3, p=self.method.p, weights=self.method.weights).tolist()
+        return [None if value is None else reward for value, reward in zip(accuracy, rewards, strict=True)]
+
+    def coherence(self, rollout: Rollout) -> torch.Tensor:
+        """S(Z->X), S(X->Y), S(Z->Y): (3,) in [0.005, 1]; all 0.005 where nothing leads to an answer."""
+        said = _read(self.scorer, rollout.completion_ids)
+        if said is None:
+            return torch.full((3,), FLOOR)
+        generator = np.random.default_rng([self.seed, *said.ids])
+        base = self._jacobians(rollout, said)
+        of_xy = base.reasoning_to_answer_XD
+        drawn_zx, drawn_zy, drawn_xy = [], [], []
+        for _ in range(self.method.draws):
+            drawn = self._jacobians(_shuffled_question(rollout, generator), said)
+            drawn_zx.append(drawn.question_to_reasoning_ZD)
+            # Freed of what runs through the reasoning as it is.
+            drawn_zy.append(direct_effect(drawn.question_to_answer_ZD, drawn.question_to_reasoning_ZD, of_xy))
+            drawn = self._jacobians(rollout, _shuffled_reasoning(self.scorer, said, generator))
+            drawn_xy.append(drawn.reasoning_to_answer_XD)
+        of_zy = direct_effect(base.question_to_answer_ZD, base.question_to_reasoning_ZD, of_xy)
+        channels = (base.question_to_reasoning_ZD, drawn_zx), (of_xy, drawn_xy), (of_zy, drawn_zy)
+        return torch.stack([channel_score(j_SD, aligned_mean(drawn, len(j_SD))).cpu() for j_SD, drawn in channels])
+
+    def _jacobians(self, rollout: Rollout, said: _Said) -> Jacobians:
+        prompt = encode_prompt(self.scorer, rollout)
+        asked = self._asked(prompt, rollout)
+        return take_jacobians(self.scorer, prompt.prompt_inputs, said.ids, asked, said.reasoning, said.answer)
+
+    def _asked(self, prompt: Encoding, rollout: Rollout) -> list[int]:
+        """Positions of the words the user said last."""
+        vlm = self.scorer
+        ids = prompt.prompt_inputs[vlm.family.row][0].tolist()
+        words = [place for place, token in enumerate(ids) if token not in vlm.family.image_ids]
+        text, spans = spans_of_ids(vlm.tokenizer, tuple(ids[place] for place in words))
+        asked = _last_said(rollout.messages).strip()
+        start = text.rfind(asked)
+        if start < 0:
+            raise InputError(
+                f"The prompt {asked[:40]!r} cannot be found in what the tokenizer of {vlm.name} makes of it; leave out "
+                "characters that it changes."
+            )
+        return [words[t] for t in _covering(spans, (start, start + len(asked)))]
+
+
+def split(text: str) -> tuple[Span, Span] | None:
+    """Characters of the reasoning and of the answer: by tags or an announced answer, else the last sentence answers.
+
+    >>> text = "There is a cake. So yes."
+    >>> [text[slice(*span)] for span in split(text)]
+    ['There is a cake.', 'So yes.']
+    >>> split("yes") is None
+    True
+    """
+    parts = split_response(text)
+    if parts:
+        begin = parts.end + len(parts.cue)
+        return (parts.start, parts.end), (begin, begin + len(parts.answer))
+    sentences = _LAST_SENTENCE.match(text)
+    if not sentences:
+        return None
+    return (0, len(sentences[0].rstrip())), (sentences.end(), len(text.rstrip()))
+
+
+def shuffled_words(text: str, generator: np.random.Generator) -> str:
+    """The words of a text in random order, the white space between them as it was.
+
+    >>> shuffled_words("a  b c", np.random.default_rng(0))
+    'c  a b'
+    """
+    pieces = re.split(r"(\s+)", text)
+    places = [n for n, piece in enumerate(pieces) if piece and not piece.isspace()]
+    words = [pieces[n] for n in places]
+    for place, source in zip(places, generator.permutation(len(words)), strict=True):
+        pieces[place] = words[source]
+    return "".join(pieces)
+
+
+def _read(vlm: VLM, ids: Sequence[int]) -> _Said | None:
+    """The parts of a completion, or None where there is no reasoning or no answer."""
+    ids = tuple(ids[: next((t for t, token in enumerate(ids) if token in vlm.end_ids), len(ids))])
+    text, spans = spans_of_ids(vlm.tokenizer, ids)
+    borders = split(text)
+    if borders is None:
+        return None
+    answer = _covering(spans, borders[1])
+    # A token that has a character of both is the answer's.
+    reasoning = tuple(t for t in _covering(spans, borders[0]) if t not in answer)
+    return _Said(ids, text, spans, reasoning, answer) if reasoning and answer else None
+
+
+def _shuffled_reasoning(vlm: VLM, said: _Said, generator: np.random.Generator) -> _Said:
+    """The same completion with the words of its reasoning in random order; what they are split into may change."""
+    first, behind = said.reasoning[0], said.reasoning[-1] + 1
+    start, end = said.spans[first][0], said.spans[behind - 1][1]
+    words = shuffled_words(said.text[start:end], generator)
+    new, _ = tokenize(vlm.tokenizer, words, after=said.text[:start])
+    ids = (*said.ids[:first], *new, *said.ids[behind:])
+    answer = tuple(t + len(new) - (behind - first) for t in said.answer)
+    return dataclasses.replace(said, ids=ids, reasoning=tuple(range(first, first + len(new))), answer=answer)
+
+
+def _shuffled_question(rollout: Rollout, generator: np.random.Generator) -> Rollout:
+    said = shuffled_words(_last_said(rollout.messages), generator)
+    messages = [*rollout.messages[:-1], rollout.messages[-1] | {"content": said}]
+    return dataclasses.replace(rollout, messages=messages)
+
+
+def _last_said(messages: Sequence[dict]) -> str:
+    content = messages[-1]["content"]
+    return content if isinstance(content, str) else "".join(block.get("text") or "" for block in content)
+
+
+def _covering(spans: Sequence[Span], border: Span) -> tuple[int, ...]:
+    """The tokens that have a character within the border."""
+    return tuple(t for t, (start, end) in enumerate(spans) if max(start, border[0]) < min(end, border[1]))

@@ -1,0 +1,253 @@
+"""Training data from JSON Lines or Parquet, checked row by row."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from causal_attrib.errors import InputError
+from causal_attrib.outcomes.objects import annotated_objects
+from causal_attrib.training.layouts import to_ours
+
+if TYPE_CHECKING:
+    import datasets
+
+# What a row must have beside its picture, by what is trained.
+NEEDED = {
+    "answers": ("prompt",),
+    "preferences": ("prompt", "chosen", "rejected"),
+    "contrasts": ("prompt", "chosen", "rejected", "image_contrast", "chosen_contrast"),
+}
+_ROLES = ("system", "user", "assistant")
+
+
+def read_data(
+    path: str | os.PathLike, kind: str = "answers", image_root: str | os.PathLike | None = None
+) -> list[dict]:
+    """The rows of a file, in our layout (`training.layouts`), all checked.
+
+    `prompt` becomes a conversation, `chosen` and `rejected` one message each, and paths of pictures absolute.
+
+    Args:
+        path: JSON Lines (.jsonl, .json) or Parquet (.parquet).
+        kind: "answers" for rewards, "preferences" for DPO, "contrasts" for SymMPO.
+        image_root: what the paths of pictures start from; by default the folder of the file, or `images` in it.
+
+    Raises:
+        InputError: the file or one of its rows cannot be used; it names the line and the key.
+    """
+    path = Path(path)
+    root = path.parent if image_root is None else Path(image_root)
+    rows = []
+    for where, row in _read(path):
+        try:
+            ours = to_ours(row)
+        except KeyError as error:
+            raise InputError(f"{where} has no key {error}, which other rows of this layout have; add it.") from None
+        except (TypeError, ValueError, AttributeError):
+            raise InputError(
+                f"{where} is not in its layout (it has {_listed(row)}); see the ones that are read."
+            ) from None
+        rows.append(_checked(ours, where, kind, root))
+    if not rows:
+        raise InputError(f"{path} has no rows; give a file with at least one.")
+    return rows
+
+
+def to_dataset(rows: Sequence[dict]) -> datasets.Dataset:
+    """The rows as TRL takes them; pictures are opened when they are needed, as RGB.
+
+    Raises:
+        InputError: a column has values of different kinds.
+    """
+    import datasets
+    import pyarrow
+
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    try:
+        table = datasets.Dataset.from_dict({name: [row.get(name) for row in rows] for name in columns})
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, TypeError) as error:
+        raise InputError(f"A column has values of different kinds ({error}); give each column one kind.") from None
+    picture = datasets.Image(mode="RGB")
+    for name in ("image", "image_contrast"):
+        if name in columns:
+            table = table.cast_column(name, picture)
+    if "images" in columns:
+        table = table.cast_column("images", datasets.List(picture))
+    return table
+
+
+def write_data(path: str | os.PathLike, rows: Iterable[dict]) -> Path:
+    """Rows as JSON Lines; the file is whole or not there.
+
+    Raises:
+        InputError: a row holds a picture itself and not its path, or the file cannot be written.
+    """
+    path = Path(path)
+    try:
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    except TypeError:
+        raise InputError("A row holds a picture itself, which JSON Lines cannot; save it and give its path.") from None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            file.write(text)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); choose another file.") from None
+    return path
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> Iterator[tuple[str, dict]]:
+    """Where each row stands, and the row."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"There is no file {path}; check the path.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give a JSON Lines or Parquet file.") from None
+    if path.suffix == ".parquet":
+        yield from _read_parquet(path, data)
+        return
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
+    if text.lstrip().startswith("["):
+        try:
+            listed = enumerate(json.loads(text), start=1)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path} line {error.lineno} is not JSON ({error.msg}); mend the file.") from None
+        for number, row in listed:
+            yield f"{path} row {number}", _object(row, f"{path} row {number}")
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            where = f"{path} line {number}"
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise InputError(f"{where} is not JSON ({error.msg}); mend the line.") from None
+            yield where, _object(row, where)
+
+
+def _read_parquet(path: Path, data: bytes) -> Iterator[tuple[str, dict]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(io.BytesIO(data))
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} is no Parquet file that can be read ({error}); write it again.") from None
+    for number, row in enumerate(table.to_pylist(), start=1):
+        # A column that other rows fill is None in this one.
+        yield f"{path} row {number}", {name: value for name, value in row.items() if value is not None}
+
+
+def _object(row: object, where: str) -> dict:
+    if not isinstance(row, dict):
+        raise InputError(f"{where} holds {str(row)[:40]!r} where a row should be an object with keys.")
+    return row
+
+
+# -- rows -------------------------------------------------------------------------------------------------------------
+
+
+def _checked(row: dict, where: str, kind: str, root: Path) -> dict:
+    names = [name for name in ("image", "images", "image_contrast") if row.get(name) is not None]
+    if not {"image", "images"} & set(names):
+        raise InputError(f"{where} has no key 'image' (it has {_listed(row)}); add the path of its picture.")
+    for name in NEEDED[kind]:
+        if row.get(name) is None:
+            raise InputError(f"{where} has no key {name!r} (it has {_listed(row)}); add it.")
+    for name in names:
+        if name == "images" and not isinstance(row[name], list):
+            raise InputError(f"{where} has {row[name]!r} under 'images'; give a list of paths, or one under 'image'.")
+        pictures = [_picture(value, name, where, root) for value in (row[name] if name == "images" else [row[name]])]
+        row[name] = pictures if name == "images" else pictures[0]
+    row["prompt"] = _conversation(row["prompt"], where)
+    for name in ("chosen", "rejected", "chosen_contrast"):
+        if row.get(name) is not None:
+            row[name] = [_response(row[name], name, where)]
+    if row.get("answer") is not None:
+        row["answer"] = _answer(row["answer"], where)
+    if row.get("question") is not None and row.get("answer") is None:
+        raise InputError(f"{where} has a question and no key 'answer'; add the answer that counts as right.")
+    if row.get("objects") is not None:
+        _check_objects(row["objects"], where)
+    return row
+
+
+def _picture(value: object, name: str, where: str, root: Path) -> str | Image.Image:
+    if isinstance(value, dict):  # as data sets of the hub are stored
+        if value.get("bytes"):
+            try:
+                return Image.open(io.BytesIO(value["bytes"]))
+            except OSError:
+                raise InputError(f"{where} holds no image that can be read under {name!r}; write it again.") from None
+        value = value.get("path")
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{where} has {value!r} under {name!r}; give the path of a picture.")
+    for path in (root / value, root / "images" / value):
+        if path.is_file():
+            return str(path.resolve())
+    raise InputError(f"{where} names the picture {value} under {name!r}, but there is no file {root / value}.")
+
+
+def _conversation(prompt: object, where: str) -> list[dict]:
+    turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    turns = [_turn(turn, where) for turn in turns] if isinstance(turns, list) else []
+    if not turns or turns[-1]["role"] != "user":
+        raise InputError(f"{where} has a prompt that does not end with what the user says; give text, or messages.")
+    return turns
+
+
+def _turn(turn: object, where: str) -> dict:
+    if not (isinstance(turn, dict) and turn.get("role") in _ROLES and isinstance(turn.get("content"), str)):
+        raise InputError(
+            f"{where} has {str(turn)[:60]!r} under 'prompt'; give messages with a role ({', '.join(_ROLES)}) and text "
+            "as content."
+        )
+    if turn["role"] == "user" and not turn["content"].strip():
+        raise InputError(f"{where} has an empty text under 'prompt'; give what the model is asked.")
+    return {"role": turn["role"], "content": turn["content"]}
+
+
+def _response(value: object, name: str, where: str) -> dict:
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        value = value[0].get("content")
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{where} has {str(value)[:60]!r} under {name!r}; give the text of one response.")
+    return {"role": "assistant", "content": value}
+
+
+def _answer(value: object, where: str) -> str:
+    text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value).strip()
+    if not isinstance(value, (str, int, float)) or not text:
+        raise InputError(f"{where} has {value!r} under 'answer'; give the answer that counts as right, as text.")
+    return text
+
+
+def _check_objects(value: object, where: str) -> None:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise InputError(f"{where} has {value!r} under 'objects'; give a list of words such as ['dog', 'frisbee'].")
+    try:
+        annotated_objects(value)
+    except InputError as error:
+        raise InputError(f"{where}, key 'objects': {error}") from None
+
+
+def _listed(row: dict) -> str:
+    return ", ".join(map(repr, row)) or "none"

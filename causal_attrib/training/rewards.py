@@ -1,0 +1,202 @@
+"""Rewards: how right a completion is, from 0 to 1.
+
+Every function has the signature that TRL calls, and with it ms-swift and others: completions by name, the columns of
+the data by name, and one number per completion back, None where the row says nothing (TRL then leaves it to the other
+functions).
+
+    def reward(completions, answer=None, **_): ...
+
+A completion is a string, or a conversation whose last message is the model's. The answer in it is what stands in its
+tags or behind "the final answer is", else all of it (`vlm.reasoning`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+
+from causal_attrib.errors import InputError
+from causal_attrib.outcomes.function import import_function
+from causal_attrib.outcomes.match import matches, normalise
+from causal_attrib.outcomes.objects import Objects, annotated_objects
+from causal_attrib.vlm.reasoning import answer_of
+
+Completion = str | Sequence[dict]
+Reward = Callable[..., list[float | None]]
+
+# Relative difference of numbers that count as equal.
+CLOSE = 1e-4
+
+_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?:\s*/\s*\d+)?")
+_DIGITS = {word: str(n) for n, word in enumerate("zero one two three four five six seven eight nine ten".split())}
+_WORD = re.compile(r"[A-Za-z]+")
+# A capital letter by itself, but no article and no I: "A dog", "I see".
+_LETTER = re.compile(r"(?<![A-Za-z'])([A-Z])(?![A-Za-z'])(?!(?<=[AI])\s+(?!or\b|and\b)[a-z])")
+_OPTION = re.compile(r"\(?([A-Za-z])(?:[).:]|\s|$)")
+_ANSWER = re.compile(r"\s*<answer>(.*?)(?:</answer>\s*|$)", re.DOTALL)
+_TAGGED = re.compile(
+    r"\s*<think>(?=.*?\S.*?</think>)(?:(?!</?think>).)*</think>\s*<answer>(?=.*?\S.*?</answer>)(?:(?!</?answer>).)*"
+    r"</answer>\s*",
+    re.DOTALL,
+)
+
+
+def text_of(completion: Completion) -> str:
+    """What the model wrote, whichever way the trainer hands it over.
+
+    >>> text_of([{"role": "assistant", "content": "a dog"}]), text_of("a dog")
+    ('a dog', 'a dog')
+    """
+    if isinstance(completion, str):
+        return completion
+    content = completion[-1]["content"]
+    return content if isinstance(content, str) else "".join(block.get("text") or "" for block in content)
+
+
+def answer_in(text: str) -> str:
+    """The answer in a text: as `vlm.reasoning.answer_of`, and in its tags if there is no reasoning before them.
+
+    >>> answer_in("<answer> yes </answer>"), answer_in("<think> a </think> <answer> no </answer>"), answer_in("yes")
+    ('yes', 'no', 'yes')
+    """
+    tagged = _ANSWER.fullmatch(text)
+    return tagged[1].strip() if tagged else answer_of(text)
+
+
+def match(completions: Sequence[Completion], answer: Sequence[str | None] | None = None, **_) -> list[float | None]:
+    """1 if the answer agrees with the reference, else 0 (COPO's r(), by the rules of the outcome "match").
+
+    >>> match(["<think> a red bus </think> <answer> Bus. </answer>", "a car"], answer=["the bus", "bus"])
+    [1.0, 0.0]
+    """
+    return _judge(completions, answer, "match", lambda text, wanted: float(matches(answer_in(text), wanted)))
+
+
+def choice(completions: Sequence[Completion], answer: Sequence[str | None] | None = None, **_) -> list[float | None]:
+    """1 if the option letter chosen is the reference's, else 0.
+
+    The letter is the one that the answer begins with, else the only capital letter that stands alone in it.
+
+    >>> choice(["<answer>(B) a dog</answer>", "It must be C", "A or B", "A dog"], answer=["B", "C", "B", "A"])
+    [1.0, 1.0, 0.0, 0.0]
+    """
+
+    def judge(text: str, wanted: str) -> float:
+        option = _OPTION.match(wanted.strip())
+        if option is None:
+            raise InputError(f"The reward choice got the reference {wanted!r}, which is no option letter; use match.")
+        said = answer_in(text)
+        return float(matches(said, option[1]) or set(_LETTER.findall(said)) == {option[1].upper()})
+
+    return _judge(completions, answer, "choice", judge)
+
+
+def numeric(completions: Sequence[Completion], answer: Sequence[str | None] | None = None, **_) -> list[float | None]:
+    """1 if the last number of the answer is the reference's, to 4 digits, else 0.
+
+    Thousands commas, fractions and the number words up to ten are understood; units and per cent signs are not read.
+
+    >>> numeric(["there are three dogs", "<answer>1,250.0</answer>", "25 %", "no"], answer=["3", "1250", "1/4", "0"])
+    [1.0, 1.0, 0.0, 0.0]
+    """
+
+    def judge(text: str, wanted: str) -> float:
+        reference, said = last_number(wanted), last_number(answer_in(text))
+        if reference is None:
+            raise InputError(f"The reward numeric got the reference {wanted!r}, which holds no number; use match.")
+        return float(said is not None and math.isclose(said, reference, rel_tol=CLOSE, abs_tol=1e-9))
+
+    return _judge(completions, answer, "numeric", judge)
+
+
+def yesno(completions: Sequence[Completion], answer: Sequence[str | None] | None = None, **_) -> list[float | None]:
+    """1 if the first yes or no said is the reference's, else 0.
+
+    >>> yesno(["Yes, there is.", "I see none"], answer=["yes", "no"])
+    [1.0, 0.0]
+    """
+
+    def judge(text: str, wanted: str) -> float:
+        if normalise(wanted) not in ("yes", "no"):
+            raise InputError(f"The reward yesno got the reference {wanted!r}, which is neither yes nor no; use match.")
+        return float(matches(answer_in(text), wanted))
+
+    return _judge(completions, answer, "yesno", judge)
+
+
+def objects(
+    completions: Sequence[Completion], objects: Sequence[Sequence[str] | None] | None = None, **_
+) -> list[float | None]:
+    """F1 of the object classes a caption names against those annotated: CHAIR's matter, graded (Rohrbach et al. 2018).
+
+    precision = 1 - CHAIR_i of this caption by class, recall = annotated classes that are named; COCO's vocabulary.
+
+    >>> [round(r, 3) for r in objects(["a dog and a cat", "grass"], objects=[["dog"], ["dog"]])]
+    [0.667, 0.0]
+    """
+
+    def judge(text: str, words: Sequence[str]) -> float:
+        return Objects(annotated_objects(list(words)))(text)
+
+    return _judge(completions, objects, "objects", judge, column="objects")
+
+
+def format(completions: Sequence[Completion], **_) -> list[float]:
+    """1 if a completion is `<think>..</think><answer>..</answer>`, each once and with words in it, else 0.
+
+    >>> format(["<think> a dog </think> <answer> yes </answer>", "yes", "<think></think><answer>yes</answer>"])
+    [1.0, 0.0, 0.0]
+    """
+    return [float(_TAGGED.fullmatch(text_of(completion)) is not None) for completion in completions]
+
+
+REWARDS: dict[str, Reward] = {reward.__name__: reward for reward in (match, choice, numeric, yesno, objects, format)}
+
+
+def choose_reward(name: str) -> Reward:
+    """A reward of this file, or a function of one's own: `module:function`, or the same with dots only.
+
+    >>> choose_reward("match") is match
+    True
+
+    Raises:
+        InputError: there is no such reward, module or function.
+    """
+    if name in REWARDS:
+        return REWARDS[name]
+    if ":" not in name and "." in name:
+        name = ":".join(name.rsplit(".", 1))
+    if ":" not in name:
+        raise InputError(f"There is no reward {name!r}; choose one of {', '.join(REWARDS)}, or give module:function.")
+    return import_function(name)
+
+
+def last_number(text: str) -> float | None:
+    """The last number in a text.
+
+    >>> last_number("from 1,200 to 3.5%."), last_number("about 1/2"), last_number("two or 3-4"), last_number("none")
+    (3.5, 0.5, 4.0, None)
+    """
+    found = _NUMBER.findall(_WORD.sub(lambda word: _DIGITS.get(word[0].lower(), word[0]), text))
+    if not found:
+        return None
+    top, _, bottom = found[-1].replace(",", "").partition("/")
+    return float(top) / float(bottom or 1) if float(bottom or 1) else None
+
+
+def _judge(
+    completions: Sequence[Completion],
+    wanted: Sequence | None,
+    name: str,
+    judge: Callable[[str, object], float],
+    column: str = "answer",
+) -> list[float | None]:
+    if wanted is None:
+        raise InputError(
+            f"The reward {name} needs the column {column!r}; add it to the rows, or choose another reward."
+        )
+    return [
+        None if reference is None else judge(text_of(completion), reference)
+        for completion, reference in zip(completions, wanted, strict=True)
+    ]

@@ -1,0 +1,143 @@
+"""One completion that a policy wrote, as the engine reads it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from PIL import Image
+from transformers import ProcessorMixin
+
+from causal_attrib.vlm import VLM, Encoding
+from causal_attrib.vlm.images import SMALLEST_SIDE, Picture, neutral, read_picture
+from causal_attrib.vlm.reasoning import split_response
+from causal_attrib.vlm.text import decode
+
+# Stand for the response where only the prompt matters, and for the picture where only the response does.
+_PLACE = "."
+_BLANK = read_picture(Image.new("RGB", (SMALLEST_SIDE, SMALLEST_SIDE)))
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A completion and what it was written for.
+
+    image:          what the policy was shown (anything `read_picture` takes)
+    messages:       the conversation before it, as the chat template takes it; the picture stands in the first user turn
+    completion_ids: the sampled ids without padding, end-of-sequence included
+    answer:         reference answer, or None
+    question:       question that a caption is to help answer, or None
+    objects:        annotated objects, or None
+    prompt_ids:     ids of the prompt as the policy saw it, image placeholders expanded; None if they are not at hand
+    options:        further arguments of the chat template
+    """
+
+    image: object
+    messages: Sequence[dict]
+    completion_ids: tuple[int, ...]
+    answer: str | None = None
+    question: str | None = None
+    objects: list[str] | None = None
+    prompt_ids: tuple[int, ...] | None = None
+    options: dict = field(default_factory=dict)
+
+    @functools.cached_property
+    def picture(self) -> Picture:
+        return read_picture(self.image)
+
+    @functools.cached_property
+    def key(self) -> tuple[str, str]:
+        """The same for completions of one picture and prompt."""
+        said = json.dumps(with_picture(self.messages), sort_keys=True)
+        return self.picture.sha256, hashlib.sha256(said.encode()).hexdigest()
+
+
+def with_picture(messages: Sequence[dict]) -> list[dict]:
+    """A conversation whose contents are lists of blocks, with a picture at the head of the first user turn.
+
+    Pictures that stand in the messages already stay where they are, as bare placeholders.
+
+    >>> with_picture([{"role": "user", "content": "What is it?"}])
+    [{'role': 'user', 'content': [{'type': 'image'}, {'type': 'text', 'text': 'What is it?'}]}]
+    """
+    turns = []
+    for message in messages:
+        content = message["content"]
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        blocks = [{"type": "image"} if block["type"] == "image" else dict(block) for block in blocks]
+        turns.append({"role": message["role"], "content": blocks})
+    if not any(block["type"] == "image" for turn in turns for block in turn["content"]):
+        first = next(turn for turn in turns if turn["role"] == "user")
+        first["content"].insert(0, {"type": "image"})
+    return turns
+
+
+def encode_prompt(vlm: VLM, rollout: Rollout) -> Encoding:
+    """Picture and prompt of a rollout as an encoding; its response is a stand-in.
+
+    Raises:
+        RuntimeError: the prompt is not the one that the policy saw.
+    """
+    # Of the base class: overrides deal with videos, and fail where there is no video processor.
+    before = ProcessorMixin.apply_chat_template(
+        vlm.processor, with_picture(rollout.messages), tokenize=False, add_generation_prompt=True, **rollout.options
+    )
+    picture = rollout.picture
+    shown, blank = (
+        {
+            name: value.to(vlm.model.device, vlm.model.dtype if value.is_floating_point() else None)
+            for name, value in vlm.family.prompt_inputs(before, pixels).items()
+        }
+        for pixels in (picture.pixels, neutral(picture.pixels, vlm.neutral_colour))
+    )
+    ids_L = shown[vlm.family.row][0]
+    if rollout.prompt_ids is not None and tuple(ids_L.tolist()) != rollout.prompt_ids:
+        raise RuntimeError(
+            f"The prompt that is scored ({len(ids_L)} tokens) is not the one that the policy saw "
+            f"({len(rollout.prompt_ids)} tokens); its chat template was applied in another way."
+        )
+    return dataclasses.replace(
+        vlm.encode(_BLANK, None, _PLACE),
+        picture=picture,
+        prompt=before,
+        prompt_inputs=shown,
+        neutral_inputs=blank,
+        prompt_length=len(ids_L),
+        layout=vlm.family.layout(shown, picture.pixels.size),
+    )
+
+
+def encode_completion(vlm: VLM, prompt: Encoding, rollout: Rollout, outcome: str = "auto") -> Encoding | None:
+    """The completion behind its prompt, ids as they were sampled; None if there is nothing in it that can be scored.
+
+    That is so if it is empty, if nothing stands between its tags, or if it answers at once what was asked: a token of
+    the answer gets no causal reward (COPO, arXiv 2508.04182v2).
+
+    Args:
+        prompt: from `encode_prompt`.
+        outcome: name of the outcome that is to judge.
+    """
+    ids = rollout.completion_ids
+    ids = ids[: next((t for t, token in enumerate(ids) if token in vlm.end_ids), len(ids))]
+    text = decode(vlm.tokenizer, ids)
+    parts = split_response(text)
+    answer, question = rollout.answer, rollout.question if rollout.answer is not None else None
+    if not text.strip():
+        return None
+    if parts and not (text[parts.start : parts.end].strip() and (answer or parts.answer).strip()):
+        return None
+    if parts is None and question is None and (answer is not None or outcome in ("likelihood", "match")):
+        return None
+    return dataclasses.replace(
+        vlm.encode(_BLANK, None, ids, answer, question=question),
+        picture=prompt.picture,
+        prompt=prompt.prompt,
+        prompt_inputs=prompt.prompt_inputs,
+        neutral_inputs=prompt.neutral_inputs,
+        prompt_length=prompt.prompt_length,
+        layout=prompt.layout,
+    )

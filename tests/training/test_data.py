@@ -1,0 +1,211 @@
+import io
+import json
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from causal_attrib.errors import InputError
+from causal_attrib.scenes import write_dataset
+from causal_attrib.training.data import read_data, to_dataset, write_data
+from causal_attrib.training.pairs import plain_preferences
+
+USER = [{"role": "user", "content": "How many?"}]
+
+
+def said(text):
+    return [{"role": "assistant", "content": text}]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, colour in (("1.png", "red"), ("2.png", "blue")):
+        Image.new("RGB", (40, 40), colour).save(tmp_path / name)
+    return tmp_path
+
+
+@pytest.fixture
+def read(folder):
+    def read(*rows, **options):
+        file = folder / "rows.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return read_data(file, **options)
+
+    return read
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"image": "1.png", "prompt": "How many?", "answer": 3},
+        {"images": ["1.png"], "prompt": USER, "answer": "3"},
+        {"image": "1.png", "problem": "<image>How many?", "solution": "<answer> 3 </answer>"},
+        {"images": ["1.png"], "problem": "<image>\nHow many?", "answer": "3"},
+        {
+            "image": "1.png",
+            "conversations": [{"from": "human", "value": "<image>\nHow many?"}, {"from": "gpt", "value": "3"}],
+        },
+        {
+            "images": ["1.png"],
+            "messages": [{"role": "user", "content": "<image>How many?"}, {"role": "assistant", "content": "3"}],
+        },
+        {
+            "image": "1.png",
+            "messages": [
+                {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "How many?"}]},
+                {"role": "assistant", "content": [{"type": "text", "text": "3"}]},
+            ],
+        },
+        {"image": "1.png", "question": "How many?", "answer": "3"},
+        {"image": "1.png", "text": "How many?", "label": "3"},
+    ],
+)
+def test_common_layouts_become_ours(read, folder, row):
+    (ours,) = read(row)
+    assert ours["image"] == str(folder / "1.png") and ours["prompt"] == USER and ours["answer"] == "3"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"image": "1.png", "prompt": "How many?", "chosen": "two", "rejected": said("four")},
+        {
+            "images": ["1.png"],
+            "messages": [*USER, *said("two")],
+            "rejected_response": "four",
+        },
+    ],
+)
+def test_preferences(read, row):
+    (ours,) = read(row, kind="preferences")
+    assert (ours["prompt"], ours["chosen"], ours["rejected"]) == (USER, said("two"), said("four"))
+
+
+def test_the_release_of_symmpo_and_its_pairs(read, folder):
+    row = {
+        "question": "How many?",
+        "image_path_1": "1.png",
+        "image_path_2": "2.png",
+        "resp_1_w": "two",
+        "resp_1_l": "four",
+        "resp_2_w": "three",
+        "resp_2_l": "none",
+    }
+    rows = read(row, kind="contrasts")
+    pairs = [
+        (pair["image"][-5:], pair["chosen"][0]["content"], pair["rejected"][0]["content"])
+        for pair in plain_preferences(rows)
+    ]
+    assert pairs == [("1.png", "two", "four"), ("1.png", "two", "three"), ("2.png", "three", "two")]
+    written = write_data(folder / "pairs.jsonl", plain_preferences(rows))
+    assert read_data(written, "preferences") == plain_preferences(rows)
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+
+
+def test_scenes_can_be_trained_on_as_they_are_written(tmp_path):
+    folder = write_dataset(tmp_path / "scenes", 2, seed=0)
+    questions = read_data(folder / "questions.jsonl")
+    assert questions[0]["answer"] and questions[0]["image"].endswith("images/000000.png")
+    captions = read_data(folder / "captions.jsonl", "preferences")
+    assert captions[0]["prompt"] == [{"role": "user", "content": "Describe this image."}]
+    assert captions[0]["chosen"] != captions[0]["rejected"]
+
+
+def test_parquet_with_the_pictures_in_it(folder):
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(buffer, "PNG")
+    rows = [
+        {"image": {"bytes": buffer.getvalue(), "path": None}, "prompt": "How many?", "answer": "3"},
+        {"image": {"bytes": None, "path": "2.png"}, "prompt": "How many?", "answer": None},
+    ]
+    pd.DataFrame(rows).to_parquet(folder / "rows.parquet")
+    first, second = read_data(folder / "rows.parquet")
+    assert first["image"].size == (40, 30) and second["image"] == str(folder / "2.png")
+    assert "answer" not in second
+    with pytest.raises(InputError, match="holds a picture itself"):
+        write_data(folder / "out.jsonl", [first])
+
+
+def test_a_list_of_objects_is_read_like_lines(folder):
+    (folder / "rows.json").write_text(json.dumps([{"image": "1.png", "prompt": "x"}]))
+    assert len(read_data(folder / "rows.json")) == 1
+
+
+def test_other_columns_are_kept_and_pictures_opened_as_rgb(read):
+    pytest.importorskip("datasets", reason="datasets is not installed (extra `train`)")
+    rows = read({"image": "1.png", "prompt": "x", "level": 2}, {"image": "2.png", "prompt": "y", "objects": ["dog"]})
+    table = to_dataset(rows)
+    assert table[0]["image"].getpixel((0, 0)) == (255, 0, 0) and table[0]["level"] == 2
+    assert table[1]["objects"] == ["dog"] and table[0]["objects"] is None
+    with pytest.raises(InputError, match="values of different kinds"):
+        to_dataset([{"image": "1.png", "level": 2}, {"image": "2.png", "level": "two"}])
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ({"prompt": "x"}, "line 2 has no key 'image' .it has 'prompt'.; add the path"),
+        ({"image": "1.png"}, "line 2 has no key 'prompt'"),
+        ({"image": "3.png", "prompt": "x"}, "line 2 names the picture 3.png under 'image', but there is no file"),
+        ({"image": 7, "prompt": "x"}, "line 2 has 7 under 'image'"),
+        ({"images": "1.png", "prompt": "x"}, "line 2 has '1.png' under 'images'; give a list"),
+        ({"image": "1.png", "prompt": " "}, "line 2 has an empty text under 'prompt'"),
+        ({"image": "1.png", "prompt": []}, "line 2 has a prompt that does not end with what the user says"),
+        ({"image": "1.png", "prompt": [*USER, *said("x")]}, "line 2 has a prompt that does not end with"),
+        ({"image": "1.png", "prompt": [{"role": "user"}]}, "line 2 has no key 'content'"),
+        ({"image": "1.png", "prompt": [{"role": "me", "content": "x"}]}, "give messages with a role"),
+        ({"image": "1.png", "prompt": "x", "answer": ""}, "line 2 has '' under 'answer'"),
+        ({"image": "1.png", "prompt": "x", "answer": ["a"]}, "line 2 has .'a'. under 'answer'"),
+        ({"image": "1.png", "prompt": "x", "question": "y"}, "line 2 has a question and no key 'answer'"),
+        ({"image": "1.png", "prompt": "x", "objects": "dog"}, "line 2 has 'dog' under 'objects'"),
+        ({"image": "1.png", "prompt": "x", "objects": ["yeti"]}, "line 2, key 'objects': 'yeti' is no object"),
+        ({"image": "1.png", "conversations": "x"}, "line 2 is not in its layout .it has 'image', 'conversations'."),
+        ({"image": "1.png", "messages": []}, "line 2 is not in its layout"),
+        ({"image": "1.png", "prompt": 5}, "line 2 is not in its layout"),
+        ({"image": "1.png", "conversations": [{"value": "x"}]}, "line 2 has no key 'from'"),
+    ],
+)
+def test_a_bad_row_is_named_by_line_and_key(read, row, message):
+    with pytest.raises(InputError, match=message):
+        read({"image": "1.png", "prompt": "x"}, row)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "has no rows"),
+        ('{"image": "1.png", "prompt": "x"}\n\n{oops\n', "line 3 is not JSON"),
+        ("[1]", "row 1 holds '1' where a row should be an object"),
+        ("[{]", "line 1 is not JSON"),
+    ],
+)
+def test_a_bad_file_is_named_by_line(folder, text, message):
+    (folder / "rows.jsonl").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_data(folder / "rows.jsonl")
+
+
+def test_a_file_that_is_not_there_or_no_parquet(folder):
+    with pytest.raises(InputError, match="There is no file"):
+        read_data(folder / "none.jsonl")
+    (folder / "x.parquet").write_text("no")
+    with pytest.raises(InputError, match="is no Parquet file"):
+        read_data(folder / "x.parquet")
+    (folder / "x.jsonl").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="is not UTF-8 text"):
+        read_data(folder / "x.jsonl")
+
+
+@pytest.mark.parametrize("missing", ["chosen", "rejected", "image_contrast", "chosen_contrast"])
+def test_what_symmpo_needs(read, missing):
+    row = {
+        "image": "1.png",
+        "prompt": "x",
+        "chosen": "a",
+        "rejected": "b",
+        "image_contrast": "2.png",
+        "chosen_contrast": "c",
+    }
+    del row[missing]
+    with pytest.raises(InputError, match=f"line 1 has no key '{missing}'"):
+        read(row, kind="contrasts")

@@ -1,0 +1,50 @@
+"""The estimator is called as verl 0.9.1 calls one (docs of `register_adv_est`); verl itself is not installed here."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from causal_attrib.objectives import copo_advantage, group_advantage
+from causal_attrib.training.verl_advantage import copo_advantage_estimator
+
+MASK = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]])
+LAST = [2, 1, 3, 0]
+REWARD = torch.tensor([1.0, 0.0, 0.25, 0.5])
+
+
+def on_last_token(reward_B):
+    rewards_BT = torch.zeros(MASK.shape)
+    rewards_BT[range(4), LAST] = reward_B
+    return rewards_BT
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_without_scores_it_is_group_relative_whatever_the_order(scale):
+    order = [0, 2, 1, 3]
+    advantage_BT, returns_BT = copo_advantage_estimator(
+        on_last_token(REWARD), MASK, ["a", "b", "a", "b"], norm_adv_by_std_in_grpo=scale, config=None
+    )
+    # In blocks: completions 0 and 2 belong together, then 1 and 3.
+    expected_B = group_advantage(REWARD[order], 2, scale=scale, guard=1e-6)[[order.index(b) for b in range(4)]]
+    assert torch.allclose(advantage_BT, expected_B[:, None] * MASK) and torch.equal(advantage_BT, returns_BT)
+
+
+def test_scores_are_added_as_copo_adds_them():
+    causal_BT = torch.rand(MASK.shape, generator=torch.Generator().manual_seed(0)) * MASK
+    causal_BT[range(4), LAST] = 0
+    advantage_BT, _ = copo_advantage_estimator(on_last_token(REWARD) + causal_BT, MASK, [0, 0, 1, 1])
+    expected_BT = copo_advantage(group_advantage(REWARD, 2, guard=1e-6), causal_BT, MASK) * MASK
+    assert torch.allclose(advantage_BT, expected_BT, atol=1e-6)
+
+
+def test_equal_rewards_and_a_response_by_itself():
+    advantage_BT, _ = copo_advantage_estimator(on_last_token(torch.tensor([1.0, 1.0, 0.5, 0.5])), MASK, [0, 0, 1, 2])
+    # As in verl, a prompt with one response keeps its reward.
+    assert advantage_BT[:2].abs().max() == 0 and torch.allclose(advantage_BT[2], torch.full((4,), 0.5), atol=1e-5)
+
+
+def test_it_needs_neither_trl_nor_verl():
+    code = "import sys; sys.modules['trl'] = sys.modules['verl'] = None; import causal_attrib.training.verl_advantage"
+    subprocess.run([sys.executable, "-c", code], check=True)

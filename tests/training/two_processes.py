@@ -1,0 +1,48 @@
+"""Run by test_two_processes.py in two processes: one step with a gate, and what each process saw of it."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.tiny_models import tiny
+from tests.training.runs import GROUP, grpo_trainer, logged, noise_rows
+
+
+def main(folder: Path) -> None:
+    from causal_attrib.training.copo_trainer import CopoGRPOTrainer
+    from causal_attrib.training.method import COPO
+
+    class Watched(CopoGRPOTrainer):
+        def _generate_and_score_completions(self, inputs):
+            batch = super()._generate_and_score_completions(inputs)
+            self.told = {
+                "prompts": [row["prompt"][0]["content"] for row in inputs],
+                "kept": batch["tool_mask"].any(1).tolist(),
+                "tokens": batch["tool_mask"].sum().item(),
+                "all_tokens": batch["num_items_in_batch"].item(),
+                "rewards": self._rewards_BF[:, 0].tolist(),
+            }
+            return batch
+
+    torch.set_num_threads(1)
+    trainer = grpo_trainer(
+        tiny("llava_clip_llama"),
+        [{name: row[name] for name in ("image", "prompt")} for row in noise_rows()],
+        folder / "run",
+        Watched,
+        method=COPO(keep=0.6),
+        # Three prompts of four completions over two processes of six: the second prompt is on both.
+        per_device_train_batch_size=GROUP // 2 + 1,
+        max_steps=1,
+        ddp_backend="gloo",
+    )
+    trainer.train()
+    told = trainer.told | {"logged": logged(trainer, "copo/prompts_kept", "copo/scored_tokens", "loss", "grad_norm")}
+    told["weights"] = sum(parameter.double().abs().sum().item() for parameter in trainer.model.parameters())
+    (folder / f"{trainer.accelerator.process_index}.json").write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
