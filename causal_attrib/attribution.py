@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from causal_attrib.errors import InputError
+from causal_attrib.files import replace_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -266,7 +267,7 @@ class Attribution:
             InputError: the suffix is none of these, or the path cannot be written.
         """
         check_writable(path)
-        _replace_file(Path(path), self.to_bytes(_format_of(path)))
+        replace_file(path, self.to_bytes(_format_of(path)))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Attribution:
@@ -387,17 +388,6 @@ def _format_of(path: str | os.PathLike) -> str:
         known = ", ".join(f".{name}" for name in FORMATS)
         raise InputError(f"The suffix of {path} names no format; end it in one of {known}.")
     return suffix
-
-
-def _replace_file(path: Path, data: bytes) -> None:
-    """Put `data` at `path` in one step: a reader sees the old file or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_bytes(data)
-        os.replace(beside, path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written ({error.strerror}); choose another place for the output.") from None
 
 
 def _plain(word: str) -> str:

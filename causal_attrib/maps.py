@@ -23,13 +23,13 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from causal_attrib.errors import InputError
+from causal_attrib.files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -167,14 +167,7 @@ class Maps:
 
         record = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "values_THW"} | {"schema": SCHEMA}
         data = save({"maps": np.ascontiguousarray(self.values_THW)}, metadata={_KEY: json.dumps(record)})
-        path = Path(path)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            beside.write_bytes(data)
-            os.replace(beside, path)
-        except OSError as error:
-            beside.unlink(missing_ok=True)
-            raise InputError(f"{path} cannot be written ({error.strerror}); choose another place for it.") from None
+        replace_file(path, data)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Maps:

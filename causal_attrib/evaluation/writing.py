@@ -1,37 +1,24 @@
-"""Result files, put in place in one step: a reader sees the old file or the whole new one."""
+"""Results as JSON."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterable
-from contextlib import suppress
-from pathlib import Path
 
-from causal_attrib.errors import InputError
+from causal_attrib.files import replace_file
 
 
 def write_json(path: str | os.PathLike, value: object) -> None:
     """One JSON value, indented."""
-    _replace(path, to_json(value))
+    replace_file(path, to_json(value).encode())
 
 
 def write_rows(path: str | os.PathLike, rows: Iterable[object]) -> None:
     """JSON Lines."""
-    _replace(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+    lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    replace_file(path, lines.encode())
 
 
 def to_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-
-
-def _replace(path: str | os.PathLike, text: str) -> None:
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(beside, path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
-        raise InputError(f"{path} cannot be written ({error.strerror}); choose another place for the output.") from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from causal_attrib.errors import InputError
+from causal_attrib.files import replace_file
 from causal_attrib.outcomes.objects import annotated_objects
 from causal_attrib.training.layouts import to_ours
 
@@ -97,13 +97,9 @@ def write_data(path: str | os.PathLike, rows: Iterable[dict]) -> Path:
         raise InputError("A row holds a picture itself, which JSON Lines cannot; save it and give its path.") from None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            file.write(text)
-        os.replace(file.name, path)
     except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); choose another file.") from None
+        raise InputError(f"{path.parent} cannot be made ({error.strerror}); choose another file.") from None
+    replace_file(path, text.encode())
     return path
 
 

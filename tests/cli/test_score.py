@@ -14,6 +14,7 @@ import pytest
 import causal_attrib
 from causal_attrib import Attribution, InputError
 from causal_attrib.attribution import FORMATS
+from causal_attrib_cli import common
 from causal_attrib_cli.score import score as command
 
 CAPTION = "a dog"
@@ -100,6 +101,7 @@ def test_every_option_reaches_the_library(copo, picture, monkeypatch):
         **{"prompt": "P", "question": "Q", "answer": "A", "objects": ["dog", "cat"], "outcome": "yesno"},
         **{"mask": "mean", "samples": 3, "estimator": "mean_gain", "coupling": "gumbel", "level": "word"},
         **{"lambda_s": 0.1, "lambda_n": 0.2, "engine": "plain", "batch_size": "auto", "seed": 7, "progress": None},
+        **{"announce": common.announce},
     }
     assert seen["load"] == {
         **{"dtype": "float32", "device": "cpu", "attn_implementation": "eager", "revision": None},
@@ -155,3 +157,11 @@ def test_csv_goes_through_a_pipe_into_pandas(copo, picture):
         io.BytesIO(copo("score", picture, CAPTION, "--out", "-", "--format", "csv").stdout_bytes), comment="#"
     )
     assert "".join(frame["text"]) == CAPTION
+
+
+def test_long_work_is_announced(copo, picture, monkeypatch):
+    assert "interventions" not in copo("score", picture, CAPTION).stderr
+    monkeypatch.setattr(common, "LONG", 0.0)
+    result = copo("score", picture, CAPTION)
+    assert re.search(r"\d+ interventions, at most [\d,]+ positions, about \d+ s\n", result.stderr)
+    assert "interventions" not in copo("score", picture, CAPTION, "--quiet").stderr
