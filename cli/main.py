@@ -10,6 +10,7 @@ from causal_attrib_cli.doctor import doctor
 from causal_attrib_cli.env import env
 from causal_attrib_cli.eval import app as evaluations
 from causal_attrib_cli.pope import app as pope
+from causal_attrib_cli.saliency import saliency
 from causal_attrib_cli.scenes import scenes
 from causal_attrib_cli.score import score
 
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _spelling},
 )
 app.command()(score)
+app.command()(saliency)
 app.command()(doctor)
 app.command()(scenes)
 app.command()(env)

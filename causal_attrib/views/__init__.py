@@ -8,10 +8,17 @@ from causal_attrib.views.table import table
 if TYPE_CHECKING:
     from causal_attrib.views.figure_maps import plot_maps
     from causal_attrib.views.figure_scores import plot_scores
+    from causal_attrib.views.maps_table import saliency_table
+    from causal_attrib.views.saliency_folder import write_saliency
 
-_HOME = {"plot_maps": "figure_maps", "plot_scores": "figure_scores"}
+_HOME = {
+    "plot_maps": "figure_maps",
+    "plot_scores": "figure_scores",
+    "saliency_table": "maps_table",
+    "write_saliency": "saliency_folder",
+}
 
-__all__ = ["notebook", "plot_maps", "plot_scores", "report", "table"]
+__all__ = ["notebook", "plot_maps", "plot_scores", "report", "saliency_table", "table", "write_saliency"]
 
 
 def __getattr__(name: str):

@@ -1,0 +1,57 @@
+"""Maps on a terminal: a row per map, with where it points and how much speaks for and against the word."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from causal_attrib.maps import Maps
+from causal_attrib.views import drawing
+from causal_attrib.views.overlay import described
+
+_ACROSS = ("left", "middle", "right")
+_DOWN = ("upper", "middle", "lower")
+
+
+def saliency_table(maps: Maps, known: tuple[dict, ...] | None = None) -> Group:
+    """A rich renderable of maps.
+
+    Args:
+        known: of each map, whether it finds an object (`evaluation.localisation`): hit, mass, area, mass_above_area.
+    """
+    rows = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    rows.add_column("word", overflow="fold", min_width=5)
+    for heading in ("highest", "where", "for", "against"):
+        rows.add_column(heading, justify="left" if heading == "where" else "right", no_wrap=True)
+    for heading in ("on the object", "mass - area") if known else ():
+        rows.add_column(heading, justify="right", no_wrap=True)
+    for t, label in enumerate(maps.labels):
+        map_HW = maps.values_THW[t]
+        figures = [
+            drawing.number(float(map_HW.max()), 2),
+            place(map_HW),
+            drawing.number(float(np.maximum(map_HW, 0).sum()), 2),
+            drawing.number(float(np.minimum(map_HW, 0).sum()), 2),
+        ]
+        if known:
+            above = known[t]["mass_above_area"]
+            figures += ["yes" if known[t]["hit"] else "no", "-" if above is None else drawing.number(above, 2)]
+        rows.add_row(Text(drawing.visible(label)), *figures)
+    return Group(rows, Text.assemble(("maps     ", "bold"), drawing.visible(described(maps)), "; in nats"))
+
+
+def place(map_HW: np.ndarray) -> str:
+    """In which ninth of the picture a map is highest, or "nowhere" for a map without a positive value.
+
+    >>> place(np.eye(3)[::-1] * np.array([1, 2, 3])), place(np.zeros((2, 2)))
+    ('upper right', 'nowhere')
+    """
+    if map_HW.max() <= 0:
+        return "nowhere"
+    row, column = np.unravel_index(map_HW.argmax(), map_HW.shape)
+    height, width = map_HW.shape
+    down, across = _DOWN[int(3 * (row + 0.5) / height)], _ACROSS[int(3 * (column + 0.5) / width)]
+    return "centre" if down == across == "middle" else f"{down} {across}"

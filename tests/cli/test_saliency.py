@@ -1,0 +1,117 @@
+"""`copo saliency` on the bundled model: what it leaves where, and what it refuses."""
+
+import inspect
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import causal_attrib
+from causal_attrib import Attribution, Maps
+from causal_attrib.scenes import PARK as SCENE
+from causal_attrib.scenes import render
+from causal_attrib_cli.saliency import saliency as command
+
+CAPTION = "a dog and a red frisbee on the grass at noon"
+
+
+@pytest.fixture
+def dog_mask(tmp_path, park):
+    """Mask of the example's dog, as a PNG file of its size."""
+    _, masks = render(SCENE, size=Image.open(park).width)
+    (dog_HW,) = (mask for mask, sticker in zip(masks, SCENE.objects, strict=True) if sticker.cls == "dog")
+    path = tmp_path / "mask.png"
+    Image.fromarray(dog_HW.astype(np.uint8) * 255).save(path)
+    return path
+
+
+def test_a_folder_of_maps(copo, park, tmp_path):
+    out = tmp_path / "maps"
+    result = copo("saliency", park, CAPTION, "--token", "dog", "--token", "frisbee", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in out.iterdir()) == [
+        "01-dog.png",
+        "02-frisbee.png",
+        "maps.safetensors",
+        "saliency.json",
+        "sheet.png",
+    ]
+    maps = Maps.load(out / "maps.safetensors")
+    assert [label.strip() for label in maps.labels] == ["dog", "frisbee"]
+    record = json.loads((out / "saliency.json").read_text())
+    assert record["schema"] == 1 and record["caption"] == CAPTION and record["method"] == "occlusion"
+    for t, entry in enumerate(record["maps"]):
+        assert entry["highest"] == pytest.approx(maps.values_THW[t].max())
+        x, y = entry["highest_at"]
+        row, column = np.unravel_index(maps.values_THW[t].argmax(), maps.values_THW[t].shape)
+        assert (int(y * maps.values_THW.shape[1]), int(x * maps.values_THW.shape[2])) == (row, column)
+        assert Image.open(out / entry["overlay"]).size == Image.open(park).size
+    # The dog lies in the lower left of the example.
+    assert re.search(r"dog +[\d.]+ +lower left", result.stdout)
+    assert "Wrote 5 files" in result.stderr
+
+
+def test_the_same_command_twice_gives_the_same_bytes(copo, park, tmp_path):
+    for out in ("one", "two"):
+        copo("saliency", park, "a dog", "--method", "gradient_x_input", "--out", tmp_path / out)
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / out).iterdir()} for out in ("one", "two"))
+    assert one == two and len(one) == 5
+
+
+def test_maps_are_held_against_a_mask(copo, park, dog_mask, tmp_path):
+    out = tmp_path / "maps"
+    result = copo("saliency", park, CAPTION, "--token", "dog", "--object-mask", dog_mask, "--out", out)
+    assert result.exit_code == 0, result.output
+    (entry,) = json.loads((out / "saliency.json").read_text())["maps"]
+    assert entry["hit"] is True and 0 < entry["area"] < 0.3
+    assert entry["mass_above_area"] == pytest.approx(entry["mass"] - entry["area"])
+    assert entry["mass_above_area"] > 0.2
+    assert "on the object" in result.stdout and "yes" in result.stdout
+
+
+def test_the_report_shows_the_maps(copo, park, tmp_path):
+    page = tmp_path / "report.html"
+    result = copo(
+        *("saliency", park, "a dog", "--token", "dog", "--regions", "grid:2"),
+        *("--out", tmp_path / "maps", "--html", page),
+    )
+    assert result.exit_code == 0, result.output
+    assert Attribution.load(page).caption == "a dog"
+    assert "occlusion" in page.read_text().lower()
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--token", "zebra"], "zebra"),
+        (["--method", "magic"], "magic"),
+        (["--of", "letter"], "letter"),
+        (["--object-mask", "missing.png"], "There is no mask missing.png"),
+        (["--method", "attention"], "eager"),
+        (["--html", "report.txt"], "report.txt"),
+    ],
+)
+def test_bad_input_is_one_sentence(copo, park, tmp_path, flags, message):
+    out = tmp_path / "maps"
+    result = copo("saliency", park, "a dog", *flags, "--out", out)
+    assert result.exit_code == 2
+    assert message in result.stderr and result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_folder_that_cannot_be_made(copo, park, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = copo("saliency", park, "a dog", "--regions", "grid:2", "--out", tmp_path / "file" / "maps")
+    assert result.exit_code == 2 and "cannot be made" in result.stderr
+
+
+def test_flags_and_the_library_agree_on_defaults():
+    flags = {name: flag.default for name, flag in inspect.signature(command).parameters.items()}
+    library = {
+        name: argument.default for name, argument in inspect.signature(causal_attrib.saliency).parameters.items()
+    }
+    shared = flags.keys() & library.keys() - {"image", "model", "caption"}
+    assert {name: flags[name] for name in shared} == {name: library[name] for name in shared}
+    assert {"method", "level", "baseline", "regions", "foil", "of", "samples", "seed"} <= shared
