@@ -245,7 +245,8 @@ def _tree_key(encoding: Encoding, neutral: bool) -> tuple:
     """What a tree's keys and values depend on: the picture, or what is left of it, and the prompt."""
     record = encoding.picture.record
     seen = (record["width"], record["height"]) if neutral else record["sha256"]
-    return seen, encoding.prompt
+    # Not the prompt's text: the same words may stand in another conversation.
+    return seen, encoding.prompt_key
 
 
 def _by_tree(items: Sequence[Request] | Sequence[Draft]) -> list[list[int]]:

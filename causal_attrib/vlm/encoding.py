@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -48,6 +49,15 @@ class Encoding:
     answer_ids: tuple[int, ...]
     prompt_length: int
     layout: ImageLayout = field(repr=False)
+
+    @functools.cached_property
+    def prompt_key(self) -> tuple:
+        """What the model reads before the response, but for the picture's values: equal for equal prompts."""
+        return tuple(
+            (name, tuple(value.shape), value.cpu().numpy().tobytes())
+            for name, value in sorted(self.prompt_inputs.items())
+            if not value.is_floating_point()
+        )
 
     @property
     def image_positions(self) -> tuple[int, ...]:

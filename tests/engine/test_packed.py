@@ -1,5 +1,7 @@
 """What is particular to the packed engine: what it puts into which forward, and what that saves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -151,6 +153,20 @@ def test_the_neutral_picture_serves_all_pictures_of_a_size(vlm):
     first.run(encodings[0], plan(encodings[0]), Grounding())
     saved = 2 * first.cost.positions - engine.cost.positions
     assert saved >= encodings[0].prompt_length
+
+
+def test_another_prompt_is_another_tree(vlm):
+    """Also where the difference is in what stands around it, as a system turn would."""
+    encodings = [vlm.encode(PARK, "Look.", CAPTION) for _ in range(2)]
+    longer = dict(encodings[1].prompt_inputs)
+    for name in ("input_ids", "attention_mask"):
+        longer[name] = torch.cat([longer[name], longer[name][:, -1:]], 1)
+    encodings[1] = replace(encodings[1], prompt_inputs=longer, prompt_length=longer["input_ids"].shape[1])
+    engine = PackedEngine(vlm)
+    got = [engine.run(encoding, plan(encoding), YesNo()) for encoding in encodings]
+    expected = [PlainEngine(vlm).run(encoding, plan(encoding), YesNo()) for encoding in encodings]
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+    assert np.abs(got[0] - got[1]).max() > 1e-4
 
 
 def test_coupled_draws_that_meet_are_written_once(vlm):
