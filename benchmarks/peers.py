@@ -22,11 +22,10 @@ from causal_attrib.vlm.encoding import Encoding
 class CaptionInput(TextTokenInput):
     """The caption's tokens as features, behind a picture and a prompt that stay, and before a cue."""
 
-    def __init__(self, vlm: VLM, encoding: Encoding, baseline: int):
+    def __init__(self, encoding: Encoding):
         self.prompt, self.cue = encoding.prompt_inputs, torch.tensor([encoding.cue_ids])
         self.inp_tensor = self.itp_tensor = torch.tensor([encoding.response_ids])
         self.itp_mask = None
-        self.skip_tokens, self.baselines = [], baseline
         self.values = [str(token) for token in encoding.response_ids]
         self.n_itp_features = len(self.values)
 
@@ -53,9 +52,10 @@ def jobs(vlm: VLM, encoding: Encoding, quick: bool) -> list[tuple[str, list[Way]
     def by_captum() -> np.ndarray:
         method = LLMAttribution(FeatureAblation(vlm.model), vlm.tokenizer, attr_target="log_prob")
         result = method.attribute(
-            CaptionInput(vlm, encoding, mask_id),
+            CaptionInput(encoding),
             target=torch.tensor(encoding.answer_ids),
             forward_in_tokens=False,
+            baselines=mask_id,  # it does not ask its input for it
         )
         return result.seq_attr.numpy()
 
