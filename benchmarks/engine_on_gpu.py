@@ -17,7 +17,7 @@ import time
 
 import torch
 import transformers as tf
-from real_size import llava
+from real_size import llava, random_model
 
 from causal_attrib.engine import Job, PackedEngine, base
 from causal_attrib.outcomes import Likelihood
@@ -31,14 +31,7 @@ base.SLACK = NEW - CAPTION // 2
 
 
 def build(size, dtype, device):
-    kind, config, processor = llava(size)
-    torch.manual_seed(0)
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device(device):
-            model = kind(config)
-    finally:
-        torch.set_default_dtype(torch.float32)
+    model, processor = random_model(llava, size, dtype, device)
     model.generation_config.eos_token_id = None
     return VLM(model, processor, name="llava")
 

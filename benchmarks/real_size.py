@@ -133,8 +133,8 @@ def qwen2_5_vl(size):
 MODELS = {"llava": llava, "qwen2_5_vl": qwen2_5_vl}
 
 
-def save_random(build, size, dtype, device, folder):
-    """Write a checkpoint with random weights to `folder`; gives the number of parameters."""
+def random_model(build, size, dtype, device):
+    """A model with random weights, made on its device, and its processor."""
     kind, config, processor = build(size)
     torch.manual_seed(0)
     torch.set_default_dtype(dtype)
@@ -143,6 +143,12 @@ def save_random(build, size, dtype, device, folder):
             model = kind(config)
     finally:
         torch.set_default_dtype(torch.float32)
+    return model, processor
+
+
+def save_random(build, size, dtype, device, folder):
+    """Write a checkpoint with random weights to `folder`; gives the number of parameters."""
+    model, processor = random_model(build, size, dtype, device)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return sum(parameter.numel() for parameter in model.parameters())

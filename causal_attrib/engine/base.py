@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import Tensor
@@ -128,11 +128,10 @@ class Engine(ABC):
         """The same for several captions; those of one picture and prompt share forwards, where the engine can."""
         if samples:
             return [self._run_sampled(job, samples, seed, coupling) for job in jobs]
-        judged: dict[int, np.ndarray] = {}
         by_logprob = [index for index, job in enumerate(jobs) if not job.outcome.needs_text]
         edits = [self._edits(jobs[index]) for index in by_logprob]
         read = self._judge([jobs[index] for index in by_logprob], edits, self.on_done)
-        judged.update(zip(by_logprob, read, strict=True))
+        judged = dict(zip(by_logprob, read, strict=True))
         for index, job in enumerate(jobs):
             if job.outcome.needs_text:
                 judged[index] = self._judge_texts(job)
@@ -161,17 +160,20 @@ class Engine(ABC):
 
     def _run_sampled(self, job: Job, samples: int, seed: int, coupling: str) -> np.ndarray:
         edits = self._edits(job)
-        judge = self._judge_sampled_texts if job.outcome.needs_text else self._judge_sampled
+        judge = self._judge_completed_texts if job.outcome.needs_text else self._judge_completed
         at_once = max(1, self.drafts_at_once(job.encoding) // samples)
-        outcomes = []
+        outcomes: list[float] = []
         for chunk in chunks(range(len(edits)), at_once):
-            noises = [
-                [GumbelNoise(seed, 0 if coupling == "gumbel" else 1 + n, k) for k in range(samples)] for n in chunk
+            rows = [
+                (edits[n], GumbelNoise(seed, 0 if coupling == "gumbel" else 1 + n, k))
+                for n in chunk
+                for k in range(samples)
             ]
             with self.holding():
-                outcomes.append(judge(job, [edits[n] for n in chunk], noises))
+                written = self.write([self._draft(job.encoding, edited, (), noise) for edited, noise in rows])
+                outcomes += judge(job, rows, written)
             self.on_done(len(chunk))
-        return np.concatenate(outcomes)
+        return np.array(outcomes).reshape(len(edits), samples)
 
     # -- outcomes that read log-probabilities -----------------------------------------------------------------------
 
@@ -202,22 +204,15 @@ class Engine(ABC):
             judged.append(np.array([r_of[edited] for edited in edits[number]]))
         return judged
 
-    def _judge_sampled(self, job: Job, edits: Sequence[Edited], noises: Sequence[Sequence[GumbelNoise]]) -> np.ndarray:
-        drafts = [
-            self._draft(job.encoding, edited, (), noise)
-            for edited, each in zip(edits, noises, strict=True)
-            for noise in each
-        ]
-        written = iter(self.write(drafts))
+    def _judge_completed(
+        self, job: Job, rows: Sequence[tuple[Edited, GumbelNoise]], written: Sequence[tuple[int, ...]]
+    ) -> list[float]:
         completed = [
-            Edited(
-                edited.ids + self._reasoning_only(job.encoding, edited.ids, next(written)), edited.hidden, edited.fill
-            )
-            for edited, each in zip(edits, noises, strict=True)
-            for _ in each
+            _completed(edited, self._reasoning_only(job.encoding, edited.ids, new))
+            for (edited, _), new in zip(rows, written, strict=True)
         ]
         (r,) = self._judge([job], [completed], lambda count: None)
-        return r.reshape(len(edits), -1)
+        return r.tolist()
 
     def _reasoning_only(self, encoding: Encoding, kept: tuple[int, ...], written: tuple[int, ...]) -> tuple[int, ...]:
         """What was written, up to where it leads over to an answer of its own (the cue is put there by the probe)."""
@@ -250,15 +245,11 @@ class Engine(ABC):
                 self.on_done(1)
         return np.array(outcomes)
 
-    def _judge_sampled_texts(
-        self, job: Job, edits: Sequence[Edited], noises: Sequence[Sequence[GumbelNoise]]
-    ) -> np.ndarray:
+    def _judge_completed_texts(
+        self, job: Job, rows: Sequence[tuple[Edited, GumbelNoise]], written: Sequence[tuple[int, ...]]
+    ) -> list[float]:
         encoding = job.encoding
-        rows = [(edited, noise) for edited, each in zip(edits, noises, strict=True) for noise in each]
-        written = self.write([self._draft(encoding, edited, (), noise) for edited, noise in rows])
-        completed = [
-            Edited(edited.ids + new, edited.hidden, edited.fill) for (edited, _), new in zip(rows, written, strict=True)
-        ]
+        completed = [_completed(edited, new) for (edited, _), new in zip(rows, written, strict=True)]
         if encoding.answers_a_question and encoding.end == len(encoding.response_ids):
             drafts = [
                 self._draft(encoding, edited, encoding.cue_ids, noise)
@@ -269,8 +260,7 @@ class Engine(ABC):
             texts = [decode(self.vlm.tokenizer, edited.ids) for edited in completed]
             if encoding.answers_a_question:
                 texts = [parts.answer if parts else "" for parts in map(split_response, texts)]
-        r = [checked(job.outcome(text), job.outcome.name) for text in texts]
-        return np.array(r).reshape(len(edits), -1)
+        return [checked(job.outcome(text), job.outcome.name) for text in texts]
 
     def _draft(
         self, encoding: Encoding, edited: Edited, cue: tuple[int, ...], noise: GumbelNoise | None = None
@@ -291,6 +281,10 @@ class Engine(ABC):
 def chunks(items: Sequence, size: int) -> Iterable[Sequence]:
     """`items` in pieces of at most `size`."""
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _completed(edited: Edited, written: tuple[int, ...]) -> Edited:
+    return replace(edited, ids=edited.ids + written)
 
 
 def _row(edited: Edited, suffix: tuple[int, ...], neutral: bool = False) -> Row:

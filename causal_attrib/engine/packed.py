@@ -115,20 +115,20 @@ class PackedEngine(Engine):
             logprob.update(zip((node for _, node in pairs), values, strict=True))
 
         before = len(tree.cached)
+        unknown = []
         for parent in behind:
             logits_V = tree.known(parent)
-            if logits_V is not None:
+            if logits_V is None:
+                unknown.append(parent)
+            else:
                 note([parent], logits_V[None])
-        unknown = [parent for parent in behind if tree.known(parent) is None]
         again = [parent for parent in unknown if parent.place is not None]
         for piece in chunks(again, budget):
             note(piece, tree.logits((), piece))
         for forward in forwards(tree, [parent for parent in unknown if parent.place is None], budget):
             parents = [node for node in forward if node in behind]
             note(parents, tree.logits(forward, parents))
-        if not self._holds:
-            before = min(before, tree.read)
-        tree.cut(before)
+        tree.cut(before if self._holds else tree.read)
         return logprob
 
     # -- writing ----------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from causal_attrib.engine.attention import OwnKeys, PickedKeys
+from causal_attrib.engine.base import chunks
 from causal_attrib.engine.cost import Cost
 from causal_attrib.engine.node import Node, above, spell, unplaced
 from causal_attrib.vlm import VLM, Row
@@ -111,7 +112,7 @@ class Tree:
             logits_of.update(zip(new, self.logits(new, new, own), strict=True))
             new = []
         forward = [*new, *again]
-        for piece in (forward[start : start + budget] for start in range(0, len(forward), budget)):
+        for piece in chunks(forward, budget):
             wanted = [node for node in piece if node in logits_of]
             new = [node for node in piece if node.place is None]
             logits_of.update(zip(wanted, self.logits(new, wanted), strict=True))
