@@ -5,12 +5,10 @@ mask then takes out again. While one of these modes is on, calls of torch's `sca
 the forward's own mask are answered with the same values from fewer products; any other call passes by untouched, so a
 model with another attention kernel is right and only slower.
 
-Axes: H heads, R rows (texts, one new token each), Q queries, K keys, S shared keys, L own tokens, d head dimension.
+Axes: H heads, Q queries, K keys, S shared keys, L own keys, P = Q * L, d head dimension.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from causal_attrib.engine.node import Node
 from causal_attrib.vlm.trunk import Trunk
 
 # Keys are picked out where no more than this share of them is looked at: picking copies them.
@@ -72,77 +69,34 @@ class PickedKeys(_Attention):
 
 
 class OwnKeys(_Attention):
-    """Each row looks at the shared keys and at its own: what it has written so far is kept row by row beside the cache.
+    """Each query looks at the shared keys and at the few of its own behind them, which are picked out for it.
 
-    shared: how many keys there are before anything is written
-    room:   how many tokens a row may get
+    shared:    how many keys any query may look at, as the mask says
+    places_QL: indices of each query's own keys, and -1 behind the last of them
     """
 
-    def __init__(self, trunk: Trunk, shared: int, room: int):
+    def __init__(self, trunk: Trunk, shared: int, places_QL: np.ndarray):
         super().__init__(trunk)
-        self.shared, self.room = shared, room
-        self.held: list[tuple[Tensor, Tensor]] = []  # of each layer, keys and values (R, H, L, d)
-        self.row_of: dict[Node, int] = {}
-        self.layer = 0
-
-    @property
-    def complete(self) -> bool:
-        """Whether every layer's new keys were seen in the last step; without one, the next step would be wrong."""
-        return 0 < self.layer == len(self.held)
-
-    def follows(self, nodes: Sequence[Node]) -> bool:
-        """Whether each node goes on a row of the last step, or stands behind the shared keys."""
-        return all(node.parent in self.row_of or not self._is_own(node.parent) for node in nodes)
-
-    def step(self, nodes: Sequence[Node]) -> None:
-        """Get ready for a forward over one new token of each row."""
-        before = self.row_of
-        source = [before.get(node.parent, 0) for node in nodes]
-        self.row_of = {node: row for row, node in enumerate(nodes)}
-        length = [self._own_length(node) for node in nodes]
-        self.layer = 0
-        self.length_R = torch.tensor(length)
-        # Texts that may be longest come first, so that those that are done mostly leave from the end: no copy.
-        self.source_R = slice(len(nodes)) if source == list(range(len(nodes))) else torch.tensor(source)
-        self.longest = max(length)
-        self.hidden_RL = torch.arange(self.longest)[None] >= self.length_R[:, None]
+        self.shared = shared
+        self.none_QL = torch.from_numpy(places_QL < 0).to(trunk.key_position_K.device)
+        self.place_P = torch.from_numpy(places_QL.clip(min=0).ravel()).to(trunk.key_position_K.device)
 
     def attend(self, query, key, value, attn_mask, *, scale=None, dropout_p=0.0, is_causal=False, enable_gqa=False):
         if enable_gqa:  # transformers repeats keys itself or leaves it to the kernel
             groups = query.shape[1] // key.shape[1]
             key, value = (tensor.repeat_interleave(groups, 1) for tensor in (key, value))
-        keys_RHLd, values_RHLd = self._own(key[0], value[0])
-        query_HRd = query[0] * (query.shape[-1] ** -0.5 if scale is None else scale)
         S = self.shared
-        shared_HRS = query_HRd @ key[0, :, :S].transpose(-1, -2) + attn_mask[0, :, :, :S]
-        own_RHL = (keys_RHLd @ query_HRd.transpose(0, 1).unsqueeze(-1)).squeeze(-1)
-        own_RHL = own_RHL.masked_fill(self.hidden_RL[:, None].to(own_RHL.device), -torch.inf)
-        both = torch.cat([shared_HRS, own_RHL.transpose(0, 1)], -1)
-        weight = both.softmax(-1, dtype=torch.float32).to(value.dtype)
-        seen_HRd = weight[..., :S] @ value[0, :, :S]
-        own_weight_RHL = weight[..., S:].transpose(0, 1)
-        return (seen_HRd + (own_weight_RHL.unsqueeze(-2) @ values_RHLd).squeeze(-2).transpose(0, 1))[None]
+        query_HQd = query[0] * (query.shape[-1] ** -0.5 if scale is None else scale)
+        own_keys_QLHd, own_values_QLHd = (self._picked(all_HKd) for all_HKd in (key[0], value[0]))
+        shared_HQS = query_HQd @ key[0, :, :S].transpose(-1, -2) + attn_mask[0, :, :, :S]
+        # As sums of products: matrix products of one row each, as many as queries, would take longer.
+        own_QLH = (own_keys_QLHd * query_HQd.transpose(0, 1)[:, None]).sum(-1)
+        own_QLH = own_QLH.masked_fill_(self.none_QL[..., None], -torch.inf)
+        weight_HQK = torch.cat([shared_HQS, own_QLH.permute(2, 0, 1)], -1).softmax(-1, dtype=torch.float32)
+        weight_HQK = weight_HQK.to(value.dtype)
+        own_seen_QHd = (weight_HQK[..., S:].permute(1, 2, 0)[..., None] * own_values_QLHd).sum(1)
+        return (weight_HQK[..., :S] @ value[0, :, :S] + own_seen_QHd.transpose(0, 1))[None]
 
-    def _own(self, key_HKd: Tensor, value_HKd: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (R, H, L, d) of this layer that are a row's own, the new ones among them."""
-        rows, place_R = torch.arange(len(self.length_R)), self.length_R - 1
-        if self.layer == len(self.held):
-            self.held.append(
-                tuple(new.new_zeros(len(rows), len(new), self.room, new.shape[-1]) for new in (key_HKd, value_HKd))
-            )
-        else:
-            self.held[self.layer] = tuple(held[self.source_R] for held in self.held[self.layer])
-        held = self.held[self.layer]
-        self.layer += 1
-        for own_RHLd, new_HKd in zip(held, (key_HKd, value_HKd), strict=True):
-            own_RHLd[rows, :, place_R] = new_HKd[:, -len(rows) :].transpose(0, 1)
-        return tuple(own_RHLd[:, :, : self.longest] for own_RHLd in held)
-
-    def _is_own(self, node: Node) -> bool:
-        return node.place is not None and node.place >= self.shared
-
-    def _own_length(self, node: Node) -> int:
-        length = 1
-        while self._is_own(node.parent):
-            node, length = node.parent, length + 1
-        return length
+    def _picked(self, all_HKd: Tensor) -> Tensor:
+        """Keys or values (Q, L, H, d) of each query's own."""
+        return all_HKd.transpose(0, 1).index_select(0, self.place_P).unflatten(0, self.none_QL.shape)

@@ -10,7 +10,7 @@ import torch
 from causal_attrib.vlm import VLM
 
 # A larger forward gains nothing: matrix products are at full rate, and each token looks past more keys of the others.
-CPU_TOKENS = 512
+CPU_TOKENS = 192
 GPU_TOKENS = 4096
 # Logits of one forward on a CPU, in numbers.
 _CPU_LOGITS = 2**27

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import torch
 
-from causal_attrib.engine.attention import OwnKeys
 from causal_attrib.engine.base import Draft
 from causal_attrib.engine.node import Node
 from causal_attrib.engine.tree import Tree
@@ -46,7 +45,7 @@ def decode(tree: Tree, drafts: Sequence[Draft], budget: int) -> list[tuple[int, 
     if not active:
         return [()] * len(drafts)
     scores_RV = tree.expect([text.leaf for text in active], budget)
-    own = OwnKeys(tree.trunk, tree.keys, max(text.left for text in active))
+    shared = tree.keys
     while True:
         scores_RV[:, vlm.unwritable_ids] = -torch.inf
         for row, text in enumerate(active):
@@ -65,12 +64,7 @@ def decode(tree: Tree, drafts: Sequence[Draft], budget: int) -> list[tuple[int, 
         active = [text for text in active if text.left and text.then is None]
         if not active:
             return [text.all_ids() for text in texts]
-        leaves = [text.leaf for text in active]
-        # A text that has come to where another one was is rare; from there on, all look past all keys.
-        if own is not None and not own.follows([leaf for leaf in leaves if leaf.place is None]):
-            own = None
-        scores_RV = tree.expect(leaves, budget, own)
-        own = own if own is not None and own.complete else None
+        scores_RV = tree.expect([text.leaf for text in active], budget, shared)
 
 
 def _room(tree: Tree, draft: Draft) -> int:

@@ -10,7 +10,6 @@ Axes: Q nodes of one forward, K keys, N nodes whose logits are wanted, V vocabul
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
@@ -62,15 +61,13 @@ class Tree:
     # -- forwards ---------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def logits(
-        self, nodes: Sequence[Node], wanted: Sequence[Node], attention: AbstractContextManager | None = None
-    ) -> Tensor:
+    def logits(self, nodes: Sequence[Node], wanted: Sequence[Node], shared: int | None = None) -> Tensor:
         """Logits (N, V) behind the `wanted` nodes, in the model's dtype; `nodes` are put into the cache.
 
         Args:
             nodes: not in the cache, each behind its parent or with that in the cache.
             wanted: among `nodes`, or in the cache (those are put through again and leave no second key).
-            attention: how keys are looked at (`engine.attention`), by default those that any of the nodes sees.
+            shared: keys behind this many are picked out node by node, which is worth it where each sees few of them.
         """
         again = [node for node in wanted if node.place is not None]
         forward = [*nodes, *again]
@@ -80,7 +77,11 @@ class Tree:
         depth_Q = torch.tensor([node.depth - self.read for node in forward], device=self.device)
         index = {node: number for number, node in enumerate(forward)}
         wanted_N = torch.tensor([index[node] for node in wanted], device=self.device, dtype=torch.long)
-        with attention or PickedKeys(self.trunk, seen_QK):
+        if shared is None:
+            attention = PickedKeys(self.trunk, seen_QK)
+        else:
+            attention = OwnKeys(self.trunk, shared, _places(seen_QK, shared))
+        with attention:
             seen = torch.from_numpy(seen_QK).to(self.device)
             logits_NV = self.family.go_on(self.trunk, embedded_QD, depth_Q, seen, wanted_N)
         self.vlm.check_numbers(logits_NV)
@@ -95,27 +96,22 @@ class Tree:
         is_known = node is self.root or (node.place is not None and node.place < self.prompt_keys + self.read)
         return self.trunk.logits_TV[node.depth + 1] if is_known else None
 
-    def expect(self, leaves: Sequence[Node], budget: int, own: OwnKeys | None = None) -> Tensor:
+    def expect(self, leaves: Sequence[Node], budget: int, shared: int | None = None) -> Tensor:
         """Logits (R, V), float32, behind each of `leaves`, which are put into the cache if they are not there.
 
         Args:
             leaves: a node may stand there more than once.
             budget: nodes per forward.
-            own: keys of texts that are being written, each leaf the next token of one.
+            shared: see `logits`.
         """
         distinct = list(dict.fromkeys(leaves))
         logits_of = {node: self.known(node) for node in distinct}
         asked = [node for node in distinct if logits_of[node] is None]
-        again, new = [node for node in asked if node.place is not None], unplaced(asked)
-        if own is not None and new:
-            own.step(new)
-            logits_of.update(zip(new, self.logits(new, new, own), strict=True))
-            new = []
-        forward = [*new, *again]
+        forward = [*unplaced(asked), *(node for node in asked if node.place is not None)]
         for piece in chunks(forward, budget):
             wanted = [node for node in piece if node in logits_of]
             new = [node for node in piece if node.place is None]
-            logits_of.update(zip(wanted, self.logits(new, wanted), strict=True))
+            logits_of.update(zip(wanted, self.logits(new, wanted, shared), strict=True))
         return torch.stack([logits_of[node] for node in leaves]).float()
 
     def sees(self, nodes: Sequence[Node], again: Sequence[Node] = ()) -> np.ndarray:
@@ -166,3 +162,12 @@ class Tree:
             if hidden:
                 embedded_QD[hidden] = value()
         return embedded_QD
+
+
+def _places(seen_QK: np.ndarray, first: int) -> np.ndarray:
+    """Indices (Q, L) of the keys from `first` on that each query sees, -1 behind its last."""
+    query_P, key_P = np.nonzero(seen_QK[:, first:])
+    count_Q = np.bincount(query_P, minlength=len(seen_QK))
+    places_QL = np.full((len(seen_QK), count_Q.max()), -1)
+    places_QL[np.arange(places_QL.shape[1]) < count_Q[:, None]] = first + key_P
+    return places_QL

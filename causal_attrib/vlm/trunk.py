@@ -71,22 +71,28 @@ def cut_words(trunk: Trunk, count: int) -> None:
 
 
 class _RoomyLayer(DynamicLayer):
-    """Writes new keys into room that was set aside; transformers' own layer copies everything with each token."""
+    """Writes new keys into room that was set aside; transformers' own layer copies everything with each token.
+
+    The room is token by token, as layers compute keys and as single ones are picked out again (`engine.attention`).
+    """
 
     def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self._room = [key_states.new_empty(0)] * 2
+            self._room = [new.transpose(1, 2)[:, :0] for new in (key_states, value_states)]
         before = self.get_seq_length()
         after = before + key_states.shape[-2]
-        if self._room[0].numel() == 0 or after > self._room[0].shape[-2]:
-            shape = (*key_states.shape[:2], after + after // 4, key_states.shape[-1])
-            wider = [key_states.new_empty(shape), value_states.new_empty((*shape[:-1], value_states.shape[-1]))]
-            for room, held in zip(wider, (self.keys, self.values), strict=True):
-                if before:
-                    room[..., :before, :] = held
-            self._room = wider
+        if after > self._room[0].shape[1]:
+            # Many tokens at once are cut back afterwards; room to grow is for those that come one by one.
+            length = max(after, before + before // 4)
+            self._room = [_wider(room, length, before) for room in self._room]
         for room, new in zip(self._room, (key_states, value_states), strict=True):
-            room[..., before:after, :] = new
-        self.keys, self.values = (room[..., :after, :] for room in self._room)
+            room[:, before:after] = new.transpose(1, 2)
+        self.keys, self.values = (room[:, :after].transpose(1, 2) for room in self._room)
         return self.keys, self.values
+
+
+def _wider(room: Tensor, length: int, held: int) -> Tensor:
+    wider = room.new_empty(room.shape[0], length, *room.shape[2:])
+    wider[:, :held] = room[:, :held]
+    return wider
