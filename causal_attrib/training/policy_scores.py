@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
-from causal_attrib.engine import COUPLINGS, ENGINES, Engine, choose_engine
+from causal_attrib.engine import COUPLINGS, ENGINES, Engine, Job, choose_engine
 from causal_attrib.errors import InputError
 from causal_attrib.interventions import check_fill
 from causal_attrib.outcomes import choose_outcome
@@ -131,13 +131,12 @@ class PolicyScorer:
             engine = None
             for prompt, members in _by_prompt(self.vlm, rollouts):
                 engine = engine or choose_engine(self.scoring.engine, self.vlm, prompt, self.scoring.batch_size)
-                for b in members:
-                    entropy_T = None
-                    if entropy or (effects and self.scoring.subset == "entropy"):
+                if entropy or (effects and self.scoring.subset == "entropy"):
+                    for b in members:
                         entropy_T = self._entropy(engine, prompt, rollouts[b].completion_ids)
                         rows_3BT[2, b, : len(entropy_T)] = entropy_T
-                    if effects:
-                        self._effects(engine, prompt, rollouts[b], entropy_T, seed, rows_3BT[:2, b], scored_BT[b])
+                if effects:
+                    self._effects(engine, prompt, rollouts, members, seed, rows_3BT, scored_BT)
         device = self.vlm.model.device
         sufficiency_BT, necessity_BT, entropy_BT = torch.from_numpy(rows_3BT).to(device)
         return PolicyScores(
@@ -157,39 +156,82 @@ class PolicyScorer:
         self,
         engine: Engine,
         prompt: Encoding,
-        rollout: Rollout,
-        entropy_T: np.ndarray | None,
+        rollouts: Sequence[Rollout],
+        members: Sequence[int],
         seed: int,
-        scores_2T: np.ndarray,
-        scored_T: np.ndarray,
+        rows_3BT: np.ndarray,
+        scored_BT: np.ndarray,
     ) -> None:
-        """Write sufficiency and necessity of one completion into `scores_2T`, and which tokens have them."""
+        """Write sufficiency and necessity of the completions of one prompt, and which tokens have them.
+
+        The engine gets all of them at once, so that they share forwards; equal ones are scored once.
+        """
+        plans = []
+        for same in _equal(rollouts, members):
+            plan = self._plan(prompt, rollouts[same[0]], rows_3BT[2, same[0]])
+            if plan is not None:
+                plans.append((same, plan))
+        outcomes = self._outcomes(engine, [plan for _, plan in plans], seed)
+        for (same, plan), (outcome_s, outcome_n) in zip(plans, outcomes, strict=True):
+            sufficiency_U, _ = sufficiency.read(plan.units, outcome_s, self.scoring.estimator)
+            necessity_U = necessity.read(outcome_n[:, 0], rewrites=plan.rewrites)
+            for u, unit in enumerate(plan.units):
+                at = np.ix_(same, unit)
+                rows_3BT[0][at], rows_3BT[1][at], scored_BT[at] = sufficiency_U[u], necessity_U[u], True
+
+    def _plan(self, prompt: Encoding, rollout: Rollout, entropy_T: np.ndarray) -> _Plan | None:
+        """What to run for one completion; None if it has nothing that is scored."""
         scoring = self.scoring
         encoding = encode_completion(self.vlm, prompt, rollout, scoring.outcome)
         if encoding is None:
-            return
+            return None
         units = choose_units(encoding, entropy_T, level=scoring.level, subset=scoring.subset, share=scoring.share)
         if not units:
-            return
+            return None
         named = None if scoring.outcome == "auto" else rollout.objects
         judge = choose_outcome(scoring.outcome, encoding, named)
-        samples = scoring.samples
-        if samples is None:
-            samples = SAMPLES_FOR_TEXT if judge.needs_text else 0
         rewrites = judge.needs_text and not encoding.answers_a_question
-        plan_s = sufficiency.plan(units)
-        plan_n = necessity.plan(units, scoring.mask, rewrites=rewrites)
+        keeps, masks = sufficiency.plan(units), necessity.plan(units, scoring.mask, rewrites=rewrites)
+        return _Plan(units, Job(encoding, keeps, judge), Job(encoding, masks, judge), rewrites)
+
+    def _outcomes(self, engine: Engine, plans: Sequence[_Plan], seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Outcomes of the sufficiency and of the necessity job of each plan."""
+        samples = self.scoring.samples
+        if samples is None:
+            # Whether completions are drawn is told by the outcome's name, so it is alike for all.
+            samples = SAMPLES_FOR_TEXT if plans and plans[0].keeps.outcome.needs_text else 0
+        keeps, masks = [plan.keeps for plan in plans], [plan.masks for plan in plans]
         if samples:
-            outcome_s = engine.run(encoding, plan_s, judge, samples=samples, seed=seed, coupling=scoring.coupling)
-            outcome_n = engine.run(encoding, plan_n, judge)
-        else:
-            outcome_s, outcome_n = np.split(engine.run(encoding, plan_s + plan_n, judge), [len(plan_s)])
-        sufficiency_U, _ = sufficiency.read(units, outcome_s, scoring.estimator)
-        necessity_U = necessity.read(outcome_n[:, 0], rewrites=rewrites)
-        for u, unit in enumerate(units):
-            tokens = list(unit)
-            scores_2T[0, tokens], scores_2T[1, tokens] = sufficiency_U[u], necessity_U[u]
-            scored_T[tokens] = True
+            drawn = engine.run_jobs(keeps, samples=samples, seed=seed, coupling=self.scoring.coupling)
+            return list(zip(drawn, engine.run_jobs(masks), strict=True))
+        both = [
+            dataclasses.replace(keep, interventions=keep.interventions + mask.interventions)
+            for keep, mask in zip(keeps, masks, strict=True)
+        ]
+        return [
+            tuple(np.split(outcome, [len(keep.interventions)]))
+            for keep, outcome in zip(keeps, engine.run_jobs(both), strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the engine runs for one completion, and the units that it is read by."""
+
+    units: Sequence[tuple[int, ...]]
+    keeps: Job
+    masks: Job
+    rewrites: bool
+
+
+def _equal(rollouts: Sequence[Rollout], members: Sequence[int]) -> list[list[int]]:
+    """Completions of one prompt in groups of those that are scored alike; a policy that is sure repeats itself."""
+    groups: dict[tuple, list[int]] = {}
+    for b in members:
+        rollout = rollouts[b]
+        key = rollout.completion_ids, rollout.answer, rollout.question, tuple(rollout.objects or ())
+        groups.setdefault(key, []).append(b)
+    return list(groups.values())
 
 
 def _by_prompt(vlm: VLM, rollouts: Sequence[Rollout]) -> Iterator[tuple[Encoding, list[int]]]:

@@ -59,9 +59,11 @@ def check_against(attribution, scores, b):
 
 @pytest.mark.parametrize("settings", [{}, {"level": "word", "mask": "mean"}])
 def test_scores_are_those_of_the_plain_way_token_by_token(bundled, scorer, settings):
-    made = [rollout(bundled), rollout(bundled, REASONED.replace("horse", "dog")), rollout(bundled, row=OTHER)]
+    # One stands there twice, with others of its prompt and of another between.
+    texts = [(REASONED, ROW), (REASONED.replace("horse", "dog"), ROW), (REASONED, OTHER), (REASONED, ROW)]
+    made = [rollout(bundled, text, row) for text, row in texts]
     scores = scorer(**settings)(made, LENGTH)
-    assert scores.sufficiency_BT.shape == scores.scored_BT.shape == (3, LENGTH)
+    assert scores.sufficiency_BT.shape == scores.scored_BT.shape == (4, LENGTH)
     for b, one in enumerate(made):
         check_against(plain_score(bundled, one, **settings), scores, b)
     assert scores.scored_BT.any(1).all() and scores.necessity_BT.abs().max() > 0.01
