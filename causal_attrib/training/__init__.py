@@ -1,5 +1,4 @@
-"""Training with causal scores: trainers that stand on TRL, and what they share with other trainers.
+"""Training with causal scores: trainers that stand on TRL, the runs of `copo train`, and what other trainers can use.
 
-TRL comes with the extra `train` and is imported by `copo_trainer` and `symmpo_trainer` alone: rewards, data, selection
-and the estimator for verl work without it.
+TRL comes with the extra `train`: rewards, data, selection, recipes and the estimator for verl work without it.
 """

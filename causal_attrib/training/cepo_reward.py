@@ -21,12 +21,14 @@ import torch
 
 from causal_attrib.errors import InputError
 from causal_attrib.objectives import cepo_reward
-from causal_attrib.scores.coherence_algebra import FLOOR, aligned_mean, channel_score, direct_effect
-from causal_attrib.training.jacobians import Jacobians, take_jacobians
+from causal_attrib.scores.coherence_algebra import FLOOR, aligned_mean, channel_score, with_counterfactuals
+from causal_attrib.scores.coherence_counterfactuals import shuffled_words
+from causal_attrib.scores.coherence_jacobians import Jacobians, take_jacobians
+from causal_attrib.scores.coherence_sources import covering, positions_in_prompt
 from causal_attrib.training.method import CEPO
 from causal_attrib.training.rewards import Reward
 from causal_attrib.training.rollout import Rollout, encode_prompt
-from causal_attrib.vlm import VLM, Encoding
+from causal_attrib.vlm import VLM
 from causal_attrib.vlm.reasoning import split_response
 from causal_attrib.vlm.text import Span, spans_of_ids, tokenize
 
@@ -94,37 +96,20 @@ class CEPOReward:
         generator = np.random.default_rng([self.seed, *said.ids])
         base = self._jacobians(rollout, said)
         of_xy = base.reasoning_to_answer_XD
-        drawn_zx, drawn_zy, drawn_xy = [], [], []
+        drawn_question, drawn_xy = [], []
         for _ in range(self.method.draws):
-            drawn = self._jacobians(_shuffled_question(rollout, generator), said)
-            drawn_zx.append(drawn.question_to_reasoning_ZD)
-            # Freed of what runs through the reasoning as it is.
-            drawn_zy.append(direct_effect(drawn.question_to_answer_ZD, drawn.question_to_reasoning_ZD, of_xy))
-            drawn = self._jacobians(rollout, _shuffled_reasoning(self.scorer, said, generator))
-            drawn_xy.append(drawn.reasoning_to_answer_XD)
-        of_zy = direct_effect(base.question_to_answer_ZD, base.question_to_reasoning_ZD, of_xy)
-        channels = (base.question_to_reasoning_ZD, drawn_zx), (of_xy, drawn_xy), (of_zy, drawn_zy)
-        return torch.stack([channel_score(j_SD, aligned_mean(drawn, len(j_SD))).cpu() for j_SD, drawn in channels])
+            drawn_question.append(self._jacobians(_shuffled_question(rollout, generator), said).question)
+            shuffled = _shuffled_reasoning(self.scorer, said, generator)
+            drawn_xy.append(self._jacobians(rollout, shuffled).reasoning_to_answer_XD)
+        question_x, question_y = with_counterfactuals(base.question, drawn_question, of_xy)
+        reasoning_y = of_xy, aligned_mean(drawn_xy, len(of_xy))
+        channels = (question_x, reasoning_y, question_y)
+        return torch.stack([channel_score(j_SD, c_SD).cpu() for j_SD, c_SD in channels])
 
     def _jacobians(self, rollout: Rollout, said: _Said) -> Jacobians:
         prompt = encode_prompt(self.scorer, rollout)
-        asked = self._asked(prompt, rollout)
+        asked = positions_in_prompt(self.scorer, prompt.prompt_inputs, _last_said(rollout.messages))
         return take_jacobians(self.scorer, prompt.prompt_inputs, said.ids, asked, said.reasoning, said.answer)
-
-    def _asked(self, prompt: Encoding, rollout: Rollout) -> list[int]:
-        """Positions of the words the user said last."""
-        vlm = self.scorer
-        ids = prompt.prompt_inputs[vlm.family.row][0].tolist()
-        words = [place for place, token in enumerate(ids) if token not in vlm.family.image_ids]
-        text, spans = spans_of_ids(vlm.tokenizer, tuple(ids[place] for place in words))
-        asked = _last_said(rollout.messages).strip()
-        start = text.rfind(asked)
-        if start < 0:
-            raise InputError(
-                f"The prompt {asked[:40]!r} cannot be found in what the tokenizer of {vlm.name} makes of it; leave out "
-                "characters that it changes."
-            )
-        return [words[t] for t in _covering(spans, (start, start + len(asked)))]
 
 
 def split(text: str) -> tuple[Span, Span] | None:
@@ -146,20 +131,6 @@ def split(text: str) -> tuple[Span, Span] | None:
     return (0, len(sentences[0].rstrip())), (sentences.end(), len(text.rstrip()))
 
 
-def shuffled_words(text: str, generator: np.random.Generator) -> str:
-    """The words of a text in random order, the white space between them as it was.
-
-    >>> shuffled_words("a  b c", np.random.default_rng(0))
-    'c  a b'
-    """
-    pieces = re.split(r"(\s+)", text)
-    places = [n for n, piece in enumerate(pieces) if piece and not piece.isspace()]
-    words = [pieces[n] for n in places]
-    for place, source in zip(places, generator.permutation(len(words)), strict=True):
-        pieces[place] = words[source]
-    return "".join(pieces)
-
-
 def _read(vlm: VLM, ids: Sequence[int]) -> _Said | None:
     """The parts of a completion, or None where there is no reasoning or no answer."""
     ids = tuple(ids[: next((t for t, token in enumerate(ids) if token in vlm.end_ids), len(ids))])
@@ -167,9 +138,9 @@ def _read(vlm: VLM, ids: Sequence[int]) -> _Said | None:
     borders = split(text)
     if borders is None:
         return None
-    answer = _covering(spans, borders[1])
+    answer = covering(spans, borders[1])
     # A token that has a character of both is the answer's.
-    reasoning = tuple(t for t in _covering(spans, borders[0]) if t not in answer)
+    reasoning = tuple(t for t in covering(spans, borders[0]) if t not in answer)
     return _Said(ids, text, spans, reasoning, answer) if reasoning and answer else None
 
 
@@ -193,8 +164,3 @@ def _shuffled_question(rollout: Rollout, generator: np.random.Generator) -> Roll
 def _last_said(messages: Sequence[dict]) -> str:
     content = messages[-1]["content"]
     return content if isinstance(content, str) else "".join(block.get("text") or "" for block in content)
-
-
-def _covering(spans: Sequence[Span], border: Span) -> tuple[int, ...]:
-    """The tokens that have a character within the border."""
-    return tuple(t for t, (start, end) in enumerate(spans) if max(start, border[0]) < min(end, border[1]))

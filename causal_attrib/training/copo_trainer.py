@@ -19,11 +19,14 @@ from trl import GRPOTrainer
 
 from causal_attrib.errors import InputError
 from causal_attrib.objectives import flipped_share, variance_gate
+from causal_attrib.training.checkpoints import check_save_steps
+from causal_attrib.training.completions import SampledBatch
 from causal_attrib.training.method import COPO, GRPO
 from causal_attrib.training.offline import OfflineMixin
 from causal_attrib.training.policy_scores import PolicyScorer, PolicyScores, Scoring
 from causal_attrib.training.resume import ResumeMixin
 from causal_attrib.training.rollout import Rollout
+from causal_attrib.training.sharding import check_sharding
 
 # The versions of TRL that the tests have run with, from the first on and before the second.
 TESTED = ("1.16", "1.17")
@@ -48,8 +51,9 @@ class TokenAdvantageMixin:
         self.method = method or COPO()
         self.scoring = scoring or Scoring()
         self._scorer: PolicyScorer | None = None
-        self._check_sharding()
-        self._check_save_steps()
+        plugin = self.accelerator.state.deepspeed_plugin if self.is_deepspeed_enabled else None
+        check_sharding(self.method, fsdp=self.is_fsdp_enabled, zero_stage=None if plugin is None else plugin.zero_stage)
+        check_save_steps(self.args)
         if not Version(TESTED[0]) <= Version(trl.__version__) < Version(TESTED[1]):
             warnings.warn(
                 f"TRL {trl.__version__} is none of the versions this was tested with (from {TESTED[0]}, before "
@@ -81,7 +85,20 @@ class TokenAdvantageMixin:
             batch["advantages"] = (after * mask_BT).to(before_B.dtype)
         if scores is not None:
             self._log_scores(scores, before_B, batch["advantages"], mask_BT)
+        reward_B = _total_reward(self._rewards_BF, self.reward_weights.to(self._rewards_BF.device), group)
+        self.sampled = SampledBatch(
+            rows=inputs,
+            ids_BT=batch["completion_ids"],
+            mask_BT=batch["completion_mask"],
+            reward_B=reward_B[self._here(len(inputs))],
+            advantage_B=before_B,
+            added_BT=batch["advantages"] - before_B[:, None] * mask_BT if after.ndim == 2 else None,
+        )
         return batch
+
+    def _here(self, count: int) -> slice:
+        """Which of the rows gathered over all processes are this one's."""
+        return slice(self.accelerator.process_index * count, (self.accelerator.process_index + 1) * count)
 
     # -- scores -----------------------------------------------------------------------------------------------------
 
@@ -157,34 +174,11 @@ class TokenAdvantageMixin:
         """
         reward_B = _total_reward(self._rewards_BF, self.reward_weights.to(self._rewards_BF.device), group)
         kept_B = variance_gate(reward_B, group, self.method.keep).repeat_interleave(group)
-        here = slice(self.accelerator.process_index * len(mask_BT), (self.accelerator.process_index + 1) * len(mask_BT))
-        mask_BT = mask_BT * kept_B[here, None]
+        mask_BT = mask_BT * kept_B[self._here(len(mask_BT)), None]
         batch["tool_mask"] = mask_BT
         batch["num_items_in_batch"] = self.accelerator.gather(mask_BT.sum()).sum()
         self._metrics["train"]["copo/prompts_kept"].append(kept_B.float().mean().item())
         return mask_BT
-
-    # -- what does not go together ----------------------------------------------------------------------------------
-
-    def _check_sharding(self) -> None:
-        stage_3 = self.is_deepspeed_enabled and self.accelerator.state.deepspeed_plugin.zero_stage == 3
-        if (self.is_fsdp_enabled or stage_3) and (self.method.needs_effects or self.method.needs_entropy):
-            raise InputError(
-                f"The method {self.method.name} runs parts of the model, which FSDP and ZeRO-3 have split up; use "
-                "ZeRO-2, DDP or one GPU."
-            )
-
-    def _check_save_steps(self) -> None:
-        args = self.args
-        between = self.num_iterations * args.steps_per_generation
-        if args.save_strategy == "steps" and args.save_steps >= 1:
-            saved = int(args.save_steps) * args.gradient_accumulation_steps
-            if saved % between:
-                raise InputError(
-                    f"save_steps is {int(args.save_steps)}, but completions are used for "
-                    f"{between / args.gradient_accumulation_steps:g} steps and are not saved, so that a resumed run "
-                    "would go another way; make it a multiple of that."
-                )
 
 
 def _total_reward(rewards_BF: Tensor, weight_F: Tensor, group: int) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from causal_attrib.errors import InputError
 from causal_attrib.files import replace_file
 from causal_attrib.outcomes.objects import annotated_objects
 from causal_attrib.training.layouts import to_ours
+from causal_attrib.training.rows import read_rows
+from causal_attrib.training.scene_rows import scene_rows
 
 if TYPE_CHECKING:
     import datasets
@@ -36,7 +39,7 @@ def read_data(
     `prompt` becomes a conversation, `chosen` and `rejected` one message each, and paths of pictures absolute.
 
     Args:
-        path: JSON Lines (.jsonl, .json) or Parquet (.parquet).
+        path: JSON Lines (.jsonl, .json), Parquet (.parquet), or a folder written by `copo scenes`.
         kind: "answers" for rewards, "preferences" for DPO, "contrasts" for SymMPO.
         image_root: what the paths of pictures start from; by default the folder of the file, or `images` in it.
 
@@ -44,9 +47,10 @@ def read_data(
         InputError: the file or one of its rows cannot be used; it names the line and the key.
     """
     path = Path(path)
-    root = path.parent if image_root is None else Path(image_root)
+    folder = path if path.is_dir() else path.parent
+    root = folder if image_root is None else Path(image_root)
     rows = []
-    for where, row in _read(path):
+    for where, row in scene_rows(path, kind) if path.is_dir() else read_rows(path):
         try:
             ours = to_ours(row)
         except KeyError as error:
@@ -84,6 +88,24 @@ def to_dataset(rows: Sequence[dict]) -> datasets.Dataset:
     return table
 
 
+def check_folder(folder: Path) -> None:
+    """Raises InputError unless files can be written into the folder, which is made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from None
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Raises InputError unless `write_data` can write there: call it before the work, not after."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the path of a file to write.")
+    check_folder(path.parent)
+
+
 def write_data(path: str | os.PathLike, rows: Iterable[dict]) -> Path:
     """Rows as JSON Lines; the file is whole or not there.
 
@@ -95,67 +117,9 @@ def write_data(path: str | os.PathLike, rows: Iterable[dict]) -> Path:
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     except TypeError:
         raise InputError("A row holds a picture itself, which JSON Lines cannot; save it and give its path.") from None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path.parent} cannot be made ({error.strerror}); choose another file.") from None
+    check_folder(path.parent)
     replace_file(path, text.encode())
     return path
-
-
-# -- files ------------------------------------------------------------------------------------------------------------
-
-
-def _read(path: Path) -> Iterator[tuple[str, dict]]:
-    """Where each row stands, and the row."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"There is no file {path}; check the path.") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); give a JSON Lines or Parquet file.") from None
-    if path.suffix == ".parquet":
-        yield from _read_parquet(path, data)
-        return
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
-    if text.lstrip().startswith("["):
-        try:
-            listed = enumerate(json.loads(text), start=1)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path} line {error.lineno} is not JSON ({error.msg}); mend the file.") from None
-        for number, row in listed:
-            yield f"{path} row {number}", _object(row, f"{path} row {number}")
-        return
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            where = f"{path} line {number}"
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{where} is not JSON ({error.msg}); mend the line.") from None
-            yield where, _object(row, where)
-
-
-def _read_parquet(path: Path, data: bytes) -> Iterator[tuple[str, dict]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(io.BytesIO(data))
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} is no Parquet file that can be read ({error}); write it again.") from None
-    for number, row in enumerate(table.to_pylist(), start=1):
-        # A column that other rows fill is None in this one.
-        yield f"{path} row {number}", {name: value for name, value in row.items() if value is not None}
-
-
-def _object(row: object, where: str) -> dict:
-    if not isinstance(row, dict):
-        raise InputError(f"{where} holds {str(row)[:40]!r} where a row should be an object with keys.")
-    return row
 
 
 # -- rows -------------------------------------------------------------------------------------------------------------
@@ -198,6 +162,10 @@ def _picture(value: object, name: str, where: str, root: Path) -> str | Image.Im
         raise InputError(f"{where} has {value!r} under {name!r}; give the path of a picture.")
     for path in (root / value, root / "images" / value):
         if path.is_file():
+            try:
+                Image.open(path).close()
+            except OSError:
+                raise InputError(f"{where} names {value} under {name!r}, which is no picture; give one.") from None
             return str(path.resolve())
     raise InputError(f"{where} names the picture {value} under {name!r}, but there is no file {root / value}.")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import nn
 from transformers import PreTrainedModel
 
-from causal_attrib.errors import InputError
+from causal_attrib.training.checkpoints import check_kind
 
 
 class ResumeMixin:
@@ -24,12 +24,7 @@ class ResumeMixin:
             return
         target = self.model if model is None else model
         whole = isinstance(target, PreTrainedModel)
-        if whole == (Path(resume_from_checkpoint) / "adapter_config.json").is_file():
-            held, trained = ("an adapter", "the whole model") if whole else ("a whole model", "an adapter")
-            raise InputError(
-                f"{resume_from_checkpoint} holds {held}, but this run trains {trained}; resume with the settings that "
-                "it was begun with."
-            )
+        check_kind(Path(resume_from_checkpoint), full=whole)
         if whole:
             saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype)
             target.load_state_dict(saved.state_dict())

@@ -12,6 +12,7 @@ tags or behind "the final answer is", else all of it (`vlm.reasoning`).
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -161,7 +162,7 @@ def choose_reward(name: str) -> Reward:
     True
 
     Raises:
-        InputError: there is no such reward, module or function.
+        InputError: there is no such reward, module or function, or it does not take whatever columns there are.
     """
     if name in REWARDS:
         return REWARDS[name]
@@ -169,7 +170,32 @@ def choose_reward(name: str) -> Reward:
         name = ":".join(name.rsplit(".", 1))
     if ":" not in name:
         raise InputError(f"There is no reward {name!r}; choose one of {', '.join(REWARDS)}, or give module:function.")
-    return import_function(name)
+    reward = import_function(name)
+    if not any(one.kind is one.VAR_KEYWORD for one in inspect.signature(reward).parameters.values()):
+        raise InputError(f"The reward {name} is given every column by name; end its parameters with **_.")
+    return reward
+
+
+def check_reward(name: str, reward: Reward, rows: Sequence[dict], path: object, *, alone: bool = True) -> None:
+    """Let a reward of this file judge an empty completion of each row: what it cannot read it says at once.
+
+    Args:
+        path: where the rows are from.
+        alone: there is no other reward, so that it must have something to say on every row.
+
+    Raises:
+        InputError: a row lacks what the reward compares with, or has it in another form.
+    """
+    if name not in REWARDS:
+        return
+    for number, row in enumerate(rows, start=1):
+        columns = {column: [value] for column, value in row.items() if column != "prompt"}
+        try:
+            judged = reward(completions=[""], **columns)
+        except InputError as error:
+            raise InputError(f"{path} row {number}: {error}") from None
+        if judged == [None] and alone:
+            raise InputError(f"{path} row {number} has nothing for the reward {name} to compare with; add it.")
 
 
 def last_number(text: str) -> float | None:

@@ -45,6 +45,21 @@ def select_prompts(rows: Sequence[dict], rewards: Sequence[Sequence[float]], kee
     return [row for row, kept in zip(rows, kept_N, strict=True) if kept]
 
 
+def check_selection(rows: Sequence[dict], keep: float, group: int, longest: int) -> None:
+    """Raises InputError for what would only show after the sampling."""
+    if not 0 < keep <= 1:
+        raise InputError(f"The share of prompts to keep is {keep}, but it must lie above 0 and be 1 at most.")
+    if group < 2:
+        raise InputError(f"Rewards vary over 2 completions or more, not {group}; raise the number of generations.")
+    if longest < 1:
+        raise InputError(f"A completion has at least 1 token, not {longest}.")
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row.get("image"), str):
+            raise InputError(
+                f"Row {number} has several pictures, or one in the file itself; give each row the path of one picture."
+            )
+
+
 def sample_rewards(
     vlm: VLM,
     rows: Sequence[dict],

@@ -14,6 +14,16 @@ from causal_attrib.training.data import to_dataset
 
 GROUP = 4
 
+# Keys of a recipe whose step is as small as can be.
+SMALL = {
+    "num_generations": 2,
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 1,
+    "max_completion_length": 40,
+    "max_steps": 1,
+    "save_steps": 1,
+}
+
 
 def scene_rows(count=4, seed=0):
     """Rendered scenes with questions to reason about."""
@@ -85,3 +95,8 @@ def grpo_trainer(vlm, rows, folder, kind=None, reward=variety, **settings):
 def logged(trainer, *names):
     """What was logged at each step under these names."""
     return [{name: entry[name] for name in names} for entry in trainer.state.log_history if "loss" in entry]
+
+
+def constant(completions, **_):
+    """A reward that nothing can be learned from."""
+    return [1.0 for _ in completions]

@@ -1,0 +1,127 @@
+"""What a training run is: every key of a recipe, which is also a flag of `copo train`.
+
+Keys that are not here are those of TRL's `GRPOConfig` (or `DPOConfig`, for symmpo), under TRL's names; a recipe keeps
+them in `others`. No torch is imported: the help of the command is made of this file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+MODEL, DATA, METHOD, SCORES, REWARD, TRAINING, RUN = (
+    "Model",
+    "Data",
+    "Method",
+    "Scores, for copo",
+    "Rewards",
+    "Training (names of TRL)",
+    "Run",
+)
+
+
+def _key(default: Any, group: str, help: str, shown: str | None = None) -> Any:
+    """One key; `shown` is the default in words, where the value would not say it."""
+    about = {"group": group, "help": help, "shown": shown}
+    if isinstance(default, tuple):
+        return field(default_factory=lambda: list(default), metadata=about)
+    return field(default=default, metadata=about)
+
+
+@dataclass
+class Recipe:
+    """All that decides what a run does. A key that is None takes the default of what it is a setting of."""
+
+    model: str | None = _key(None, MODEL, "Hub id or folder of a vision-language model.", "the bundled one")
+    revision: str | None = _key(None, MODEL, "Branch, tag or commit of a hub model.")
+    dtype: str = _key("auto", MODEL, "Precision of the weights: auto, float32, bfloat16, float16.")
+    attn_implementation: str | None = _key(None, MODEL, "Attention kernel.", "the model's own")
+    load_in_4bit: bool = _key(False, MODEL, "Adapters on a quantised model (QLoRA); needs the extra quant.")
+    load_in_8bit: bool = _key(False, MODEL, "The same with 8 bits.")
+    allow_pickle: bool = _key(False, MODEL, "Take pickled weights, which can hide code.")
+    trust_remote_code: bool = _key(False, MODEL, "Run code that the model brings along.")
+    full: bool = _key(False, MODEL, "Train all weights, not adapters (LoRA) beside the vision tower.")
+    lora_rank: int = _key(16, MODEL, "Rank of the adapters.")
+    lora_alpha: int = _key(32, MODEL, "Scale of the adapters.")
+    lora_dropout: float = _key(0.0, MODEL, "Dropout before the adapters.")
+
+    data: str | None = _key(None, DATA, "JSON Lines or Parquet file, or a folder written by copo scenes.", "required")
+    eval_file: str | None = _key(None, DATA, "The same, for evaluation during the run.")
+    image_root: str | None = _key(None, DATA, "What the paths of pictures start from.", "the folder of the file")
+    system_prompt: str | None = _key(None, DATA, "System message for rows that have none.")
+
+    method: str = _key("copo", METHOD, "grpo, copo, hero, cepo, symmpo.")
+    keep: float | None = _key(None, METHOD, "Share of the prompts trained on, by reward variance.", "1; hero 0.6")
+    lambda_s: float | None = _key(None, METHOD, "copo: weight of sufficiency.", "0.35")
+    lambda_n: float | None = _key(None, METHOD, "copo: weight of necessity.", "0.35")
+    normalise: str | None = _key(None, METHOD, "copo: how raw scores come into [0, 1]: clip, minmax, none.", "clip")
+    center: str | None = _key(None, METHOD, "copo: subtract the mean over: none, group, completion.", "none")
+    gate: bool | None = _key(None, METHOD, "copo: add it to completions with A >= 0 only.", "no")
+    mean_one: bool | None = _key(None, METHOD, "hero: weights of a completion have the mean 1.", "yes")
+    negative_only: bool | None = _key(None, METHOD, "hero: weigh completions with A < 0 only.", "no")
+    p: float | None = _key(None, METHOD, "cepo: exponent of the power mean.", "0.2")
+    weights: list[float] | None = _key(None, METHOD, "cepo: accuracy, Z-X, X-Y, Z-Y.", "0.7, 0.1, 0.1, 0.1")
+    draws: int | None = _key(None, METHOD, "cepo: counterfactual texts per completion.", "4")
+    pair: float | None = _key(None, METHOD, "symmpo: weight of the symmetric pairs.", "0.5")
+    margin: float | None = _key(None, METHOD, "symmpo: weight of the margin's consistency.", "0.0001")
+    anchor: float | None = _key(None, METHOD, "symmpo: weight of the anchor.", "1")
+    delta: float | None = _key(None, METHOD, "symmpo: threshold of the anchor; else TRL's upper clip.", "0; none")
+    margin_in_reward_units: bool | None = _key(None, METHOD, "symmpo: margin as in the paper, not the code.", "no")
+
+    outcome: str | None = _key(None, SCORES, "What scores are differences of, as in copo score.", "auto")
+    samples: int | None = _key(None, SCORES, "Sampled completions per prefix.", "0, or 4 if the outcome judges text")
+    estimator: str | None = _key(None, SCORES, "How sufficiency is read: paired, mean_gain.", "paired")
+    coupling: str | None = _key(None, SCORES, "How samples of prefixes are drawn: independent, gumbel.", "independent")
+    mask: str | None = _key(None, SCORES, "How a token is hidden: zero, mean, token, delete.", "zero")
+    level: str | None = _key(None, SCORES, "What is scored as one: token, word, span.", "token")
+    subset: str | None = _key(None, SCORES, "Which are scored: all, entropy, content.", "all")
+    share: float | None = _key(None, SCORES, "Share of them, for the subset entropy.", "0.2")
+    engine: str | None = _key(None, SCORES, "How forwards are run: auto, packed, plain.", "auto")
+    scoring_batch_size: int | None = _key(None, SCORES, "Rows per forward.", "auto")
+
+    reward: list[str] = _key(
+        ("match",), REWARD, "match, choice, numeric, yesno, objects, format, or module:function; may be repeated."
+    )
+    reward_weights: list[float] | None = _key(None, REWARD, "Weight of each reward.", "1 each")
+
+    output_dir: str | None = _key(None, TRAINING, "Folder for the model, checkpoints and logs.", "runs/METHOD")
+    learning_rate: float | None = _key(None, TRAINING, "Peak learning rate.", "1e-5; full 1e-6")
+    num_train_epochs: float = _key(1.0, TRAINING, "Passes over the data.")
+    max_steps: int = _key(-1, TRAINING, "Updates; -1 goes by epochs.")
+    per_device_train_batch_size: int = _key(8, TRAINING, "Completions (symmpo: rows) per device and backward.")
+    gradient_accumulation_steps: int = _key(4, TRAINING, "Backwards per update.")
+    num_generations: int = _key(8, TRAINING, "Completions per prompt.")
+    max_completion_length: int = _key(512, TRAINING, "Tokens of a completion.")
+    temperature: float = _key(1.0, TRAINING, "Of sampling.")
+    beta: float | None = _key(None, TRAINING, "Weight of the KL term; symmpo: DPO's beta.", "0; symmpo 0.1")
+    loss_type: str | None = _key(None, TRAINING, "How token losses are averaged.", "dapo")
+    bf16: bool | None = _key(None, TRAINING, "Mixed precision.", "where the device has it")
+    gradient_checkpointing: bool = _key(True, TRAINING, "Less memory, about a fifth slower.")
+    use_vllm: bool = _key(False, TRAINING, "Sample completions with vLLM.")
+
+    seed: int = _key(0, RUN, "Seed of everything random.")
+    logging_steps: int = _key(1, RUN, "Updates between two lines of the log.")
+    save_steps: int = _key(50, RUN, "Updates between two checkpoints.")
+    save_total_limit: int = _key(2, RUN, "Checkpoints that are kept.")
+    eval_steps: int | None = _key(None, RUN, "Updates between two evaluations.", "save_steps")
+    report_to: list[str] = _key((), RUN, "Trackers: tensorboard, wandb, trackio, mlflow; may be repeated.")
+    show_completions: int = _key(2, RUN, "Sampled completions shown at each line of the log.")
+
+    others: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.output_dir = self.output_dir or f"runs/{self.method}"
+
+    def group(self, name: str) -> dict[str, Any]:
+        """The keys of one group that are set."""
+        named = {key.name: getattr(self, key.name) for key in keys() if key.metadata["group"] == name}
+        return {key: value for key, value in named.items() if value is not None}
+
+
+def keys() -> tuple[Field, ...]:
+    """The keys of a recipe, in order; `metadata` has group, help and the default in words.
+
+    >>> [key.name for key in keys()][:3]
+    ['model', 'revision', 'dtype']
+    """
+    return tuple(key for key in fields(Recipe) if key.metadata)

@@ -1,0 +1,250 @@
+"""A training run, from a plan to a trained model.
+
+The main path, top to bottom: load the model, put our trainer around it, write down what is done, train, save.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from transformers import PrinterCallback, TrainerCallback
+
+from causal_attrib.errors import InputError
+from causal_attrib.files import replace_file
+from causal_attrib.training.arguments import has_bf16, refused_in_a_sentence
+from causal_attrib.training.cepo_reward import CEPOReward
+from causal_attrib.training.checkpoints import put_in_place
+from causal_attrib.training.completions import Sample, ShowCompletions
+from causal_attrib.training.copo_trainer import CopoGRPOTrainer
+from causal_attrib.training.data import to_dataset
+from causal_attrib.training.early_signs import EarlySigns
+from causal_attrib.training.lora import lora_config
+from causal_attrib.training.method import CEPO, SymMPO
+from causal_attrib.training.out_of_memory import out_of_memory
+from causal_attrib.training.phases import TimedMixin, TimedRolloutsMixin
+from causal_attrib.training.plan import Plan
+from causal_attrib.training.recipe import Recipe
+from causal_attrib.training.recipe_file import changes, write_recipe
+from causal_attrib.training.symmpo_trainer import SymMPOTrainer
+from causal_attrib.version import __version__
+from causal_attrib.vlm import VLM, load
+
+Tell = Callable[[str], None]
+
+RECIPE, VERSIONS, COMPLETIONS = "recipe.yaml", "versions.json", "completions.txt"
+
+_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes", "vllm", "deepspeed")
+# What a line of the log says, in this order, and how.
+_SHOWN = {
+    "loss": ".4f",
+    "reward": ".3f",
+    "reward_std": ".3f",
+    "eval_loss": ".4f",
+    "eval_reward": ".3f",
+    "kl": ".3f",
+    "completions/mean_length": ".0f",
+    "copo/sufficiency": ".3f",
+    "copo/necessity": ".3f",
+    "copo/prompts_kept": ".2f",
+    "symmpo/preferred": ".2f",
+    "symmpo/preferred_with_picture": ".2f",
+}
+# What a full disk is called by those who write tensors: safetensors and torch.
+_FULL = ("No space left", "File too large", "Disk quota", "PytorchStreamWriter failed", "inline_container")
+# Bytes of Adam's two moments per weight.
+_MOMENTS = 8
+
+
+class RolloutTrainer(TimedRolloutsMixin, CopoGRPOTrainer):
+    """`CopoGRPOTrainer` with a clock."""
+
+
+class PreferenceTrainer(TimedMixin, SymMPOTrainer):
+    """`SymMPOTrainer` with a clock."""
+
+
+def train(
+    plan: Plan,
+    *,
+    tell: Tell,
+    load: Callable[..., VLM] = load,
+    progress: Callable[[int, int], None] | None = None,
+    show: Callable[[list[Sample]], None] | None = None,
+) -> Path:
+    """Train as planned.
+
+    Args:
+        tell: takes a line of the log, or a warning.
+        load: loads a model (`causal_attrib.load`).
+        progress: called with (updates done, updates in all).
+        show: takes completions that were sampled.
+
+    Returns:
+        The folder that the model is in.
+
+    Raises:
+        InputError: what only the model can tell is wrong, too little memory, or no room for files.
+    """
+    folder = Path(plan.recipe.output_dir)
+    if plan.finished:
+        # The Trainer would make one update more.
+        if plan.arguments.process_index == 0:
+            with explained(plan.recipe):
+                put_in_place(plan.checkpoint, folder)
+        return folder
+    trainer = build(plan, load)
+    _check_disk(trainer, folder)
+    if trainer.is_world_process_zero():
+        record(plan, tell)
+    trainer.add_callback(Watch(tell, progress))
+    trainer.add_callback(EarlySigns(lambda sign: tell(f"Warning: {sign}")))
+    if plan.recipe.show_completions and isinstance(trainer, RolloutTrainer):
+        trainer.add_callback(ShowCompletions(trainer, plan.recipe.show_completions, folder / COMPLETIONS, show))
+    with explained(plan.recipe, trainer.clock):
+        trainer.train(resume_from_checkpoint=None if plan.checkpoint is None else str(plan.checkpoint))
+        trainer.save_model()
+        trainer.save_state()
+    return folder
+
+
+def build(plan: Plan, load: Callable[..., VLM] = load) -> RolloutTrainer | PreferenceTrainer:
+    """The trainer of a plan, with its model loaded."""
+    recipe, arguments = plan.recipe, plan.arguments
+    # To ask for the device gives each process of a launcher its own.
+    cpu = arguments.device.type == "cpu"
+    with explained(recipe):
+        vlm = _load(recipe, load, cpu=cpu)
+    if vlm.revision is not None and recipe.full:
+        # TRL loads the reference from the same place.
+        arguments.model_init_kwargs = {"revision": vlm.revision}
+    shared = {
+        "model": vlm.model,
+        "args": arguments,
+        "processing_class": vlm.processor,
+        "train_dataset": to_dataset(plan.rows),
+        "eval_dataset": None if plan.eval_rows is None else to_dataset(plan.eval_rows),
+        "peft_config": None if recipe.full else lora_config(recipe.lora_rank, recipe.lora_alpha, recipe.lora_dropout),
+        "method": plan.method,
+    }
+    with refused_in_a_sentence(), explained(recipe):
+        if isinstance(plan.method, SymMPO):
+            trainer = PreferenceTrainer(**shared)
+        else:
+            rewards = list(plan.rewards)
+            if isinstance(plan.method, CEPO):
+                scorer = _load(recipe, load, cpu=cpu)
+                rewards[0] = CEPOReward(scorer, rewards[0], plan.method, recipe.seed)
+            trainer = RolloutTrainer(reward_funcs=rewards, scoring=plan.scoring, **shared)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _load(recipe: Recipe, load: Callable[..., VLM], *, cpu: bool) -> VLM:
+    dtype = recipe.dtype
+    if dtype == "auto":
+        # Steps of a small learning rate are lost on weights of 16 bits that are trained themselves.
+        dtype = "bfloat16" if has_bf16() and not recipe.full and not cpu else "float32"
+    return load(
+        recipe.model,
+        revision=recipe.revision,
+        dtype=dtype,
+        device="cpu" if cpu else "auto",
+        load_in_4bit=recipe.load_in_4bit,
+        load_in_8bit=recipe.load_in_8bit,
+        attn_implementation=recipe.attn_implementation,
+        allow_pickle=recipe.allow_pickle,
+        trust_remote_code=recipe.trust_remote_code,
+    )
+
+
+# -- what is written down ---------------------------------------------------------------------------------------------
+
+
+def record(plan: Plan, tell: Tell) -> None:
+    """The recipe with nothing left open, and the versions it was run with, into the output folder."""
+    folder, recipe = Path(plan.recipe.output_dir), plan.resolved
+    before = folder / RECIPE
+    if plan.checkpoint is not None and before.is_file():
+        for change in changes(yaml.safe_load(before.read_text("utf-8")), recipe):
+            tell(f"Not as before: {change}.")
+    write_recipe(before, recipe, f"copo train --config {before}")
+    replace_file(folder / VERSIONS, (json.dumps(versions(), indent=2) + "\n").encode())
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run depends on."""
+    found = {"copo": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+class Watch(TrainerCallback):
+    """Tells each line of the log, and how far the run is."""
+
+    def __init__(self, tell: Tell, progress: Callable[[int, int], None] | None):
+        self.tell = tell
+        self.progress = progress
+
+    def on_step_end(self, args, state, control, **_):
+        if self.progress is not None and state.is_world_process_zero:
+            self.progress(state.global_step, state.max_steps)
+
+    def on_log(self, args, state, control, logs=None, **_):
+        if state.is_world_process_zero:
+            said = [
+                f"{name.rpartition('/')[2].replace('_', ' ')} {logs[name]:{how}}"
+                for name, how in _SHOWN.items()
+                if logs.get(name) is not None
+            ]
+            seconds = sum(value for name, value in logs.items() if name.startswith("seconds/"))
+            said += [f"{seconds / args.logging_steps:.1f} s"] * bool(seconds)
+            if said:
+                self.tell(f"{state.global_step}/{state.max_steps}  {'  '.join(said)}")
+
+
+# -- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def explained(recipe: Recipe, clock=None) -> Iterator[None]:
+    """Too little memory and a full disk are the user's to mend, and said in a sentence."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise out_of_memory(recipe, clock and clock.failed) from error
+    except (OSError, RuntimeError, SafetensorError) as error:
+        said = str(error)
+        if "allocate memory" in said:
+            raise out_of_memory(recipe, clock and clock.failed) from error
+        numbered = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if numbered or any(words in said for words in _FULL):
+            raise InputError(
+                f"There is no room left where {recipe.output_dir} is; free some and go on with --resume."
+            ) from error
+        raise
+
+
+def _check_disk(trainer, folder: Path) -> None:
+    """A checkpoint is a copy of what is trained, and of its optimizer's state."""
+    trained = [weight for weight in trainer.model.parameters() if weight.requires_grad]
+    needed = sum(weight.numel() * (weight.element_size() + _MOMENTS) for weight in trained)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"A checkpoint takes about {needed / 1e9:.2g} GB and the disk of {folder} has {free / 1e9:.2g} GB left; "
+            "free some, or choose another output_dir."
+        )

@@ -1,0 +1,37 @@
+"""`copo pairs`: SymMPO's rows for any DPO trainer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from causal_attrib_cli import common
+
+
+def pairs(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="JSON Lines or Parquet, or a folder of scenes.", show_default=False)
+    ],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="JSON Lines file to write.", show_default=False)],
+    image_root: Annotated[
+        str | None,
+        typer.Option("--image-root", help="What the paths of pictures start from.", show_default="the folder of DATA"),
+    ] = None,
+    debug: common.Debug = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Write rows with a contrastive picture as plain preference pairs: image, prompt, chosen, rejected.
+
+    Each row becomes three (SymMPO, arXiv 2506.11712), so that any DPO trainer learns its symmetric part.
+    """
+    with common.told_plainly(debug=debug, quiet=quiet):
+        from causal_attrib.training.data import check_writable, read_data, write_data
+        from causal_attrib.training.pairs import plain_preferences
+
+        check_writable(out)
+        rows = read_data(data, "contrasts", image_root)
+        written = plain_preferences(rows)
+        write_data(out, written)
+        if not quiet:
+            common.tell(f"Wrote {len(written)} pairs of {len(rows)} rows to {out}")

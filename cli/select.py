@@ -1,0 +1,66 @@
+"""`copo select`: the prompts worth training on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from causal_attrib_cli import common
+
+
+@common.flags_as("loading", common.LOADING)
+def select(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="JSON Lines or Parquet, or a folder of scenes.", show_default=False)
+    ],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="JSON Lines file to write.", show_default=False)],
+    loading: dict,
+    keep: Annotated[float, typer.Option("--keep", help="Share of the prompts that is kept.")] = 0.6,
+    reward: Annotated[
+        str,
+        typer.Option(
+            "--reward",
+            metavar="NAME",
+            help="match, choice, numeric, yesno, objects, format, or module:function.",
+        ),
+    ] = "match",
+    num_generations: Annotated[int, typer.Option("--num-generations", help="Completions per prompt.")] = 8,
+    max_completion_length: Annotated[
+        int, typer.Option("--max-completion-length", help="Tokens of a completion.")
+    ] = 256,
+    image_root: Annotated[
+        str | None,
+        typer.Option("--image-root", help="What the paths of pictures start from.", show_default="the folder of DATA"),
+    ] = None,
+    seed: common.Seed = 0,
+    model: common.Model = None,
+    debug: common.Debug = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Keep the prompts whose completions are right now and then: those that a group-relative method learns from.
+
+    Completions of each prompt are sampled at temperature 1. The prompts whose rewards vary most are written, as rows
+    that copo train and TRL take (HERO's gate, done beforehand).
+    """
+    with common.told_plainly(debug=debug, quiet=quiet):
+        from causal_attrib.training.data import check_writable, read_data, write_data
+        from causal_attrib.training.rewards import check_reward, choose_reward
+        from causal_attrib.training.select import check_selection, sample_rewards, select_prompts
+
+        judge = choose_reward(reward)
+        check_writable(out)
+        rows = read_data(data, image_root=image_root)
+        check_selection(rows, keep, num_generations, max_completion_length)
+        check_reward(reward, judge, rows, data)
+        vlm = common.load(model, debug=debug, **loading)
+        with common.progress("Sampling", quiet=quiet) as progress:
+            rewards = sample_rewards(
+                vlm, rows, judge, num_generations, longest=max_completion_length, seed=seed, progress=progress
+            )
+        write_data(out, select_prompts(rows, rewards, keep))
+        if not quiet:
+            flat = sum(len(set(group)) == 1 for group in rewards)
+            mean = sum(map(sum, rewards)) / (len(rewards) * num_generations)
+            common.tell(f"Mean reward {mean:.2f}; at {flat} of {len(rows)} prompts all completions got the same.")
+            common.tell(f"Wrote {out}")

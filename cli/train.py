@@ -1,0 +1,175 @@
+"""`copo train`: fine-tune a model by a recipe."""
+
+from __future__ import annotations
+
+import functools
+import typing
+from typing import Annotated
+
+import typer
+
+from causal_attrib.training.recipe import Recipe, keys
+from causal_attrib_cli import common
+
+
+def _keys_as_flags() -> dict[str, tuple[object, object]]:
+    """Every key of a recipe as a flag; one that is not given is None."""
+    hints, defaults, flags = typing.get_type_hints(Recipe), Recipe(), {}
+    for key in keys():
+        dashed, hint = key.name.replace("_", "-"), hints[key.name] | None
+        option = typer.Option(
+            f"--{dashed}/--no-{dashed}" if hint == bool | None else f"--{dashed}",
+            help=key.metadata["help"],
+            show_default=key.metadata["shown"] or _in_words(getattr(defaults, key.name)),
+            rich_help_panel=key.metadata["group"],
+        )
+        flags[key.name] = (Annotated[hint, option], None)
+    return flags
+
+
+def _in_words(default) -> str | bool:
+    """A default as help shows it; False is none to show."""
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    if isinstance(default, list):
+        return ", ".join(default) or False
+    return False if default is None else str(default)
+
+
+@common.flags_as("flags", _keys_as_flags())
+def train(
+    context: typer.Context,
+    flags: dict,
+    config: Annotated[
+        str | None,
+        typer.Option("--config", "-c", metavar="FILE", help="Recipe in YAML; flags go before it.", show_default=False),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on from the last checkpoint in the output folder, or from one named behind the flag."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Two rows through every phase: seconds, memory, an estimate; no training."),
+    ] = False,
+    debug: common.Debug = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Fine-tune a vision-language model: GRPO, COPO, HERO, CE-PO or SymMPO.
+
+    Each flag below is also a key of the recipe (--lambda-s is lambda_s). All others of TRL's GRPOConfig (for symmpo
+    DPOConfig) are taken too, under TRL's names. Several GPUs: accelerate launch -m causal_attrib_cli.main train ...
+    """
+    with common.told_plainly(debug=debug, quiet=quiet):
+        from causal_attrib.errors import InputError
+        from causal_attrib.training.recipe_file import read_recipe, split_words
+
+        of_trl, bare = split_words(context.args)
+        if len(bare) > resume:
+            raise InputError(f"{bare[-1]!r} belongs to no flag; copo train takes flags alone.")
+        checkpoint = (bare or ["last"])[0] if resume else None
+        recipe = read_recipe(config, flags | of_trl)
+        _need_packages()
+        if not debug:
+            _quieten()
+        from causal_attrib.training.plan import make_plan
+
+        plan = make_plan(recipe, checkpoint)
+        load = functools.partial(common.load, debug=debug)
+        quiet = quiet or plan.arguments.process_index > 0  # one of several processes speaks
+        tell = _silent if quiet else common.tell
+        tell(
+            f"{recipe.method} on {len(plan.rows)} rows, {plan.updates} updates, seed {recipe.seed}, into "
+            f"{recipe.output_dir}"
+        )
+        if dry_run:
+            _show_dry_run(plan, load)
+            return
+        if checkpoint is not None:
+            begins = plan.checkpoint or "the beginning: there is no whole checkpoint yet"
+            tell(f"Going on from {begins}{', which is the end' * plan.finished}.")
+        if recipe.method == "symmpo":
+            tell("symmpo learns from preferences: the keys of rewards and of sampling are not used.")
+        else:
+            tell("A loss near 0 is normal here: advantages of a group sum to nothing. Watch the reward.")
+
+        from causal_attrib.training.run import train
+
+        with common.progress("Training", quiet=quiet) as progress:
+            train(plan, tell=tell, load=load, progress=progress, show=None if quiet else _show)
+        tell(f"Wrote {recipe.output_dir}")
+        if not recipe.full:
+            tell(f"An adapter: --model takes it as it is, copo merge-adapter {recipe.output_dir} DIR makes one model.")
+
+
+def _need_packages() -> None:
+    from importlib.util import find_spec
+
+    from causal_attrib.errors import InputError
+
+    missing = [name for name in ("trl", "peft", "accelerate", "datasets") if find_spec(name) is None]
+    if missing:
+        raise InputError(f"copo train needs {', '.join(missing)}: pip install 'copo[train]' (Python 3.11 or later).")
+
+
+def _quieten() -> None:
+    """Of what TRL, datasets and torch log, we say what matters ourselves."""
+    import logging
+
+    from datasets.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    for name in ("trl", "transformers", "accelerate", "datasets", "torch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _silent(_: str) -> None:
+    return
+
+
+def _show(samples) -> None:
+    """Completions on the terminal; the file has them in any case."""
+    import sys
+
+    from rich.console import Console
+
+    from causal_attrib.views.completions import completions
+
+    if sys.stderr.isatty():
+        Console(stderr=True).print(completions(samples))
+
+
+def _show_dry_run(plan, load) -> None:
+    from rich.table import Table
+
+    from causal_attrib.training.dry_run import dry_run
+    from causal_attrib.views.completions import completions
+
+    found = dry_run(plan, load)
+    if plan.arguments.process_index:
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("phase")
+    table.add_column("seconds", justify="right")
+    table.add_column("memory", justify="right")
+    for name, seconds, memory in found.phases:
+        table.add_row(name, f"{seconds:.2f}", f"{memory / 1e9:.2f} GB")
+    out = common.stdout()
+    if found.samples:
+        out.print(completions(found.samples))
+        out.print()
+    out.print(table)
+    out.print(
+        f"{found.updates} updates of {found.seconds:.2f} s: about {_duration(found.total)}; the model takes "
+        f"{found.saved / 1e6:.1f} MB on disk"
+    )
+    for sign in found.signs:
+        common.tell(f"Warning: {sign}", "yellow")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,72 @@
+"""`copo select` and `copo pairs`: what they write is read by the trainers."""
+
+import json
+
+import pytest
+
+from causal_attrib.scenes import write_dataset
+from causal_attrib.training.data import read_data
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("scenes") / "two", 2, 0)
+
+
+@pytest.fixture(scope="module")
+def questions(scenes, tmp_path_factory):
+    path = tmp_path_factory.mktemp("rows") / "five.jsonl"
+    path.write_text("".join((scenes / "questions.jsonl").read_text().splitlines(keepends=True)[:5]))
+    return path
+
+
+def test_the_share_asked_for_is_written_as_rows(copo, scenes, questions, tmp_path):
+    out = tmp_path / "new" / "selected.jsonl"
+    words = ("select", questions, out, "--image-root", scenes / "images", "--num-generations", "2")
+    result = copo(*words, "--max-completion-length", "8", "--keep", "0.5")
+    assert (result.exit_code, result.stdout) == (0, ""), result.output
+    assert result.stderr.startswith("Mean reward ") and result.stderr.endswith(f"Wrote {out}\n")
+    rows = read_data(questions, image_root=scenes / "images")
+    kept = read_data(out)
+    assert len(kept) == 3 and all(row in rows for row in kept)  # ceil(0.5 * 5), as they were
+    first = out.read_bytes()
+    copo(*words, "--max-completion-length", "8", "--keep", "0.5")
+    assert out.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--keep", "0"], "The share of prompts to keep is 0.0"),
+        (["--num-generations", "1"], "Rewards vary over 2 completions or more"),
+        (["--max-completion-length", "0"], "at least 1 token"),
+        (["--reward", "nothing"], "There is no reward 'nothing'"),
+        (["--reward", "objects"], "needs the column 'objects'"),
+    ],
+)
+def test_what_cannot_be_selected(refused, scenes, tmp_path, flags, said):
+    assert said in refused("select", scenes, tmp_path / "out.jsonl", *flags)
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_where_nothing_can_be_written(refused, scenes, tmp_path):
+    assert "is a folder" in refused("select", scenes, tmp_path)
+    assert "cannot be written" in refused("select", scenes, "/dev/null/out.jsonl")
+
+
+def test_pairs_are_plain_preferences(copo, scenes, tmp_path):
+    out = tmp_path / "pairs.jsonl"
+    result = copo("pairs", scenes, out)
+    assert (result.exit_code, result.stderr) == (0, f"Wrote 6 pairs of 2 rows to {out}\n")
+    pairs = [json.loads(line) for line in out.read_text().splitlines()]
+    assert all(set(pair) == {"image", "prompt", "chosen", "rejected"} for pair in pairs)
+    assert len(read_data(out, "preferences")) == 6
+    # (m: yw > yl), (m: yw > yw'), (m': yw' > yw): SymMPO, methods 3.1
+    first, second, third = pairs[:3]
+    assert first["chosen"] == second["chosen"] == third["rejected"] and second["rejected"] == third["chosen"]
+    assert first["image"] == second["image"] != third["image"]
+
+
+def test_pairs_need_a_contrast(refused, questions, scenes, tmp_path):
+    said = refused("pairs", questions, tmp_path / "out.jsonl", "--image-root", scenes / "images")
+    assert "has no key 'chosen'" in said

@@ -1,0 +1,60 @@
+"""Which checkpoint a run goes on from, whenever it was killed."""
+
+import json
+
+import pytest
+
+from causal_attrib.errors import InputError
+from causal_attrib.training.checkpoints import check_kind, find_checkpoint, last_checkpoint
+
+
+def checkpoint(folder, step, state='{"global_step": 1}'):
+    path = folder / f"checkpoint-{step}"
+    path.mkdir()
+    (path / "adapter_config.json").write_text("{}")
+    if state is not None:
+        (path / "trainer_state.json").write_text(state)
+    return path
+
+
+def test_the_last_whole_one_is_found(tmp_path):
+    assert last_checkpoint(tmp_path) is None
+    checkpoint(tmp_path, 9)
+    whole = checkpoint(tmp_path, 10)
+    checkpoint(tmp_path, 11, state='{"global_step": 1')  # killed while the state was written
+    checkpoint(tmp_path, 12, state=None)  # and before that
+    checkpoint(tmp_path, "best")
+    assert last_checkpoint(tmp_path) == find_checkpoint(tmp_path, "last") == whole
+
+
+def test_one_that_is_named_must_be_whole(tmp_path):
+    whole = checkpoint(tmp_path, 1)
+    assert find_checkpoint(tmp_path, str(whole)) == whole
+    with pytest.raises(InputError, match="checkpoint-2 is no checkpoint that can be resumed"):
+        find_checkpoint(tmp_path, str(checkpoint(tmp_path, 2, state=None)))
+
+
+def test_an_adapter_is_not_resumed_as_a_whole_model(tmp_path):
+    adapter = checkpoint(tmp_path, 1)
+    check_kind(adapter, full=False)
+    with pytest.raises(InputError, match="holds an adapter, but this run trains the whole model"):
+        check_kind(adapter, full=True)
+    (adapter / "adapter_config.json").unlink()
+    with pytest.raises(InputError, match="holds a whole model, but this run trains an adapter"):
+        check_kind(adapter, full=False)
+
+
+def test_the_trainer_writes_the_state_last(tmp_path):
+    """What `last_checkpoint` rests on, held to the transformers that is installed."""
+    pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
+    from causal_attrib.training.method import GRPO
+    from tests.tiny_models import tiny
+    from tests.training.runs import grpo_trainer, noise_rows
+
+    settings = {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 1, "max_steps": 2}
+    grpo_trainer(tiny("llava_clip_llama"), noise_rows(), tmp_path, method=GRPO(), **settings).train()
+    (last,) = tmp_path.glob("checkpoint-*")
+    written = {path.name: path.stat().st_mtime_ns for path in last.iterdir()}
+    assert max(written, key=written.get) == "trainer_state.json"
+    assert json.loads((last / "trainer_state.json").read_text())["global_step"] == 2
+    assert {"optimizer.pt", "scheduler.pt", "rng_state.pth"} <= set(written)

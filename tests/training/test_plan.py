@@ -1,0 +1,89 @@
+"""A plan: what a recipe becomes before anything is loaded."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
+
+from causal_attrib.errors import InputError
+from causal_attrib.scenes import write_dataset
+from causal_attrib.training.arithmetic import prompts_at_once, updates, updates_per_sampling
+from causal_attrib.training.method import GRPO, METHODS, SymMPO
+from causal_attrib.training.plan import make_plan
+from causal_attrib.training.recipe import Recipe
+from causal_attrib.training.recipe_file import read_recipe, write_recipe
+from tests.tiny_models import tiny
+from tests.training.runs import grpo_trainer, noise_rows
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "recipes"
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return str(write_dataset(tmp_path_factory.mktemp("scenes") / "three", 3, 0))
+
+
+@pytest.fixture
+def plan(scenes, tmp_path):
+    def make(**keys):
+        return make_plan(Recipe(**{"data": scenes, "output_dir": str(tmp_path / "out"), **keys}))
+
+    return make
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_is_written_down_is_the_same_run(name, scenes, tmp_path):
+    flags = {"data": scenes, "output_dir": str(tmp_path / "out"), "top_p": 0.9 if name != "symmpo" else None}
+    first = make_plan(read_recipe(EXAMPLES / f"{name}.yaml", flags))
+    write_recipe(tmp_path / "recipe.yaml", first.resolved, "a run")
+    again = make_plan(read_recipe(tmp_path / "recipe.yaml"))
+    assert (again.method, again.scoring, again.rows) == (first.method, first.scoring, first.rows)
+    assert again.arguments.to_dict() == first.arguments.to_dict()
+    assert again.resolved == first.resolved
+
+
+def test_delta_is_symmpo_s_or_else_trl_s(plan):
+    assert plan(method="symmpo", delta=0.5).method.delta == 0.5
+    grpo = plan(method="grpo", delta=4.0)
+    assert grpo.arguments.delta == grpo.resolved["delta"] == 4.0
+
+
+def test_defaults_follow_what_is_trained(plan):
+    assert plan().arguments.learning_rate == 1e-5 and plan(full=True).arguments.learning_rate == 1e-6
+    assert plan(method="symmpo").arguments.beta == 0.1 and plan(method="grpo").arguments.beta == 0.0
+    assert plan(method="hero").method.keep == 0.6
+
+
+def test_a_system_prompt_stands_before_every_conversation(plan):
+    rows = plan(system_prompt="Think first.").rows
+    assert all(row["prompt"][0] == {"role": "system", "content": "Think first."} for row in rows)
+    assert all([turn["role"] for turn in row["prompt"]] == ["system", "user"] for row in rows)
+
+
+@pytest.mark.parametrize(("iterations", "epochs"), [(1, 2.0), (2, 1.0), (1, 1.5)])
+def test_updates_are_as_many_as_trl_makes(iterations, epochs, tmp_path):
+    settings = {"max_steps": -1, "num_train_epochs": epochs, "num_iterations": iterations, "max_completion_length": 2}
+    trainer = grpo_trainer(tiny("llava_clip_llama"), noise_rows(5), tmp_path, method=GRPO(), **settings)
+    trainer.train()
+    assert trainer.state.global_step == updates(trainer.args, 5)
+
+
+def test_prompts_and_updates_are_counted(plan):
+    arguments = plan(per_device_train_batch_size=8, gradient_accumulation_steps=4, num_generations=8).arguments
+    # 32 completions at once, 8 of each prompt; 25 rows make 6 batches of 4, and the last row is left out.
+    assert prompts_at_once(arguments) == 4 and updates(arguments, 25) == 6
+    twice = plan(others={"num_iterations": 2}, save_steps=2, num_train_epochs=1.5).arguments
+    assert updates_per_sampling(twice) == 2 and updates(twice, 25) == 18
+    assert updates(plan(max_steps=7).arguments, 25) == 7
+    preferences = plan(method="symmpo", per_device_train_batch_size=2, gradient_accumulation_steps=4).arguments
+    assert updates(preferences, 17) == 3  # 9 batches of 2, 4 of them an update
+    with pytest.raises(InputError, match="There are 3 rows, but completions of 4 prompts are sampled at once"):
+        updates(arguments, 3)
+
+
+def test_rows_of_symmpo_have_a_contrast(plan):
+    got = plan(method="symmpo")
+    assert isinstance(got.method, SymMPO) and all("image_contrast" in row for row in got.rows)
+    assert dataclasses.replace(got, checkpoint=None).finished is False

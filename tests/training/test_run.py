@@ -1,0 +1,52 @@
+"""What ends a run before its time is said in a sentence. The errors are real ones."""
+
+import resource
+
+import pytest
+import torch
+
+pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
+
+from causal_attrib.errors import InputError
+from causal_attrib.scenes import write_dataset
+from causal_attrib.training.out_of_memory import hints
+from causal_attrib.training.phases import SCORE, PhaseClock
+from causal_attrib.training.plan import make_plan
+from causal_attrib.training.recipe import Recipe
+from causal_attrib.training.run import explained, train
+from tests.training.runs import SMALL
+
+
+def test_too_little_memory_names_the_phase_and_what_to_try_in_order():
+    clock = PhaseClock()
+    with pytest.raises(InputError) as error, explained(Recipe(full=True), clock), clock.phase(SCORE):
+        torch.empty(1 << 60, dtype=torch.uint8)
+    said = str(error.value)
+    assert said.startswith("There was too little memory for scores; try, in this order: scoring_batch_size 1")
+    order = ("per_device_train_batch_size 4", "max_completion_length 256", "smaller pictures", "num_generations 4")
+    places = [said.index(hint) for hint in (*order, "adapters, without --full", "load_in_4bit")]
+    assert places == sorted(places) and "\n" not in said
+
+
+def test_what_cannot_be_made_smaller_is_not_advised():
+    assert list(hints(Recipe(method="symmpo", per_device_train_batch_size=1, load_in_8bit=True), None)) == [
+        "smaller pictures"
+    ]
+
+
+def test_a_full_disk_ends_the_run_with_a_sentence(tmp_path):
+    scenes = write_dataset(tmp_path / "scenes", 2, 0)
+    plan = make_plan(Recipe(method="grpo", data=str(scenes), output_dir=str(tmp_path / "out"), **SMALL))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        # No file may grow beyond this, while the adapter takes more.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+        with pytest.raises(InputError, match="There is no room left where .*out is; free some and go on with --resume"):
+            train(plan, tell=lambda _: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_other_errors_are_let_through():
+    with pytest.raises(RuntimeError, match="something else"), explained(Recipe()):
+        raise RuntimeError("something else")
