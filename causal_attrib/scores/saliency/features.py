@@ -7,59 +7,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from causal_attrib.errors import InputError
 from causal_attrib.vlm import VLM, Encoding
-from causal_attrib.vlm.families.blip import Blip
-from causal_attrib.vlm.families.florence2 import Florence2
-from causal_attrib.vlm.families.git import Git
-from causal_attrib.vlm.families.idefics3 import Idefics3
-from causal_attrib.vlm.families.mllama import Mllama
-from causal_attrib.vlm.families.vision_encoder_decoder import VisionEncoderDecoder
-
-
-@dataclass(frozen=True)
-class Entrance:
-    """The module that image tokens enter, and the argument that holds them (0: the first one).
-
-    tiles: how many entries along the first axis make up one picture
-    """
-
-    module: nn.Module
-    argument: str | int
-    tiles: int = 1
-
-
-def entrance(vlm: VLM) -> Entrance:
-    """Where the image tokens of a model come in.
-
-    Raises:
-        InputError: it is not known for this model.
-    """
-    model = vlm.model
-    match vlm.family:
-        case Mllama():
-            return Entrance(
-                model.model.language_model, "cross_attention_states", model.config.vision_config.max_num_tiles
-            )
-        case Blip():
-            return Entrance(model.text_decoder, "encoder_hidden_states")
-        case VisionEncoderDecoder():
-            return Entrance(model.decoder, "encoder_hidden_states")
-        case Git():
-            return Entrance(model.git.encoder, 0)
-        case Florence2():
-            return Entrance(model.model.language_model.encoder, "inputs_embeds")
-        case Idefics3():
-            return Entrance(model.model.text_model, "inputs_embeds")
-    inner = getattr(getattr(model, "model", None), "language_model", None)
-    if inner is None:
-        raise InputError(f"The image tokens of {vlm.name} cannot be reached; take level='pixel' or method='occlusion'.")
-    return Entrance(inner, "inputs_embeds")
 
 
 class Door:
@@ -70,7 +23,12 @@ class Door:
     """
 
     def __init__(self, vlm: VLM, encoding: Encoding):
-        self.entrance = entrance(vlm)
+        entrance = vlm.family.entrance
+        if entrance is None:
+            raise InputError(
+                f"The image tokens of {vlm.name} cannot be reached; take level='pixel' or method='occlusion'."
+            )
+        self.entrance = entrance
         self.positions = list(encoding.layout.positions)
 
     @contextlib.contextmanager

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from causal_attrib.errors import InputError
 from causal_attrib.vlm import VLM, Encoding
-from causal_attrib.vlm.families.qwen_vl import QwenVL
 from causal_attrib.vlm.layout import WHOLE_PICTURE, Box, ImageLayout
 
 Lay = Callable[[Tensor], Tensor]
@@ -64,7 +63,10 @@ def locate_pixels(vlm: VLM, encoding: Encoding, pixels: Callable[[Image.Image], 
         InputError: the processor's output does not depend on the picture pixel by pixel (it equalises each picture).
     """
     width, height = encoding.picture.pixels.size
-    lay = _rasters(vlm, encoding)
+
+    def lay(value: Tensor) -> Tensor:
+        return vlm.family.planes(value, encoding.prompt_inputs)
+
     greys_across = np.tile((255 * (np.arange(width) + 0.5) / width).round(), (height, 1))
     greys_down = np.tile((255 * (np.arange(height) + 0.5) / height).round()[:, None], (1, width))
 
@@ -90,22 +92,6 @@ def locate_pixels(vlm: VLM, encoding: Encoding, pixels: Callable[[Image.Image], 
     columns = round(max(w / (right - left) for left, _, right, _ in there))
     rows = round(max(h / (bottom - top) for _, top, _, bottom in there))
     return PixelGeometry(lay, boxes, (min(rows, height), min(columns, width)))
-
-
-def _rasters(vlm: VLM, encoding: Encoding) -> Lay:
-    """How to put the processor's tensor into planes of pixels."""
-    if not isinstance(vlm.family, QwenVL):
-        return lambda value: value.reshape(-1, *value.shape[-3:])
-    # Flat patches (patches, C * time * side * side), in blocks of merged ones; a still is shown at two times.
-    _, rows, columns = encoding.prompt_inputs["image_grid_thw"][0].tolist()
-    vision = vlm.model.config.vision_config
-    merge, side, times = vision.spatial_merge_size, vision.patch_size, vision.temporal_patch_size
-
-    def lay(value: Tensor) -> Tensor:
-        blocks = value.reshape(rows // merge, columns // merge, merge, merge, -1, times, side, side)
-        return blocks.permute(5, 4, 0, 2, 6, 1, 3, 7).reshape(times, -1, rows * side, columns * side)
-
-    return lay
 
 
 def _box(x_hw: np.ndarray, y_hw: np.ndarray, inside_hw: np.ndarray, size: tuple[int, int]) -> Box | None:

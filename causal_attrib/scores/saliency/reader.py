@@ -103,6 +103,16 @@ class Reader:
         return logits_BTV[:, :-1].log_softmax(-1).gather(-1, ids_BT[..., None])[..., 0]
 
 
+def rows_at_once(vlm: VLM, asked: int | str, keeps_graph: bool = False) -> int:
+    """How many pictures to put into a forward: what was asked for, or for "auto" what suits the device.
+
+    On a CPU more than a few gain nothing; a row whose graph is kept takes gigabytes in a large model.
+    """
+    if asked != "auto":
+        return asked
+    return 4 if vlm.model.device.type == "cpu" or keeps_graph else 16
+
+
 @contextlib.contextmanager
 def frozen(model: PreTrainedModel) -> Iterator[None]:
     """No gradient for any parameter and eval mode while the context lasts; then everything is as it was."""

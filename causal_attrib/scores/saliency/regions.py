@@ -93,6 +93,12 @@ def cut(spec: str | os.PathLike | np.ndarray, layout: ImageLayout, size: tuple[i
     return regions
 
 
+def token_cells(layout: ImageLayout) -> Regions:
+    """The cells that windows are laid around, each by itself: the image tokens, joined by twos where there are many, or
+    8 x 8 cells where they have no place in the picture."""
+    return _cells(*_window_grid(layout))
+
+
 def in_picture(cover_HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Cells of the map's grid as a mask of the picture (height, width)."""
     mask = Image.fromarray(cover_HW.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)

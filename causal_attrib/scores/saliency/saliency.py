@@ -23,7 +23,7 @@ from causal_attrib.scores.saliency.hiding import HiddenPixels, HiddenTokens, end
 from causal_attrib.scores.saliency.inputs import EmbeddingInput, Input, PixelInput
 from causal_attrib.scores.saliency.integrated_gradients import integrated_gradients
 from causal_attrib.scores.saliency.occlusion import occlusion
-from causal_attrib.scores.saliency.reader import Reader, frozen
+from causal_attrib.scores.saliency.reader import Reader, frozen, rows_at_once
 from causal_attrib.scores.saliency.regions import cut
 from causal_attrib.scores.saliency.shapley import shapley
 from causal_attrib.scores.saliency.smallest import smallest as find_smallest
@@ -97,9 +97,7 @@ def saliency(
         caption = vlm.describe(image, prompt)
     encoding = vlm.encode(image, prompt, caption, answer, question=question)
     target = choose_target(vlm, encoding, of, words, foil)
-    if batch_size == "auto":
-        # On a CPU more gains nothing; a row whose graph is kept takes gigabytes in a large model.
-        batch_size = 4 if vlm.model.device.type == "cpu" or method in REDUCED else 16
+    batch_size = rows_at_once(vlm, batch_size, keeps_graph=method in REDUCED)
     reader = Reader(vlm, encoding, target, batch_size, progress or (lambda rows: None))
     with frozen(vlm.model):
         if method == "attention":

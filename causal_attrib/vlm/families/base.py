@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel
 
 from causal_attrib.vlm.conversation import DEFAULT_PROMPT, Conversation, converse
+from causal_attrib.vlm.entrance import Entrance
 from causal_attrib.vlm.layout import ImageLayout, without_boxes
 from causal_attrib.vlm.trunk import Trunk, float_mask, new_cache
 
@@ -229,6 +230,20 @@ class Family:
             size: (width, height) of the picture.
         """
         return without_boxes(self.image_positions(inputs))
+
+    @property
+    def entrance(self) -> Entrance | None:
+        """Where image tokens enter the language model, or None where that is not known."""
+        inner = getattr(getattr(self.model, "model", None), "language_model", None)
+        return None if inner is None else Entrance(inner, "inputs_embeds")
+
+    def planes(self, pixels: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+        """The processor's pixels of one picture as planes of it (K, C, h, w), such as tiles.
+
+        Args:
+            inputs: from `prompt_inputs`, for the same picture or another of its size.
+        """
+        return pixels.reshape(-1, *pixels.shape[-3:])
 
     def image_positions(self, inputs: dict[str, Tensor]) -> Sequence[int]:
         """Positions of the image placeholders in the prompt."""

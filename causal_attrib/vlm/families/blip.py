@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from causal_attrib.vlm.entrance import Entrance
 from causal_attrib.vlm.families.base import Family
 from causal_attrib.vlm.layout import ImageLayout, one_grid
 from causal_attrib.vlm.trunk import Trunk, cut_words, new_cross_cache
@@ -59,6 +60,10 @@ class Blip(Family):
     @property
     def end_ids(self) -> set[int]:
         return {self.config.text_config.sep_token_id}
+
+    @property
+    def entrance(self) -> Entrance:
+        return Entrance(self.model.text_decoder, "encoder_hidden_states")
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         vision = self.config.vision_config

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from causal_attrib.vlm.entrance import Entrance
 from causal_attrib.vlm.families.encoder_decoder import EncoderDecoder
 from causal_attrib.vlm.layout import ImageLayout
 from causal_attrib.vlm.trunk import Trunk, cut_words, new_cross_cache
@@ -58,6 +59,10 @@ class Florence2(EncoderDecoder):
 
     def cut(self, trunk: Trunk, count: int) -> None:
         cut_words(trunk, count)
+
+    @property
+    def entrance(self) -> Entrance:
+        return Entrance(self.model.model.language_model.encoder, "inputs_embeds")
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         positions = self.image_positions(inputs)

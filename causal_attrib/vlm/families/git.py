@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from causal_attrib.vlm.entrance import Entrance
 from causal_attrib.vlm.families.base import Family
 from causal_attrib.vlm.layout import ImageLayout, one_grid, shown
 from causal_attrib.vlm.trunk import Trunk
@@ -36,6 +37,10 @@ class Git(Family):
         # Positions count words only; the vision states stand before them.
         trunk.shift(inputs["input_ids"].shape[1] - trunk.first)
         return trunk
+
+    @property
+    def entrance(self) -> Entrance:
+        return Entrance(self.model.git.encoder, 0)
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         vision = self.config.vision_config

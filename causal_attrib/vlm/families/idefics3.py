@@ -7,6 +7,7 @@ import re
 
 from torch import Tensor
 
+from causal_attrib.vlm.entrance import Entrance
 from causal_attrib.vlm.families.base import Family
 from causal_attrib.vlm.layout import WHOLE_PICTURE, ImageLayout, grid_boxes, one_grid, part
 
@@ -15,6 +16,10 @@ TILE = re.compile(r"<row_(\d+)_col_(\d+)>")
 
 class Idefics3(Family):
     """`Idefics3ForConditionalGeneration` (arXiv 2408.12637) and `SmolVLMForConditionalGeneration`."""
+
+    @property
+    def entrance(self) -> Entrance:
+        return Entrance(self.model.model.text_model, "inputs_embeds")
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         positions = self.image_positions(inputs)

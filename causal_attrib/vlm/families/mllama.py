@@ -11,6 +11,7 @@ from transformers.models.mllama.image_processing_pil_mllama import (
     get_optimal_tiled_canvas,
 )
 
+from causal_attrib.vlm.entrance import Entrance
 from causal_attrib.vlm.families.base import Family
 from causal_attrib.vlm.layout import ImageLayout, grid_boxes, part
 from causal_attrib.vlm.trunk import Trunk
@@ -44,6 +45,12 @@ class Mllama(Family):
             if index not in pictures:
                 layer.crop(-count)
         trunk.key_position_K = trunk.key_position_K[: len(trunk.key_position_K) - count]
+
+    @property
+    def entrance(self) -> Entrance:
+        return Entrance(
+            self.model.model.language_model, "cross_attention_states", self.config.vision_config.max_num_tiles
+        )
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         vision = self.config.vision_config

@@ -26,6 +26,14 @@ class QwenVL(Family):
         # Rows for time, height and width, which are alike for words.
         return position_Q.expand(3, 1, -1)
 
+    def planes(self, pixels: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+        # Flat patches (patches, C * time * side * side), in blocks of merged ones; a still is shown at two times.
+        _, rows, columns = inputs["image_grid_thw"][0].tolist()
+        vision = self.config.vision_config
+        merge, side, times = vision.spatial_merge_size, vision.patch_size, vision.temporal_patch_size
+        blocks = pixels.reshape(rows // merge, columns // merge, merge, merge, -1, times, side, side)
+        return blocks.permute(5, 4, 0, 2, 6, 1, 3, 7).reshape(times, -1, rows * side, columns * side)
+
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         _, height, width = inputs["image_grid_thw"][0].tolist()
         merge = self.config.vision_config.spatial_merge_size

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from causal_attrib.vlm.entrance import Entrance
 from causal_attrib.vlm.families.encoder_decoder import EncoderDecoder
 from causal_attrib.vlm.layout import ImageLayout, one_grid, shown, without_boxes
 from causal_attrib.vlm.trunk import Trunk, cut_words, new_cross_cache
@@ -59,6 +60,10 @@ class VisionEncoderDecoder(EncoderDecoder):
 
     def cut(self, trunk: Trunk, count: int) -> None:
         cut_words(trunk, count)
+
+    @property
+    def entrance(self) -> Entrance:
+        return Entrance(self.model.decoder, "encoder_hidden_states")
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         encoder = self.config.encoder
