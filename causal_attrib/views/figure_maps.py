@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _WIDTH = 7.2
 # Enough for 300 dots per inch in a panel as wide as a column of a page.
 _PIXELS = 900
+# What `evaluation.faithfulness` says of a map that needs no mark.
+_PROVED = "beats chance"
 
 
 def plot_maps(
@@ -52,7 +54,9 @@ def plot_maps(
     rows = -(-panels // columns)
     columns = -(-panels // rows)
     side = (_WIDTH - 0.6) / columns
-    plot = new_plot(_WIDTH, rows * (side * ground.height / ground.width + 0.28) + 0.1)
+    marks = _marks(maps)
+    heading = 0.42 if any(marks) else 0.28
+    plot = new_plot(_WIDTH, rows * (side * ground.height / ground.width + heading) + 0.1)
     grid = plot.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
@@ -61,9 +65,15 @@ def plot_maps(
     for at, (axes, limit) in enumerate(zip(grid[panels - len(maps) :], limits, strict=False)):
         said = drawing.visible(maps.labels[at].strip() or maps.labels[at])
         (shown,) = overlay.overlay(ground, maps[at], limit)
-        _panel(axes, shown, f"{said} (±{limit:.2g})" if own_scale else said)
+        _panel(axes, shown, (f"{said} (±{limit:.2g})" if own_scale else said) + marks[at])
     _scale(plot, grid, None if own_scale else limits[0], overlay.described(maps))
     return plot
+
+
+def _marks(maps: Maps) -> list[str]:
+    """A second line for each map that was put to the proof and failed it."""
+    verdicts = [proof.get("verdict", _PROVED) for proof in maps.proofs] or [_PROVED] * len(maps)
+    return ["" if verdict == _PROVED else f"\n({verdict})" for verdict in verdicts]
 
 
 def _blank(maps: Maps) -> Image.Image:

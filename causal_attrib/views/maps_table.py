@@ -14,10 +14,16 @@ from causal_attrib.views.overlay import described
 
 _ACROSS = ("left", "middle", "right")
 _DOWN = ("upper", "middle", "lower")
+_PROOF = Text.assemble(
+    ("proof    ", "bold"),
+    "deletion: what is left of the word as the map's highest cells go first (low is good); insertion: what is there as "
+    "they come first (high is good); random: 90 % of orders at random, for both; edges: an edge detector's two; "
+    "shuffled: how alike the map of a model that knows nothing is; signs: cells whose sign hangs on the baseline",
+)
 
 
 def saliency_table(maps: Maps, known: tuple[dict, ...] | None = None) -> Group:
-    """A rich renderable of maps.
+    """A rich renderable of maps, and of their proofs where they have them.
 
     Args:
         known: of each map, whether it finds an object (`evaluation.localisation`): hit, mass, area, mass_above_area.
@@ -40,7 +46,33 @@ def saliency_table(maps: Maps, known: tuple[dict, ...] | None = None) -> Group:
             above = known[t]["mass_above_area"]
             figures += ["yes" if known[t]["hit"] else "no", "-" if above is None else drawing.number(above, 2)]
         rows.add_row(Text(drawing.visible(label)), *figures)
-    return Group(rows, Text.assemble(("maps     ", "bold"), drawing.visible(described(maps)), "; in nats"))
+    told = Text.assemble(("maps     ", "bold"), drawing.visible(described(maps)), "; in nats")
+    return Group(rows, *((_proofs(maps), _PROOF) if maps.proofs else ()), told)
+
+
+def _proofs(maps: Maps) -> Table:
+    """What `evaluation.faithfulness_proof` found of each map."""
+    rows = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    rows.add_column("word", overflow="fold", min_width=5)
+    for heading in ("deletion", "insertion", "random", "edges", "shuffled", "signs"):
+        rows.add_column(heading, justify="right", no_wrap=True)
+    rows.add_column("verdict")
+    for label, proof in zip(maps.labels, maps.proofs, strict=True):
+        rows.add_row(
+            Text(drawing.visible(label)),
+            _share(proof["deletion"]),
+            _share(proof["insertion"]),
+            f"{_share(proof['random_low'])} to {_share(proof['random_high'])}",
+            f"{_share(proof['edges_deletion'])}, {_share(proof['edges_insertion'])}",
+            _share(proof["shuffled_similarity"]),
+            f"{proof['sign_disagreement']:.0%}",
+            f"{proof['verdict']} (p = {proof['p']:.2f})",
+        )
+    return rows
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else drawing.number(value, 2)
 
 
 def place(map_HW: np.ndarray) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,22 @@ from causal_attrib.views.figure_maps import plot_maps
 from causal_attrib.views.overlay import full_colour, overlay
 
 SCHEMA = 1
+
+
+def check_folder(folder: str | os.PathLike) -> None:
+    """Raise an `InputError` unless a folder can be made or written to: call it before the work, not after.
+
+    A probe file is made and removed where the folder is, or is to be; nothing is left.
+    """
+    there = Path(folder)
+    try:
+        while not there.exists() and there != there.parent:
+            there = there.parent
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        what = "be written to" if there == Path(folder) else "be made"
+        raise InputError(f"The folder {folder} cannot {what} ({error.strerror}); choose another.") from None
 
 
 def write_saliency(
@@ -58,7 +75,10 @@ def write_saliency(
         "settings": maps.settings,
         "tool": maps.tool,
         "maps": [
-            {"label": label, "tokens": list(tokens), "overlay": name} | _figures(maps.values_THW[t]) | (more or {})
+            {"label": label, "tokens": list(tokens), "overlay": name}
+            | _figures(maps.values_THW[t])
+            | (more or {})
+            | ({"proof": maps.proofs[t]} if maps.proofs else {})
             for t, (label, tokens, name, more) in enumerate(
                 zip(maps.labels, maps.tokens, names, known or [None] * len(names), strict=True)
             )

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 
 import numpy as np
@@ -82,6 +83,26 @@ def test_the_report_shows_the_maps(copo, park, tmp_path):
     assert "occlusion" in page.read_text().lower()
 
 
+def test_each_map_with_its_proof(copo, tmp_path):
+    picture, page, out = tmp_path / "park.png", tmp_path / "report.html", tmp_path / "maps"
+    render(SCENE)[0].save(picture)
+    asked = ("saliency", picture, CAPTION, "--token", "dog", "--token", "and", "--regions", "grid:2")
+    result = copo(*asked, "--proof", "--out", out, "--html", page)
+    assert result.exit_code == 0, result.output
+    proofs = Maps.load(out / "maps.safetensors").proofs
+    record = json.loads((out / "saliency.json").read_text())
+    assert [entry["proof"] for entry in record["maps"]] == list(proofs)
+    # The dog lies in one of the four parts; "and" follows from the words before it.
+    dog, linking = (" ".join(line.split()) for line in result.stdout.splitlines() if "(p = " in line)
+    assert "beats chance" in dog and proofs[0]["verdict"] == "beats chance"
+    assert "does not beat chance" in linking and proofs[1]["verdict"] == "does not beat chance"
+    for proof in proofs:
+        assert f"(p = {proof['p']:.2f})" in result.stdout
+    assert f"{proofs[0]['insertion']:.2f}" in dog and f"{proofs[0]['sign_disagreement']:.0%}" in dog
+    assert re.search(r"The proof puts about \d+ rows through the model", result.stderr)
+    assert "does not beat chance" in page.read_text() and "edges_deletion" in page.read_text()
+
+
 @pytest.mark.parametrize(
     "flags, message",
     [
@@ -105,6 +126,17 @@ def test_a_folder_that_cannot_be_made(copo, park, tmp_path):
     (tmp_path / "file").write_text("")
     result = copo("saliency", park, "a dog", "--regions", "grid:2", "--out", tmp_path / "file" / "maps")
     assert result.exit_code == 2 and "cannot be made" in result.stderr
+
+
+@pytest.mark.parametrize("out", ["file", "file/maps", "closed", "closed/maps"])
+def test_a_folder_that_cannot_be_written_is_told_before_the_model_is_loaded(copo, park, tmp_path, out):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "closed").mkdir(mode=0o500)
+    if out.startswith("closed") and os.access(tmp_path / "closed", os.W_OK):
+        pytest.skip("this user may write everywhere")
+    result = copo("saliency", park, "a dog", "--model", tmp_path / "no model", "--out", tmp_path / out)
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert f"The folder {tmp_path / out} cannot be" in result.stderr
 
 
 def test_flags_and_the_library_agree_on_defaults():

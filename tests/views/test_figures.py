@@ -122,6 +122,13 @@ def test_a_scale_for_each_map_is_told_on_each_map(scene):
     assert panels[1].get_title() == "ba (±1)"
 
 
+def test_a_map_that_failed_its_proof_is_marked(scene):
+    _, maps = scene
+    proofs = ({"verdict": "beats chance"}, {"verdict": "does not beat chance"})
+    titles = [axes.get_title() for axes in plot_maps(dataclasses.replace(maps[:2], proofs=proofs)).axes[1:3]]
+    assert titles == ["a", "dog\n(does not beat chance)"]
+
+
 def test_maps_without_their_picture_are_drawn_on_white(scene):
     _, maps = scene
     lost = dataclasses.replace(maps, image={"path": "gone.png", "sha256": "00", "width": 8, "height": 4})
