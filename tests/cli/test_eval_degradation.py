@@ -1,0 +1,46 @@
+"""`copo eval degradation`."""
+
+import json
+
+import pandas as pd
+
+from tests.conftest import PARK
+
+
+def test_three_scenes(copo, tmp_path):
+    folder = tmp_path / "curves"
+    flags = ("--scenes", 3, "--max-new-tokens", 4, "--bootstrap", 100)
+    result = copo("eval", "degradation", *flags, "--out", folder)
+    assert result.exit_code == 0, result.output
+    assert "answer, dark" in result.stdout and "trap:" in result.stdout
+    assert result.stderr == f"Wrote degradation.csv and degradation.png to {folder}\n"
+    frame = pd.read_csv(folder / "degradation.csv")
+    assert len(frame) == 4 * 4 * 6 and set(frame.texts) == {3}
+    assert (folder / "degradation.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_questions_of_the_users_own(copo, tmp_path):
+    (tmp_path / "park.png").write_bytes(PARK.read_bytes())
+    path = tmp_path / "asked.jsonl"
+    row = {"image": "park.png", "question": "Is there a dog in the image?", "answer": "yes"}
+    path.write_text(json.dumps(row) + "\n")
+    flags = ("--out", tmp_path / "curves", "--json", "--quiet", "--max-new-tokens", 36)
+    result = copo("eval", "degradation", path, *flags)
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert record["unit"] == "percent; entropy in nats" and record["settings"]["images"] == 1
+    assert [change["mode"] for change in record["changes"][::4]] == ["answer", "reasoning", "reasoned answer"]
+    # The bundled model answers rightly about the picture as it is, and with reasons too.
+    assert [row["accuracy"] for row in record["curves"] if row["severity"] == 0] == [100.0] * 12
+    assert result.stderr == ""
+
+
+def test_what_is_refused(refused, tmp_path):
+    assert "leave one of them out" in refused("eval", "degradation", tmp_path, "--scenes", 3)
+    assert "no folder of scenes" in refused("eval", "degradation", tmp_path)
+    assert "no file" in refused("eval", "degradation", tmp_path / "none.jsonl")
+    assert "ask for 2 or more" in refused("eval", "degradation", "--scenes", 1)
+    assert "1 token or more" in refused("eval", "degradation", "--max-new-tokens", 0)
+    assert "100 or more" in refused("eval", "degradation", "--bootstrap", 5)
+    assert "batch size is 'all'" in refused("eval", "degradation", "--batch-size", "all")
+    assert "cannot be written" in refused("eval", "degradation", "--scenes", 2, "--out", PARK)
