@@ -12,8 +12,9 @@ from causal_attrib.version import __version__
 if TYPE_CHECKING:
     from causal_attrib.attribution import Attribution, Token
     from causal_attrib.errors import InputError
+    from causal_attrib.evaluation.faithfulness_proof import prove
     from causal_attrib.maps import Maps
-    from causal_attrib.scores import saliency, score
+    from causal_attrib.scores import coherence, saliency, score
     from causal_attrib.vlm import VLM, Encoding, load
 
 _HOME = {
@@ -21,11 +22,13 @@ _HOME = {
     "Token": "attribution",
     "InputError": "errors",
     "Maps": "maps",
+    "coherence": "scores",
     "saliency": "scores",
     "score": "scores",
     "VLM": "vlm",
     "Encoding": "vlm",
     "load": "vlm",
+    "prove": "evaluation.faithfulness_proof",
 }
 
 __all__ = [
@@ -36,7 +39,9 @@ __all__ = [
     "Maps",
     "Token",
     "__version__",
+    "coherence",
     "load",
+    "prove",
     "saliency",
     "score",
 ]

@@ -71,6 +71,12 @@ class Token:
     sufficiency_se:     standard error of `sufficiency` over the sampled completions; None when nothing was sampled
     necessity:          how much hiding it lowers the outcome; negative: the outcome is better without it
     causal_completeness: lambda_s * clip(sufficiency, 0, 1) + lambda_n * clip(necessity, 0, 1)
+
+    Verdicts are of words; where they were asked for, each token bears that of its word:
+
+    evidence:           log-probability of the word with the image less that without, in nats
+    p_false:            calibrated probability that the word is false, in [0, 1]
+    verdict:            "grounded", "against the image", "language prior" or "undecided"
     """
 
     index: int
@@ -85,10 +91,16 @@ class Token:
     sufficiency_se: float | None = None
     necessity: float | None = None
     causal_completeness: float | None = None
+    evidence: float | None = None
+    p_false: float | None = None
+    verdict: str | None = None
 
 
-COLUMNS = tuple(column.name for column in fields(Token))
+_FIELDS = tuple(column.name for column in fields(Token))
+# What every result has, and what only those have that were asked for verdicts.
+COLUMNS, VERDICT_COLUMNS = _FIELDS[: _FIELDS.index("evidence")], _FIELDS[_FIELDS.index("evidence") :]
 SCORES = COLUMNS[COLUMNS.index("logprob") :]
+_NUMBERS = (*SCORES, "evidence", "p_false")
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,7 +109,9 @@ class Attribution:
 
     The dictionaries are those of the JSON schema: `image` (path, sha256, width, height), `model` (id, revision, dtype,
     device, attn), `outcome` (name, ...), `settings` (every flag that matters), `cost` (forwards, positions, seconds)
-    and `tool` (name, version). `generated` says that the model wrote the caption itself.
+    and `tool` (name, version). `generated` says that the model wrote the caption itself. `verdict` says how verdicts
+    were reached and how often they err (calibrated, note, thresholds, calibration), `coherence` how strongly each part
+    of a reasoned answer drives the next (channels, hardened, aggregate, tokens, draws, seed); None where not asked for.
 
     Raises:
         InputError: a score is NaN or infinite, as happens with broken weights or a dtype that overflows.
@@ -115,14 +129,16 @@ class Attribution:
     cost: dict = field(default_factory=dict)
     tool: dict = field(default_factory=dict)
     generated: bool = False
+    verdict: dict | None = None
+    coherence: dict | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", tuple(self.tokens))
-        for name in ("image", "model", "outcome", "settings", "cost", "tool"):
+        for name in ("image", "model", "outcome", "settings", "cost", "tool", "verdict", "coherence"):
             # A copy that is what it will be when loaded again: tuples are lists, and what JSON cannot hold fails here.
             object.__setattr__(self, name, json.loads(_json(getattr(self, name))))
         for token in self.tokens:
-            for name in SCORES:
+            for name in _NUMBERS:
                 value = getattr(token, name)
                 if value is not None and not math.isfinite(value):
                     raise InputError(
@@ -137,6 +153,11 @@ class Attribution:
 
     def __iter__(self) -> Iterator[Token]:
         return iter(self.tokens)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of what is known of each token."""
+        return COLUMNS if self.verdict is None else COLUMNS + VERDICT_COLUMNS
 
     @overload
     def __getitem__(self, key: int) -> Token: ...
@@ -156,8 +177,8 @@ class Attribution:
         if not isinstance(key, str):
             return self.tokens[key]
         words = self._words()
-        names = [_plain(self._text_of(word)) for word in words]
-        wanted = [_plain(part) for part in key.split()]
+        names = [plain_word(self._text_of(word)) for word in words]
+        wanted = [plain_word(part) for part in key.split()]
         hits = [at for at in range(len(names)) if wanted and names[at : at + len(wanted)] == wanted]
         if not hits:
             raise KeyError(
@@ -172,7 +193,8 @@ class Attribution:
         `logprob` and `entropy` are summed: by the chain rule the sums are the log-probability of the word and an
         estimate of its entropy. The causal scores are averaged over the word's tokens. That is exact for scores made
         with `level="word"`, where all tokens of a word are hidden at once and share one value; otherwise it is a
-        summary. The mean of `sufficiency_se` is an upper bound of the standard error. `id` is None.
+        summary. The mean of `sufficiency_se` is an upper bound of the standard error. The verdict is that which all
+        tokens of the word bear. `id` is None.
         """
         return replace(self, tokens=[self._merge(index, word) for index, word in enumerate(self._words())])
 
@@ -180,9 +202,9 @@ class Attribution:
         """A pandas frame with one row per token and the columns of `Token`; scores that are None are NaN."""
         import pandas as pd
 
-        frame = pd.DataFrame([asdict(token) for token in self.tokens], columns=list(COLUMNS))
+        frame = pd.DataFrame([asdict(token) for token in self.tokens], columns=list(self.columns))
         types = {"id": "Int64"} | {name: "int64" for name in ("index", "word", "char_start", "char_end")}
-        return frame.astype(types | {name: "float64" for name in SCORES})
+        return frame.astype(types | {name: "float64" for name in _NUMBERS if name in self.columns})
 
     # Showing
 
@@ -216,7 +238,8 @@ class Attribution:
 
     def to_dict(self) -> dict:
         """The JSON object of schema version 1."""
-        return self._provenance() | {"tokens": [asdict(token) for token in self.tokens]}
+        tokens = [{name: getattr(token, name) for name in self.columns} for token in self.tokens]
+        return self._provenance() | {"tokens": tokens}
 
     @classmethod
     def from_dict(cls, record: dict) -> Attribution:
@@ -283,7 +306,10 @@ class Attribution:
 
     @classmethod
     def load_all(cls, path: str | os.PathLike) -> list[Attribution]:
-        """Read every attribution of a file: one; for JSONL one per line; for a report all that it shows."""
+        """Read every attribution of a file: one; for JSONL one per line; for a report all that it shows.
+
+        Files that `copo score --input` wrote hold many in every format (`caption_files`).
+        """
         read = {
             "json": _read_json,
             "jsonl": _read_jsonl,
@@ -326,6 +352,7 @@ class Attribution:
             char_start=word[0].char_start,
             char_end=word[-1].char_end,
             **{name: combined(name) for name in SCORES},
+            **{name: getattr(word[0], name) for name in VERDICT_COLUMNS},
         )
 
     # Private: formats
@@ -333,6 +360,7 @@ class Attribution:
     def _provenance(self) -> dict:
         order = ("image", "prompt", "question", "answer", "caption", "generated")
         order += ("model", "outcome", "settings", "cost", "tool")
+        order += tuple(name for name in ("verdict", "coherence") if getattr(self, name) is not None)
         return {"schema": SCHEMA} | {name: copy.deepcopy(getattr(self, name)) for name in order}
 
     @property
@@ -390,7 +418,7 @@ def _format_of(path: str | os.PathLike) -> str:
     return suffix
 
 
-def _plain(word: str) -> str:
+def plain_word(word: str) -> str:
     """A word as it is looked up: without the space, case and punctuation around it; punctuation alone stays."""
     word = word.strip().casefold()
     return word.strip(string.punctuation) or word
@@ -414,14 +442,20 @@ def _read_html(data: bytes) -> list[dict]:
 
 
 def _read_csv(data: bytes) -> list[dict]:
+    if not data.startswith(_CSV_MARK.encode()):
+        from causal_attrib.caption_files import records_of_csv
+
+        return list(records_of_csv(io.StringIO(data.decode(), newline="")))
     provenance, _, rows = data.decode().partition("\n")
     texts = csv.DictReader(io.StringIO(rows, newline=""))
-    return [json.loads(provenance.removeprefix(_CSV_MARK)) | {"tokens": [_token_of_text(row) for row in texts]}]
+    return [json.loads(provenance.removeprefix(_CSV_MARK)) | {"tokens": [token_of_text(row) for row in texts]}]
 
 
-def _token_of_text(row: dict[str, str]) -> dict:
-    kinds = {"text": str} | {name: float for name in SCORES}
-    return {name: kinds.get(name, int)(row[name]) if row[name] or name == "text" else None for name in COLUMNS}
+def token_of_text(row: dict[str, str]) -> dict:
+    """A row of a CSV file as the token that it was."""
+    kinds = {"text": str, "verdict": str} | {name: float for name in _NUMBERS}
+    there = [name for name in _FIELDS if name in row or name in COLUMNS]
+    return {name: kinds.get(name, int)(row[name]) if row[name] or name == "text" else None for name in there}
 
 
 def _read_parquet(data: bytes) -> list[dict]:
@@ -432,4 +466,9 @@ def _read_parquet(data: bytes) -> list[dict]:
         table = pq.read_table(io.BytesIO(data))
     except pa.ArrowException as error:
         raise ValueError(error) from error
-    return [json.loads(table.schema.metadata[b"copo"]) | {"tokens": table.select(COLUMNS).to_pylist()}]
+    if "about" in table.column_names:
+        from causal_attrib.caption_files import records_of
+
+        return list(records_of(table.to_pylist()))
+    there = [name for name in _FIELDS if name in table.column_names or name in COLUMNS]
+    return [json.loads(table.schema.metadata[b"copo"]) | {"tokens": table.select(there).to_pylist()}]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from causal_attrib.errors import InputError
 
@@ -15,12 +17,31 @@ def replace_file(path: str | os.PathLike, data: bytes) -> None:
     Raises:
         InputError: the path cannot be written; what was there is still there.
     """
+    with replacing(path, f"{os.getpid()}.part") as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike, suffix: str = "part") -> Iterator[BinaryIO]:
+    """An open file that is put at `path` when all has been written to it; what goes wrong leaves the old file there.
+
+    `suffix` names what is written meanwhile, beside `path`. One that is always the same is written over by the run
+    that follows one that was killed.
+
+    Raises:
+        InputError: the path cannot be written.
+    """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name}.{suffix}")
     try:
-        beside.write_bytes(data)
+        with beside.open("wb") as file:
+            yield file
         os.replace(beside, path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             beside.unlink()
-        raise InputError(f"{path} cannot be written ({error.strerror}); choose another place for the output.") from None
+        if isinstance(error, OSError):
+            raise InputError(
+                f"{path} cannot be written ({error.strerror}); choose another place for the output."
+            ) from None
+        raise

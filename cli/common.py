@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from causal_attrib.evaluation.failures import Failure
     from causal_attrib.vlm import VLM
 
 # Seconds; what takes less needs no announcement.
@@ -78,9 +80,51 @@ TrustRemoteCode = Annotated[
 BatchSize = Annotated[
     str, typer.Option("--batch-size", metavar="N", help="Rows per forward pass, or auto.", rich_help_panel=_MODEL)
 ]
+# How a model is loaded, with defaults: keywords of `causal_attrib.load`.
+LOADING = {
+    "revision": (Revision, None),
+    "dtype": (Dtype, "auto"),
+    "device": (Device, "auto"),
+    "device_map": (DeviceMap, None),
+    "load_in_4bit": (LoadIn4Bit, False),
+    "load_in_8bit": (LoadIn8Bit, False),
+    "attn_implementation": (AttnImplementation, None),
+    "allow_pickle": (AllowPickle, False),
+    "trust_remote_code": (TrustRemoteCode, False),
+}
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and all warnings.", rich_help_panel=_ABOUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, notes or warnings.", rich_help_panel=_ABOUT)]
+
+
+def flags_as(name: str, flags: dict[str, tuple[object, object]], make: Callable = dict) -> Callable:
+    """Give a command more flags, which it gets together: its parameter `name` is what `make` makes of their values.
+
+    Args:
+        flags: for each its annotation and its default.
+    """
+
+    def decorate(command: Callable) -> Callable:
+        own = inspect.signature(command, eval_str=True).parameters
+        parameters = [
+            inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.annotation)
+            for one in own.values()
+            if one.name != name
+        ] + [
+            inspect.Parameter(flag, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for flag, (annotation, default) in flags.items()
+        ]
+
+        def with_flags(**given):
+            return command(**{name: make(**{flag: given.pop(flag) for flag in flags})}, **given)
+
+        with_flags.__name__, with_flags.__doc__ = command.__name__, command.__doc__
+        # What typer reads.
+        with_flags.__signature__ = inspect.Signature(parameters)
+        with_flags.__annotations__ = {one.name: one.annotation for one in parameters}
+        return with_flags
+
+    return decorate
 
 
 def stdout() -> Console:
@@ -99,6 +143,22 @@ def tell(message: str, style: str = "") -> None:
     from rich.text import Text
 
     Console(stderr=True).print(Text(message, style), soft_wrap=True)
+
+
+def tell_failure(failure: Failure) -> None:
+    """A row that failed, on stderr."""
+    tell(f"{failure.where} failed: {failure.reason}", "red")
+
+
+def end_of_rows(failed: dict[str, Sequence[Failure]]) -> None:
+    """End with exit code 1 if rows of an output failed, and say where they are listed."""
+    from causal_attrib.evaluation.failures import failures_path
+
+    for output, failures in failed.items():
+        if failures:
+            tell(f"{len(failures)} rows failed; they are listed in {failures_path(output)}.", "red")
+    if any(failed.values()):
+        raise typer.Exit(1)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from causal_attrib_cli import common
 _SHOWN = "What it is examined on"
 
 
+@common.flags_as("loading", common.LOADING)
 def doctor(
     image: Annotated[
         str | None,
@@ -32,17 +33,10 @@ def doctor(
     json: Annotated[bool, typer.Option("--json", help="JSON in place of a table.")] = False,
     seed: common.Seed = 0,
     model: common.Model = None,
-    revision: common.Revision = None,
-    dtype: common.Dtype = "auto",
-    device: common.Device = "auto",
-    device_map: common.DeviceMap = None,
-    load_in_4bit: common.LoadIn4Bit = False,
-    load_in_8bit: common.LoadIn8Bit = False,
-    attn_implementation: common.AttnImplementation = None,
-    allow_pickle: common.AllowPickle = False,
-    trust_remote_code: common.TrustRemoteCode = False,
     debug: common.Debug = False,
     quiet: common.Quiet = False,
+    *,
+    loading: dict,
 ) -> None:
     """Check that scores of a model can be trusted: is the image seen, do numbers repeat, is hiding felt?
 
@@ -65,19 +59,7 @@ def doctor(
         packages = environment()
         if packages.passed is False and not quiet:
             common.tell(f"Warning: {packages.detail}", "yellow")
-        vlm = common.load(
-            model,
-            debug=debug,
-            revision=revision,
-            dtype=dtype,
-            device=device,
-            device_map=device_map,
-            load_in_4bit=load_in_4bit,
-            load_in_8bit=load_in_8bit,
-            attn_implementation=attn_implementation,
-            allow_pickle=allow_pickle,
-            trust_remote_code=trust_remote_code,
-        )
+        vlm = common.load(model, debug=debug, **loading)
         with common.progress("Examining", quiet=quiet) as progress:
             report = examine(vlm, picture, caption, seed=seed, progress=progress)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from causal_attrib_cli import common, eval_common
+from causal_attrib_cli import common, eval_common, model_run
 
 if TYPE_CHECKING:
     from causal_attrib.evaluation.amber_captions import CaptionScores
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 _FILES = "Files of AMBER"
 
 
+@model_run.runs_model
 def amber(
-    responses: Annotated[
-        str, typer.Option("--responses", metavar="FILE", help="What the model said: rows with id and response.")
-    ],
     annotations: Annotated[
         str, typer.Option("--annotations", metavar="FILE", help="annotations.json.", rich_help_panel=_FILES)
     ],
+    responses: Annotated[
+        str | None,
+        typer.Option("--responses", metavar="FILE", help="What the model said: rows with id and response."),
+    ] = None,
     relations: Annotated[
         str | None,
         typer.Option("--relations", metavar="FILE", help="relation.json, for captions.", rich_help_panel=_FILES),
@@ -46,16 +48,29 @@ def amber(
     out: eval_common.Out = None,
     debug: common.Debug = False,
     quiet: common.Quiet = False,
+    *,
+    running: model_run.Running,
 ) -> None:
-    """AMBER: captions in a lexical mode, which is not the paper's, and yes/no questions exactly."""
+    """AMBER: captions in a lexical mode, which is not the paper's, and yes/no questions exactly.
+
+    The responses stand in a file, or --model gives them to --queries about the pictures of --images.
+    """
     with common.told_plainly(debug=debug, quiet=quiet):
         from causal_attrib.errors import InputError
         from causal_attrib.evaluation import amber as files
+        from causal_attrib.evaluation import asks
         from causal_attrib.evaluation.amber_captions import named, score_captions
         from causal_attrib.evaluation.amber_questions import score_questions
 
+        speaks = running.wanted("--responses", responses)
+        if speaks and queries is None:
+            raise InputError("A run of the model needs what it is asked; add --queries query_all.json.")
         items = files.read_items(annotations)
         images = None if queries is None else files.read_images(queries)
+        if speaks:
+            responses, asked = running.save, files.read_queries(queries)
+            about = asks.queries(running.images, asked, items)
+            running.write({responses: about}, "response", debug=debug, quiet=quiet)
         read = files.read_responses(responses, items, images)
         captions = [response for response in read if not response.item.is_question]
         questions = [response for response in read if response.item.is_question]
@@ -77,6 +92,7 @@ def amber(
 
         settings = {
             "responses": responses,
+            **running.settings,
             "annotations": annotations,
             "captions": "lexical",
             "parser": parser,

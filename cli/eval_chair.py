@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from causal_attrib_cli import common, eval_common
+from causal_attrib_cli import common, eval_common, model_run
 
 if TYPE_CHECKING:
-    from causal_attrib.evaluation.chair import Judged, Scores
+    from causal_attrib.evaluation.chair import Difference, Judged, Scores
     from causal_attrib.evaluation.matcher import Matcher
 
 _CAPTIONS = "Captions"
@@ -17,13 +17,32 @@ _TRUTH = "What is in the images"
 _RULES = "How objects are found"
 
 
+@model_run.runs_model
 def chair(
     captions: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--captions", metavar="FILE", help="Captions: JSON list or JSON Lines.", rich_help_panel=_CAPTIONS
         ),
-    ],
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            "--prompt",
+            help="What --model is asked for.",
+            show_default="Describe this image.",
+            rich_help_panel=_CAPTIONS,
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="FILE",
+            help="Captions of the same images by another system, to compare with.",
+            rich_help_panel=_CAPTIONS,
+        ),
+    ] = None,
     image_key: Annotated[
         str | None,
         typer.Option(
@@ -107,14 +126,19 @@ def chair(
     out: eval_common.Out = None,
     debug: common.Debug = False,
     quiet: common.Quiet = False,
+    *,
+    running: model_run.Running,
 ) -> None:
-    """CHAIR: which of the objects that captions name are not in the image?"""
+    """CHAIR: which of the objects that captions name are not in the image?
+
+    The captions stand in a file, or --model writes them for the pictures of --images.
+    """
     with common.told_plainly(debug=debug, quiet=quiet):
         from dataclasses import replace
 
         from causal_attrib.errors import InputError
+        from causal_attrib.evaluation import asks, ground_truth
         from causal_attrib.evaluation import chair as benchmark
-        from causal_attrib.evaluation import ground_truth
         from causal_attrib.evaluation.lexicon import read_lexicon
         from causal_attrib.evaluation.matcher import Matcher
         from causal_attrib.evaluation.writing import write_rows
@@ -126,16 +150,35 @@ def chair(
         if references is not None and instances is None:
             raise InputError("--references adds to --instances; give both, or --objects alone.")
 
+        speaks = running.wanted("--captions", captions)
+        if speaks and (image_key or caption_key or group_by):
+            raise InputError("--image-key, --caption-key and --group-by are for --captions; leave them out.")
+        if prompt is not None and not speaks:
+            raise InputError("--prompt is for a run of the model; add --model ID_OR_PATH, or leave --prompt out.")
+
         matcher = Matcher(read_lexicon(lexicon), rules)
         keys = [] if group_by is None else [key.strip() for key in group_by.split(",")]
-        read = benchmark.read_captions(captions, image_key=image_key, caption_key=caption_key, group_by=keys)
+        if not speaks:
+            read = benchmark.read_captions(captions, image_key=image_key, caption_key=caption_key, group_by=keys)
         if objects is not None:
             truth = ground_truth.truth_of_objects(objects, matcher.lexicon)
         else:
             truth = ground_truth.truth_of_coco(instances, references, matcher)
 
+        if against is not None:
+            if group_by is not None:
+                raise InputError("--against compares two files of one system each; leave --group-by out.")
+            other = benchmark.read_captions(against, image_key=image_key, caption_key=caption_key)
+
         notes = []
+        if speaks:
+            captions = running.save
+            asked = asks.captions(running.images, truth, prompt, skip_unknown=unknown_images == "skip")
+            running.write({captions: asked}, "caption", debug=debug, quiet=quiet)
+            read = benchmark.read_captions(captions)
         if drop_truncated:
+            if against is not None:
+                other = [replace(caption, text=benchmark.drop_truncated(caption.text)) for caption in other]
             cut = [replace(caption, text=benchmark.drop_truncated(caption.text)) for caption in read]
             changed = sum(new.text != old.text for new, old in zip(cut, read, strict=True))
             notes.append(f"{changed} of {len(read)} captions lost a last sentence without an end.")
@@ -145,11 +188,18 @@ def chair(
         judged = benchmark.judge(read, truth, matcher, skip_unknown=unknown_images == "skip")
         scores = benchmark.score(judged, resamples=bootstrap, seed=seed)
         notes += benchmark.notes(read, judged, matcher)
+        difference = None
+        if against is not None:
+            of_other = benchmark.judge(other, truth, matcher, skip_unknown=unknown_images == "skip")
+            difference = benchmark.difference(judged, of_other, resamples=bootstrap, seed=seed)
 
         if per_caption is not None:
             write_rows(per_caption, (_row(one, keys) for one in judged))
         settings = {
             "captions": captions,
+            "against": against,
+            **running.settings,
+            **({"prompt": prompt} if speaks else {}),
             "objects": objects,
             "instances": instances,
             "references": references,
@@ -161,8 +211,9 @@ def chair(
             "seed": seed,
         }
         systems = [{**eval_common.plain(one), "system": dict(zip(keys, one.system, strict=True))} for one in scores]
-        view = _view(scores, matcher)
-        eval_common.report("chair", settings, {"systems": systems}, view, notes, json=json, out=out, quiet=quiet)
+        results = {"systems": systems, **({} if difference is None else {"difference": difference})}
+        view = [*_view(scores, matcher), *([] if difference is None else [_compared(difference)])]
+        eval_common.report("chair", settings, results, view, notes, json=json, out=out, quiet=quiet)
 
 
 def _row(one: Judged, keys: list[str]) -> dict:
@@ -210,6 +261,14 @@ def _view(scores: list[Scores], matcher: Matcher) -> list:
         ),
     )
     return [main, eval_common.LEGEND, counts]
+
+
+def _compared(difference: Difference) -> str:
+    return (
+        f"Difference to --against, in points: CHAIR_s {eval_common.shown(difference.chair_s)}, "
+        f"CHAIR_i {eval_common.shown(difference.chair_i)}, recall {eval_common.shown(difference.recall)}, "
+        f"precision {eval_common.shown(difference.precision)}"
+    )
 
 
 def _name(one: Scores) -> str:

@@ -36,13 +36,13 @@ Out = Annotated[
 LEGEND = "Percent, with 95 % bootstrap intervals over images."
 
 
-def shown(estimate: Estimate) -> str:
+def shown(estimate: Estimate, form: str = ".1f") -> str:
     """A number and its interval as a cell of a table; a dash where there is no number."""
     if estimate.value is None:
         return "-"
     if estimate.low is None:
-        return f"{estimate.value:.1f}"
-    return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]"
+        return format(estimate.value, form)
+    return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
 
 
 def table(title: str, headings: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
@@ -80,6 +80,7 @@ def report(
     json: bool,
     out: str | None,
     quiet: bool,
+    unit: str = "percent",
 ) -> None:
     """Results to stdout as tables or JSON, and to a file if asked; notes to stderr, and into the JSON."""
     from causal_attrib import __version__
@@ -91,7 +92,7 @@ def report(
     record = {
         "schema": 1,
         "benchmark": benchmark,
-        "unit": "percent",
+        "unit": unit,
         "settings": settings,
         **{name: plain(result) for name, result in results.items()},
         "warnings": notes,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from causal_attrib_cli import common, eval_common
+from causal_attrib_cli import common, eval_common, model_run
 
 if TYPE_CHECKING:
     from causal_attrib.evaluation.pope import Difference, Judged, Scores
@@ -16,6 +16,7 @@ _READING = "How answers are read"
 _METRICS = ("accuracy", "precision", "recall", "f1", "yes_ratio")
 
 
+@model_run.runs_model
 def pope(
     questions: Annotated[
         list[str],
@@ -93,12 +94,18 @@ def pope(
     out: eval_common.Out = None,
     debug: common.Debug = False,
     quiet: common.Quiet = False,
+    *,
+    running: model_run.Running,
 ) -> None:
-    """POPE: does the model say yes to objects that are not there? Any yes/no questions will do."""
+    """POPE: does the model say yes to objects that are not there? Any yes/no questions will do.
+
+    The answers stand in files, or --model gives them about the pictures of --images.
+    """
     with common.told_plainly(debug=debug, quiet=quiet):
         from pathlib import Path
 
         from causal_attrib.errors import InputError
+        from causal_attrib.evaluation import asks
         from causal_attrib.evaluation import pope as benchmark
         from causal_attrib.evaluation import questions as files
 
@@ -108,7 +115,14 @@ def pope(
             if given and len(given) != len(questions):
                 raise InputError(f"{len(questions)} --questions need as many {flag}, in the same order; give them all.")
 
+        speaks = running.wanted("--answers", answers, needed=False)
+        if speaks and (answer_key or pair_by != "id"):
+            raise InputError("--answer-key and --pair-by are for --answers; leave them out.")
         asked = [files.read_questions(path, label_key=label_key) for path in questions]
+        if speaks:
+            answers = saved(running.save, questions)
+            about = {path: asks.questions(running.images, one) for path, one in zip(answers, asked, strict=True)}
+            running.write(about, "answer", debug=debug, quiet=quiet)
 
         def judged(paths: list[str] | None) -> list[list[Judged]]:
             sets = []
@@ -141,6 +155,7 @@ def pope(
         settings = {
             "questions": questions,
             "answers": answers,
+            **running.settings,
             "baseline": baseline,
             "pair_by": pair_by,
             "unanswered": unanswered,
@@ -157,6 +172,25 @@ def pope(
         notes += _notes(scores, parser, undecided)
         view = _view(results, settings)
         eval_common.report("pope", settings, results, view, notes, json=json, out=out, quiet=quiet)
+
+
+def saved(save: str, questions: list[str]) -> list[str]:
+    """Where the answers to each file of questions go: to `save`, or beside it with the name of each.
+
+    >>> saved("said.jsonl", ["pope.json"]), saved("said.jsonl", ["a/random.json", "a/popular.json"])
+    (['said.jsonl'], ['said.random.jsonl', 'said.popular.jsonl'])
+    """
+    from pathlib import Path
+
+    from causal_attrib.errors import InputError
+
+    if len(questions) == 1:
+        return [save]
+    path = Path(save)
+    names = [str(path.with_suffix(f".{Path(one).name.partition('.')[0]}{path.suffix}")) for one in questions]
+    if len(set(names)) < len(names):
+        raise InputError("Two --questions have the same file name, so their answers would too; rename one.")
+    return names
 
 
 def _notes(scores: list[Scores], parser: str, undecided: str) -> list[str]:

@@ -6,13 +6,19 @@ from typing import Annotated
 
 import typer
 
+from causal_attrib_cli.diff import diff
 from causal_attrib_cli.doctor import doctor
 from causal_attrib_cli.env import env
 from causal_attrib_cli.eval import app as evaluations
+from causal_attrib_cli.merge import merge
+from causal_attrib_cli.merge_adapter import merge_adapter
+from causal_attrib_cli.pairs import pairs
 from causal_attrib_cli.pope import app as pope
 from causal_attrib_cli.saliency import saliency
 from causal_attrib_cli.scenes import scenes
 from causal_attrib_cli.score import score
+from causal_attrib_cli.select import select
+from causal_attrib_cli.train import train
 
 # TRL's name for the flag.
 _ALIASES = {"model-name-or-path": "model"}
@@ -31,7 +37,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _spelling},
 )
 app.command()(score)
+app.command()(merge)
+app.command()(diff)
 app.command()(saliency)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
+app.command()(select)
+app.command()(pairs)
+app.command()(merge_adapter)
 app.command()(doctor)
 app.command()(scenes)
 app.command()(env)

@@ -1,24 +1,37 @@
-"""`copo score`: how much each token of a caption rests on the image."""
+"""`copo score`: how much each token of a caption rests on the image; of one caption, or of a file of them."""
 
 from __future__ import annotations
 
-import sys
+import functools
 from typing import Annotated
 
 import typer
 
-from causal_attrib_cli import common
+from causal_attrib_cli import common, score_run
 
 _CAPTION = "What is scored"
 _METHOD = "How it is scored"
 _OUTPUT = "Output"
+_MANY = "Many captions"
 
 
+@common.flags_as("loading", common.LOADING)
 def score(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="Image file.", show_default=False)],
+    image: Annotated[
+        str | None, typer.Argument(metavar="IMAGE", help="Image file, unless --input is given.", show_default=False)
+    ] = None,
     caption: Annotated[
         str | None,
         typer.Argument(metavar="CAPTION", help="Caption to score.", show_default="the model writes one"),
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--also",
+            metavar="CAPTION",
+            help="Another caption of the image, scored beside it; may be repeated.",
+            rich_help_panel=_CAPTION,
+        ),
     ] = None,
     prompt: Annotated[
         str | None,
@@ -87,6 +100,32 @@ def score(
             "--engine", metavar="NAME", help="How forwards are run: auto, packed, plain.", rich_help_panel=_METHOD
         ),
     ] = "auto",
+    coherence: Annotated[
+        bool,
+        typer.Option(
+            "--coherence",
+            help="Also how image and prompt drive tagged reasoning, and the reasoning its answer.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = False,
+    verdict: Annotated[
+        bool,
+        typer.Option(
+            "--verdict",
+            help="Also whether each word is grounded, against the image or a language prior.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = False,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            "--calibration",
+            metavar="FILE",
+            help="Calibration of verdicts, from copo eval verdict --fit.",
+            show_default="that of the small model in the package",
+            rich_help_panel=_METHOD,
+        ),
+    ] = None,
     seed: common.Seed = 0,
     out: Annotated[
         str | None,
@@ -108,100 +147,79 @@ def score(
     json: Annotated[
         bool, typer.Option("--json", help="Short for --out - --format json.", rich_help_panel=_OUTPUT)
     ] = False,
+    input: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="Captions to score: rows with image, caption, ... as JSONL, CSV or parquet.",
+            rich_help_panel=_MANY,
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", metavar="FILE", help="Write FILE.parquet, .csv or .jsonl.", rich_help_panel=_MANY),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", help="Only the first N rows.", rich_help_panel=_MANY)
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Only the I-th of N parts, from 1; copo merge joins them.",
+            rich_help_panel=_MANY,
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget what a run before has finished.", rich_help_panel=_MANY)
+    ] = False,
     model: common.Model = None,
-    revision: common.Revision = None,
-    dtype: common.Dtype = "auto",
-    device: common.Device = "auto",
-    device_map: common.DeviceMap = None,
-    load_in_4bit: common.LoadIn4Bit = False,
-    load_in_8bit: common.LoadIn8Bit = False,
-    attn_implementation: common.AttnImplementation = None,
-    allow_pickle: common.AllowPickle = False,
-    trust_remote_code: common.TrustRemoteCode = False,
     batch_size: common.BatchSize = "auto",
     debug: common.Debug = False,
     quiet: common.Quiet = False,
+    *,
+    loading: dict,
 ) -> None:
     """Score every token of CAPTION: does the image bear it out?
 
     Prints a table, or writes a file with --out. Blue tokens matter for the outcome; red ones, marked !, do harm, which
-    is how a word shows that the image does not bear out.
+    is how a word shows that the image does not bear out. With --input every row of a file is scored; a run that ended
+    early goes on when it is called again.
     """
+    # What single captions and whole files are scored with alike.
+    asked = {
+        "prompt": prompt,
+        "question": question,
+        "answer": answer,
+        "objects": None if objects is None else [name.strip() for name in objects.split(",")],
+    }
+    scoring = {
+        "outcome": outcome,
+        "mask": mask,
+        "samples": samples,
+        "estimator": estimator,
+        "coupling": coupling,
+        "level": level,
+        "lambda_s": lambda_s,
+        "lambda_n": lambda_n,
+        "engine": engine,
+        "batch_size": int(batch_size) if batch_size.isdecimal() else batch_size,
+        "seed": seed,
+        "coherence": coherence,
+        "verdict": verdict,
+        "calibration": calibration,
+    }
     with common.told_plainly(debug=debug, quiet=quiet):
-        file, piped = _output(out, format, json)
-
-        import causal_attrib
-        from causal_attrib.attribution import check_writable
-        from causal_attrib.vlm.images import read_picture
-
-        # What can be found wrong at once is found before the model is loaded, which may take minutes.
-        if file is not None:
-            check_writable(file)
-        picture = read_picture(image)
-        vlm = common.load(
-            model,
-            debug=debug,
-            revision=revision,
-            dtype=dtype,
-            device=device,
-            device_map=device_map,
-            load_in_4bit=load_in_4bit,
-            load_in_8bit=load_in_8bit,
-            attn_implementation=attn_implementation,
-            allow_pickle=allow_pickle,
-            trust_remote_code=trust_remote_code,
-        )
-        with common.progress("Scoring", quiet=quiet) as progress:
-            attribution = causal_attrib.score(
-                picture,
-                caption,
-                model=vlm,
-                prompt=prompt,
-                question=question,
-                answer=answer,
-                objects=None if objects is None else [name.strip() for name in objects.split(",")],
-                outcome=outcome,
-                mask=mask,
-                samples=samples,
-                estimator=estimator,
-                coupling=coupling,
-                level=level,
-                lambda_s=lambda_s,
-                lambda_n=lambda_n,
-                engine=engine,
-                batch_size=int(batch_size) if batch_size.isdecimal() else batch_size,
-                seed=seed,
-                progress=progress,
-                announce=None if quiet else common.announce,
-            )
-        if attribution.generated and not quiet:
-            common.tell(f'No caption was given, so the model wrote one: "{attribution.caption}"')
-
-        if file is not None:
-            attribution.save(file)
-            if not quiet:
-                common.tell(f"Wrote {file}")
-        elif piped is not None:
-            sys.stdout.buffer.write(attribution.to_bytes(piped))
+        many = {"--output": output, "--limit": limit, "--shard": shard, "--fresh": fresh}
+        one = {"IMAGE": image, "--also": also, "--out": out, "--format": format, "--json": json}
+        score_run.check_mode(input, one, many)
+        load = functools.partial(common.load, model, debug=debug, **loading)
+        if input is None:
+            where = score_run.output_of(out, format, json, several=bool(also))
+            score_run.score_one(image, caption, also or [], load, asked, scoring, where, quiet=quiet)
         else:
-            from causal_attrib import views
-
-            common.stdout().print(views.table(attribution))
-
-
-def _output(out: str | None, format: str | None, json: bool) -> tuple[str | None, str | None]:
-    """The file to write or the format to pipe; neither means a table."""
-    from causal_attrib.attribution import FORMATS
-    from causal_attrib.errors import InputError
-
-    if json and out is not None:
-        raise InputError("--json writes to stdout and --out to a file; leave one of them out.")
-    if json and format not in (None, "json"):
-        raise InputError(f"--json and --format {format} contradict each other; leave one of them out.")
-    if format is not None and not json and out != "-":
-        raise InputError("--format is for --out -; a file's format is told by its suffix, so leave --format out.")
-    if format is not None and format not in FORMATS:
-        raise InputError(f"There is no format {format!r}; choose one of {', '.join(FORMATS)}.")
-    if json or out == "-":
-        return None, format or "json"
-    return out, None
+            where = {"limit": limit, "shard": shard or "1/1", "fresh": fresh}
+            of_model = {"model": model, **loading}
+            score_run.score_many(input, output, load, asked, scoring, of_model, where, strict=debug, quiet=quiet)

@@ -26,6 +26,24 @@ _ROUNDING = 4.0
 _measured: weakref.WeakKeyDictionary[VLM, dict[str, tuple[float, float]]] = weakref.WeakKeyDictionary()
 
 
+class SharedEngine:
+    """One engine for several captions of a picture, one after the other: what it has read of the picture it keeps.
+
+    It is chosen at the first caption. `name` is as for `choose_engine`.
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+        self._engine: Engine | None = None
+
+    def chosen(self, vlm: VLM, encoding: Encoding, batch_size: int | str, on_done: Callable[[int], None]) -> Engine:
+        """The engine, which tells `on_done` from now on."""
+        if self._engine is None:
+            self._engine = choose_engine(self.name, vlm, encoding, batch_size)
+        self._engine.on_done = on_done
+        return self._engine
+
+
 def choose_engine(
     name: str,
     vlm: VLM,

@@ -1,4 +1,4 @@
-"""Hallucination benchmarks on captions and answers that exist already, with an interval beside every number.
+"""Hallucination benchmarks on captions and answers, with an interval beside every number.
 
 >>> from causal_attrib.evaluation import chair
 >>> from causal_attrib.evaluation.lexicon import Lexicon
@@ -12,4 +12,7 @@
 
 A benchmark reads rows into plain objects, judges each, and scores them: `chair`, `pope`, `amber`. Whether those objects
 come from a file or from a model that answers is nothing to the scores.
+
+`replies` lets a model write captions and answers, `batch` scores every token of a file of captions, `merge` joins its
+shards, and `diff` compares the files of two models. Long work survives a kill by its `journal`.
 """

@@ -56,6 +56,16 @@ class Response:
     image: str
 
 
+@dataclass(frozen=True)
+class Query:
+    """What is asked about an image."""
+
+    key: str
+    image: str
+    text: str
+    where: str
+
+
 def read_items(path: str | os.PathLike) -> dict[str, Item]:
     """The items of `annotations.json` by id."""
     items: dict[str, Item] = {}
@@ -91,6 +101,19 @@ def read_responses(
 def read_images(path: str | os.PathLike) -> dict[str, str]:
     """The image of each id, from a query file."""
     return {str(row.value[row.need(("id",))]): row.image(row.need(("image",))) for row in read_rows(path)}
+
+
+def read_queries(path: str | os.PathLike) -> list[Query]:
+    """The rows of a query file: what a model is to be asked."""
+    return [
+        Query(
+            key=str(row.value[row.need(("id",))]),
+            image=row.image(row.need(("image",))),
+            text=row.text(row.need(("query",))),
+            where=row.where,
+        )
+        for row in read_rows(path)
+    ]
 
 
 def read_relations(path: str | os.PathLike) -> dict[str, tuple[str, ...]]:

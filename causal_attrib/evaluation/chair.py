@@ -89,6 +89,16 @@ class Scores:
     objects: dict[str, ObjectCounts]  # by node word, the most hallucinated first
 
 
+@dataclass(frozen=True)
+class Difference:
+    """One system less another on the same images, in percentage points."""
+
+    chair_s: Estimate
+    chair_i: Estimate
+    recall: Estimate
+    precision: Estimate
+
+
 def read_captions(
     path: str | os.PathLike,
     *,
@@ -150,6 +160,29 @@ def score(judged: Sequence[Judged], *, resamples: int = 1000, seed: int = 0) -> 
     for one in judged:
         systems.setdefault(one.caption.system, []).append(one)
     return [_of_system(system, ones, resamples, seed) for system, ones in systems.items()]
+
+
+def difference(
+    first: Sequence[Judged], second: Sequence[Judged], *, resamples: int = 1000, seed: int = 0
+) -> Difference:
+    """The first system less the second; the same images are drawn for both."""
+    images, others = ({one.caption.image for one in judged} for judged in (first, second))
+    if images != others:
+        one = min(images ^ others)
+        raise InputError(
+            f"Two systems can be compared on the same images only, but {len(images ^ others)} have captions of one of "
+            f"them (such as {one}); give captions of the same images."
+        )
+    columns = len(_counts(first[0]))
+    rows_NK = np.zeros((len(first) + len(second), 2 * columns))
+    rows_NK[: len(first), :columns] = [_counts(one) for one in first]
+    rows_NK[len(first) :, columns:] = [_counts(one) for one in second]
+    clusters = [one.caption.image for one in (*first, *second)]
+    metrics = {
+        name: lambda sums, metric=metric: metric(sums[..., :columns]) - metric(sums[..., columns:])
+        for name, metric in _METRICS.items()
+    }
+    return Difference(**estimate(by_cluster(clusters, rows_NK), metrics, resamples=resamples, seed=seed))
 
 
 def notes(captions: Sequence[Caption], judged: Sequence[Judged], matcher: Matcher) -> list[str]:

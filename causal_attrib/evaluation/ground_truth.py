@@ -12,7 +12,9 @@ from causal_attrib.evaluation.rows import Row, image_id, read_rows, read_text
 
 
 def read_objects(path: str | os.PathLike) -> dict[str, list[str]]:
-    """Objects per image from `{image: [object, ...]}`, or from rows with `image` (or `image_id`) and `objects`."""
+    """Objects per image from `{image: [object, ...]}`, from rows with `image` (or `image_id`) and `objects`, or from
+    the objects.json of `copo scenes`, where only what can be seen counts.
+    """
     rows = read_rows(path)
     objects: dict[str, list[str]] = {}
     for image, names, where in _listed(rows):
@@ -63,8 +65,15 @@ def truth_of_coco(
 
 def _listed(rows: list[Row]) -> list[tuple[str, object, str]]:
     if len(rows) == 1 and "objects" not in rows[0].value:
-        return [(image_id(image), names, rows[0].file) for image, names in rows[0].value.items()]
+        return [(image_id(image), _of_scene(names), rows[0].file) for image, names in rows[0].value.items()]
     return [(row.image(row.need(("image", "image_id"))), row.value[row.need(("objects",))], row.where) for row in rows]
+
+
+def _of_scene(entry: object) -> object:
+    """Classes of the objects of a rendered scene; any other entry as it is."""
+    if isinstance(entry, dict) and isinstance(entry.get("objects"), list):
+        return [one.get("class") for one in entry["objects"] if isinstance(one, dict) and one.get("visible", True)]
+    return entry
 
 
 def _node(name: str, lexicon: Lexicon, where: str) -> str:

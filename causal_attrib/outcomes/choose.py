@@ -27,6 +27,7 @@ def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = No
     Raises:
         InputError: there is no such outcome, or what it compares with was not given.
     """
+    check_name(name)
     if name == "auto":
         if encoding.answers_a_question:
             name = "likelihood"
@@ -50,6 +51,13 @@ def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = No
             return YesNo()
         case "grounding":
             return Grounding()
-    if ":" in name:
-        return Function(name, import_function(name), encoding.answer)
-    raise InputError(f"There is no outcome {name!r}; choose one of {', '.join(NAMES)}.")
+    return Function(name, import_function(name), encoding.answer)
+
+
+def check_name(name: str) -> None:
+    """Raises InputError if there is no outcome `name`."""
+    if name in NAMES:
+        return
+    if ":" not in name:
+        raise InputError(f"There is no outcome {name!r}; choose one of {', '.join(NAMES)}.")
+    import_function(name)

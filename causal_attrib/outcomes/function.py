@@ -44,7 +44,7 @@ def import_function(name: str) -> Callable[[str, str | None], float]:
     try:
         function = getattr(importlib.import_module(module_name), function_name, None)
     except ImportError as error:
-        raise InputError(f"The outcome {name} cannot be imported ({error}); check the name before the colon.") from None
+        raise InputError(f"{name} cannot be imported ({error}); check the name before the colon.") from None
     finally:
         sys.path.remove(here)
     if not callable(function):

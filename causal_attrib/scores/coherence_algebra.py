@@ -160,6 +160,28 @@ def aligned_mean(counterfactuals: Sequence[Tensor], tokens: int) -> Tensor:
     return mean_SD
 
 
+def with_counterfactuals(
+    base: tuple[Tensor, Tensor], drawn: Sequence[tuple[Tensor, Tensor]], answer_XD: Tensor
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """J and C of a source's two channels: to the reasoning, and straight to the answer.
+
+    Args:
+        base: J_ZX and J_ZY_tot of the source as it is, each (|Z|, D).
+        drawn: the same of its K counterfactuals; they may have more or fewer tokens.
+        answer_XD: J_XY of the original texts.
+
+    Returns:
+        (J_ZX, its C) and (J_ZY, its C), where J_ZY is the `direct_effect`, of counterfactuals too.
+    """
+    straight = [direct_effect(to_answer_SD, to_reasoning_SD, answer_XD) for to_reasoning_SD, to_answer_SD in drawn]
+    through = [to_reasoning_SD for to_reasoning_SD, _ in drawn]
+    tokens = len(base[0])
+    return (
+        (base[0], aligned_mean(through, tokens)),
+        (direct_effect(base[1], base[0], answer_XD), aligned_mean(straight, tokens)),
+    )
+
+
 def _real(name: str, matrix: Tensor) -> Tensor:
     if matrix.ndim != 2 or matrix.numel() == 0:
         raise InputError(f"{name} has shape {tuple(matrix.shape)}; give one row per token, (tokens, embedding).")

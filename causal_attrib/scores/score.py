@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from causal_attrib.attribution import Attribution, Token
-from causal_attrib.engine import COUPLINGS, ENGINES, Job, choose_engine
+from causal_attrib.engine import COUPLINGS, ENGINES, Engine, Job, SharedEngine
+from causal_attrib.engine.base import Request
 from causal_attrib.errors import InputError
 from causal_attrib.interventions import check_fill
 from causal_attrib.outcomes import Outcome, choose_outcome
+from causal_attrib.outcomes.choose import check_name
 from causal_attrib.scores import necessity, sufficiency
+from causal_attrib.scores.coherence import check_reasoned, coherence_of
 from causal_attrib.scores.completeness import causal_completeness
 from causal_attrib.scores.entropy import logprob_and_entropy
+from causal_attrib.scores.verdict import OUTCOME, check_outcome, judged, read_calibration
 from causal_attrib.version import __version__
-from causal_attrib.vlm import VLM, Encoding, load
+from causal_attrib.vlm import VLM, Encoding, Row, load
 
 LEVELS = ("token", "word")
 # COPO draws H completions per prefix and does not say how many; outcomes that read log-probabilities need none.
@@ -41,9 +47,12 @@ def score(
     level: str = "token",
     lambda_s: float = 0.35,
     lambda_n: float = 0.35,
-    engine: str = "auto",
+    engine: str | SharedEngine = "auto",
     batch_size: int | str = "auto",
     seed: int = 0,
+    verdict: bool = False,
+    calibration: str | os.PathLike | None = None,
+    coherence: bool = False,
     progress: Callable[[int, int], None] | None = None,
     announce: Callable[[int, int, float], None] | None = None,
 ) -> Attribution:
@@ -65,9 +74,16 @@ def score(
         level: "token", or "word" to hide and keep all tokens of a word at once (each gets the word's score).
         lambda_s, lambda_n: weights in causal completeness, from 0 to 1.
         engine: "packed" puts all edits behind one reading of the picture, "plain" runs an ordinary forward for each;
-            "auto" is packed where the model can be packed and, checked at first use, gives plain's numbers.
+            "auto" is packed where the model can be packed and, checked at first use, gives plain's numbers. For several
+            captions of one picture and prompt, one `SharedEngine` reads those once.
         batch_size: rows per forward; "auto" is what suits the engine, the device and the memory that is free.
         seed: of the sampled completions.
+        verdict: also say of each word whether the image bears it out, with the probability that it is false
+            (`scores.verdict`); for the outcome grounding.
+        calibration: what turns evidence into that probability: a file of `copo eval verdict --fit`; None is that of the
+            bundled model, and the result says so where the model is another.
+        coherence: also say how strongly picture and prompt drive the reasoning, and the reasoning the answer
+            (`scores.coherence`); for a caption with reasoning and an answer.
         progress: called with (interventions done, interventions in all).
         announce: called once before they are run, with their number, the token positions that they take at most, and
             about how many seconds that is, judged by the time that reading the caption took.
@@ -75,8 +91,25 @@ def score(
     Raises:
         InputError: anything in the input that can be mended, in one sentence.
     """
-    _check(level, estimator, coupling, engine, lambda_s, lambda_n, samples, batch_size, seed)
-    check_fill(mask)
+    shared = engine if isinstance(engine, SharedEngine) else SharedEngine(engine)
+    check_settings(
+        outcome=outcome,
+        mask=mask,
+        samples=samples,
+        estimator=estimator,
+        coupling=coupling,
+        level=level,
+        lambda_s=lambda_s,
+        lambda_n=lambda_n,
+        engine=shared.name,
+        batch_size=batch_size,
+        seed=seed,
+        verdict=verdict,
+        calibration=calibration,
+    )
+    chosen = read_calibration(calibration, level) if verdict else None
+    if coherence and isinstance(caption, str):
+        check_reasoned(caption, answer)
     began = time.perf_counter()
     vlm = model if isinstance(model, VLM) else load(model)
     generated = caption is None
@@ -84,6 +117,9 @@ def score(
         caption = vlm.describe(image, prompt)
     encoding = vlm.encode(image, prompt, caption, answer, question=question)
     judge = choose_outcome(outcome, encoding, objects)
+    if verdict:
+        check_outcome(judge.name, mask)
+    coherent = coherence_of(vlm, encoding, seed=seed).to_dict() if coherence else None
     if samples is None:
         samples = SAMPLES_FOR_TEXT if judge.needs_text else 0
 
@@ -91,11 +127,13 @@ def score(
     rewrites = judge.needs_text and not encoding.answers_a_question
     plan_s = sufficiency.plan(units)
     plan_n = necessity.plan(units, mask, rewrites=rewrites)
-    runner = choose_engine(engine, vlm, encoding, batch_size, _counter(progress, len(plan_s) + len(plan_n)))
+    runner = shared.chosen(vlm, encoding, batch_size, _counter(progress, len(plan_s) + len(plan_n)))
+    before = replace(runner.cost)
     scanning = time.perf_counter()
     logprob_T, entropy_T = logprob_and_entropy(runner.scan(encoding), encoding.response_ids)
+    prior_T = _neutral_logprob(runner, encoding) if verdict else None
     if announce is not None:
-        per_position = (time.perf_counter() - scanning) / runner.cost.positions
+        per_position = (time.perf_counter() - scanning) / max(runner.cost.since(before).positions, 1)
         runs = [(plan_s, samples), (plan_n, 0)] if samples else [(plan_s + plan_n, 0)]
         positions = sum(runner.forecast([Job(encoding, plan, judge)], drawn) for plan, drawn in runs)
         announce(len(plan_s) + len(plan_n), positions, positions * per_position)
@@ -111,8 +149,8 @@ def score(
     necessity_U = necessity.read(outcome_n[:, 0], rewrites=rewrites)
     completeness_U = causal_completeness(sufficiency_U, necessity_U, lambda_s, lambda_n)
 
-    seconds = time.perf_counter() - began
-    return Attribution(
+    seconds, spent = time.perf_counter() - began, runner.cost.since(before)
+    attribution = Attribution(
         caption=encoding.response,
         tokens=_tokens(
             encoding,
@@ -140,10 +178,19 @@ def score(
             "engine": runner.name,
             "batch_size": batch_size,
         },
-        cost={"forwards": runner.cost.forwards, "positions": runner.cost.positions, "seconds": round(seconds, 3)},
+        cost={"forwards": spent.forwards, "positions": spent.positions, "seconds": round(seconds, 3)},
         tool={"name": "copo", "version": __version__},
         generated=generated,
+        coherence=coherent,
     )
+    return judged(attribution, prior_T, chosen) if verdict else attribution
+
+
+def _neutral_logprob(engine: Engine, encoding: Encoding) -> list[float]:
+    """Log-probability of each token of the response behind the neutral picture."""
+    row, places = Row(encoding.response_ids, neutral=True), tuple(range(len(encoding.response_ids)))
+    (logprob_T,) = engine.logprobs([Request(encoding, row, places)], lambda count: None)
+    return logprob_T.tolist()
 
 
 def _outcome_record(
@@ -190,7 +237,25 @@ def _counter(progress: Callable[[int, int], None] | None, total: int) -> Callabl
     return advance
 
 
-def _check(level, estimator, coupling, engine, lambda_s, lambda_n, samples, batch_size, seed) -> None:
+def check_settings(
+    *,
+    outcome,
+    mask,
+    samples,
+    estimator,
+    coupling,
+    level,
+    lambda_s,
+    lambda_n,
+    engine,
+    batch_size,
+    seed,
+    verdict,
+    calibration,
+) -> None:
+    """Raises InputError for a setting of `score` that is wrong for any picture and caption."""
+    check_name(outcome)
+    check_fill(mask)
     for what, value, allowed in (
         ("level", level, LEVELS),
         ("estimator", estimator, sufficiency.ESTIMATORS),
@@ -208,3 +273,8 @@ def _check(level, estimator, coupling, engine, lambda_s, lambda_n, samples, batc
         raise InputError(f"The batch size is {batch_size!r}, but it must be a whole number from 1 up, or auto.")
     if seed < 0:
         raise InputError(f"The seed is {seed}, but it must be 0 or more.")
+    if calibration is not None and not verdict:
+        raise InputError("A calibration is for verdicts; ask for them too: add --verdict (or verdict=True).")
+    if verdict:
+        check_outcome(OUTCOME if outcome == "auto" else outcome, mask)
+        read_calibration(calibration, level)

@@ -9,16 +9,26 @@ if TYPE_CHECKING:
     from causal_attrib.views.figure_maps import plot_maps
     from causal_attrib.views.figure_scores import plot_scores
     from causal_attrib.views.maps_table import saliency_table
-    from causal_attrib.views.saliency_folder import write_saliency
+    from causal_attrib.views.saliency_folder import check_folder, write_saliency
 
 _HOME = {
+    "check_folder": "saliency_folder",
     "plot_maps": "figure_maps",
     "plot_scores": "figure_scores",
     "saliency_table": "maps_table",
     "write_saliency": "saliency_folder",
 }
 
-__all__ = ["notebook", "plot_maps", "plot_scores", "report", "saliency_table", "table", "write_saliency"]
+__all__ = [
+    "check_folder",
+    "notebook",
+    "plot_maps",
+    "plot_scores",
+    "report",
+    "saliency_table",
+    "table",
+    "write_saliency",
+]
 
 
 def __getattr__(name: str):

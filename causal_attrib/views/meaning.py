@@ -14,6 +14,8 @@ HEADINGS = {
     "sufficiency": "sufficiency",
     "logprob": "log-probability",
     "entropy": "entropy",
+    "evidence": "evidence",
+    "p_false": "p(false)",
 }
 
 DEFINITIONS = {
@@ -22,6 +24,8 @@ DEFINITIONS = {
     "sufficiency": "How much the outcome rises when the word is added to what precedes.",
     "logprob": "How likely the model found the word: 0 is certain.",
     "entropy": "How unsure the model was at this place: 0 is sure.",
+    "evidence": "Log-probability of the word with the image less that without it.",
+    "p_false": "How probably the word is false, by the calibration.",
 }
 
 # Effects smaller than this are called small: the size at which harm becomes an alarm.
@@ -89,10 +93,27 @@ def _entropy(value: float, attribution: Attribution) -> str:
     return "As unsure as between more than a thousand equally likely continuations."
 
 
+def _evidence(value: float, attribution: Attribution) -> str:
+    factor = math.exp(min(abs(value), 25.0))
+    if factor > 1e9:
+        times = "more than a billion"
+    elif factor >= 10:
+        times = f"{float(f'{factor:.2g}'):,.0f}"
+    else:
+        times = f"{factor:.1f}"
+    return f"The image {'multiplies' if value >= 0 else 'divides'} the probability of the word by {times}."
+
+
+def _p_false(value: float, attribution: Attribution) -> str:
+    return f"The word is false with a probability of {100 * min(max(value, 0.0), 1.0):.0f} %, if the calibration holds."
+
+
 _SENTENCES = {
     "causal_completeness": _completeness,
     "necessity": _necessity,
     "sufficiency": _sufficiency,
     "logprob": _logprob,
     "entropy": _entropy,
+    "evidence": _evidence,
+    "p_false": _p_false,
 }

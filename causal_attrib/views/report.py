@@ -115,6 +115,7 @@ def _page(captions: list[Caption], picture: bytes | str | os.PathLike | None, si
 {_card(captions)}
 </div>
 <div class="tables">
+{"".join(report_body.coherence(*one[:3]) for one in each)}
 {"".join(report_body.table(*one) for one in each)}
 </div>
 </main>

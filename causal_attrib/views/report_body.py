@@ -7,6 +7,7 @@ from itertools import groupby
 
 from causal_attrib.attribution import Attribution, Token
 from causal_attrib.maps import PER_MAP
+from causal_attrib.views import coherence as words
 from causal_attrib.views import drawing, meaning
 from causal_attrib.views.report_data import Caption, Colouring
 
@@ -40,6 +41,8 @@ def article(caption: Caption, place: int, count: int, chosen: str | None) -> str
         f'<span class="t">{escape(drawing.visible(caption.maps.labels[i]))}</span>' for i in caption.answers
     )
     asked = (("Question", attribution.question), ("Answer", attribution.answer))
+    if attribution.verdict is not None:
+        asked += (("Verdicts", attribution.verdict["note"]),)
     told = "".join(f"<dt>{what}</dt><dd>{_bdi(text)}</dd>" for what, text in asked if text is not None)
     return f"""<article class="caption" data-caption="{place}" aria-label="{name}">
 <h2>{name}{written}</h2>
@@ -58,7 +61,10 @@ def table(caption: Caption, place: int, count: int, chosen: str | None) -> str:
         _row(caption, token, at, shade(level, bool(colouring and colouring.is_signed)))
         for at, (token, level) in enumerate(zip(caption.attribution.tokens, levels, strict=True))
     )
-    headings = "".join(f'<th scope="col">{_SHORT.get(name, meaning.HEADINGS[name])}</th>' for name in _COLUMNS)
+    names = [_SHORT.get(name, meaning.HEADINGS[name]) for name in _columns(caption.attribution)]
+    headings = "".join(f'<th scope="col">{name}</th>' for name in names)
+    if caption.attribution.verdict is not None:
+        headings += '<th scope="col">verdict</th>'
     title = "Numbers" if count == 1 else f"Numbers of caption {place + 1}"
     return f"""<section class="numbers" data-caption="{place}">
 <h2 id="numbers-{place}">{title}</h2>
@@ -70,6 +76,27 @@ def table(caption: Caption, place: int, count: int, chosen: str | None) -> str:
 </tbody>
 </table>
 </div>
+</section>"""
+
+
+def coherence(caption: Caption, place: int, count: int) -> str:
+    """The channels of a reasoned answer, each with what it means; empty where they were not asked for."""
+    record = caption.attribution.coherence
+    if record is None:
+        return ""
+    title = "Coherence" if count == 1 else f"Coherence of caption {place + 1}"
+    rows = "\n".join(
+        f'<div class="channel"><dt>{name}</dt><dd><b>{drawing.number(record["hardened"][channel])}</b> '
+        f"<span>(without hardening {drawing.number(record['channels'][channel])})</span></dd>"
+        f'<dd class="means">{words.MEANINGS[channel]}</dd></div>'
+        for channel, name in words.CHANNELS.items()
+    )
+    return f"""<section class="coherence" aria-labelledby="coherence-{place}">
+<h2 id="coherence-{place}">{title}: {drawing.number(record["aggregate"])}</h2>
+<dl class="channels">
+{rows}
+</dl>
+<p class="note">{" ".join(filter(None, (words.NOTE, words.single_tokens(record))))}</p>
 </section>"""
 
 
@@ -155,11 +182,18 @@ def _key(colouring: Colouring | None) -> str:
 
 
 def _row(caption: Caption, token: Token, at: int, colour: str) -> str:
-    cells = "".join(f"<td{_value(token, name)}>{meaning.written(token, name)}</td>" for name in _COLUMNS)
+    columns = _columns(caption.attribution)
+    cells = "".join(f"<td{_value(token, name)}>{meaning.written(token, name)}</td>" for name in columns)
+    if caption.attribution.verdict is not None:
+        cells += f"<td{_value(token, 'evidence')}>{escape(token.verdict or '–')}</td>"
     mark = ' <abbr title="better without it">!</abbr>' if drawing.is_contradicted(token) else ""
     classes = " ".join(filter(None, ("chip", colour, _mark(token))))
     name = f'<bdi class="{classes}">{escape(caption.shown(token))}</bdi>{mark}'
     return f'<tr data-unit="{at}"><td data-value="{at}">{at + 1}</td><th scope="row">{name}</th>{cells}</tr>'
+
+
+def _columns(attribution: Attribution) -> tuple[str, ...]:
+    return _COLUMNS if attribution.verdict is None else (*_COLUMNS, "evidence", "p_false")
 
 
 def _value(token: Token, name: str) -> str:

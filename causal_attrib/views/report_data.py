@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 # Colours come in this many steps on either side of zero: a style sheet names them all, so no style stands in the text.
 LEVELS = 20
-# What surprises less than one nat is not worth the full colour.
-_SMALLEST_NATS = 1.0
+# What is less than one nat is not worth the full colour, and a probability is at most one.
+_SMALLEST = 1.0
 _PLAIN = (str, bool, int, float)
 # A map that stays below this share of the caption's full colour is called empty.
 _FAINT = 0.02
@@ -37,6 +37,8 @@ _NOTES = {
     "sufficiency": "blue: adding it raises the outcome",
     "logprob": "amber: the less likely the model found it (nats below 0)",
     "entropy": "amber: the less sure the model was (nats)",
+    "evidence": "blue: the image makes the word likelier; red: less likely (nats)",
+    "p_false": "amber: the more probably false",
 }
 
 
@@ -129,17 +131,16 @@ def _present(attribution: Attribution) -> list[str]:
 
 
 def _colouring(attribution: Attribution, name: str) -> Colouring:
-    in_nats = name in ("logprob", "entropy")
     if name == "causal_completeness":
         values = [drawing.colour_value(token) for token in attribution.tokens]
-    elif in_nats:
+    elif name in ("logprob", "entropy"):
         values = [None if (value := getattr(token, name)) is None else abs(value) for token in attribution.tokens]
     else:
         values = [getattr(token, name) for token in attribution.tokens]
-    smallest = _SMALLEST_NATS if in_nats else drawing.SMALLEST_SCALE
+    smallest = _SMALLEST if name in ("logprob", "entropy", "evidence", "p_false") else drawing.SMALLEST_SCALE
     limit = max([smallest, *(abs(value) for value in values if value is not None)])
     levels = tuple(None if value is None else round(LEVELS * (value / limit)) for value in values)
-    return Colouring(levels, not in_nats, limit, _NOTES[name])
+    return Colouring(levels, name not in ("logprob", "entropy", "p_false"), limit, _NOTES[name])
 
 
 def _check_same(attribution: Attribution, maps: Maps) -> None:

@@ -9,7 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from causal_attrib.attribution import Attribution, Token
-from causal_attrib.views import drawing
+from causal_attrib.views import coherence, drawing
+from causal_attrib.views.shade import shade
+
+_VERDICT_STYLES = {"against the image": "bold red", "language prior": "dim"}
 
 
 def table(attribution: Attribution) -> Group:
@@ -25,6 +28,9 @@ def table(attribution: Attribution) -> Group:
     rows.add_column("token", overflow="fold", min_width=5)
     for heading in ("log-prob", "entropy", "sufficiency", "necessity", "causal\ncompleteness"):
         rows.add_column(heading, justify="right", no_wrap=True)
+    if attribution.verdict is not None:
+        rows.add_column("p(false)", justify="right", no_wrap=True)
+        rows.add_column("verdict")
     for token in attribution.tokens:
         rows.add_row(
             Text("!" if drawing.is_contradicted(token) else "", "bold red"),
@@ -34,6 +40,7 @@ def table(attribution: Attribution) -> Group:
             drawing.with_error(token.sufficiency, token.sufficiency_se),
             Text(drawing.number(token.necessity), "bold red" if drawing.is_contradicted(token) else ""),
             drawing.number(token.causal_completeness),
+            *(() if attribution.verdict is None else _verdict(token)),
         )
 
     notes = [
@@ -41,17 +48,19 @@ def table(attribution: Attribution) -> Group:
         ("model    ", drawing.model_line(attribution)),
         ("colours  ", f"{drawing.LEGEND}; full at {drawing.number(limit, 2)}"),
     ]
+    if attribution.verdict is not None:
+        notes.append(("verdict  ", attribution.verdict["note"]))
+    if attribution.coherence is not None:
+        notes.append(("coherence", f" {coherence.line(attribution.coherence)}"))
     return Group(caption, rows, *(Text.assemble((name, "bold"), drawing.visible(line)) for name, line in notes))
+
+
+def _verdict(token: Token) -> tuple[str, Text]:
+    return drawing.number(token.p_false, 2), Text(token.verdict or "–", _VERDICT_STYLES.get(token.verdict, ""))
 
 
 def _style(token: Token | None, limit: float) -> Style:
     value = None if token is None else drawing.colour_value(token)
     if value is None:
         return Style(dim=True)
-    strength = abs(value) / limit
-    if strength < 0.02:
-        return Style()
-    end = drawing.BLUE if value > 0 else drawing.RED
-    red, green, blue = (round(255 + strength * (part - 255)) for part in end)
-    ink = "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else "white"
-    return Style(color=ink, bgcolor=f"rgb({red},{green},{blue})")
+    return shade(value / limit)

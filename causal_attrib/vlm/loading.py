@@ -141,7 +141,9 @@ def _quantisation(bits: int | None) -> dict:
         return {}
     for package in ("bitsandbytes", "accelerate"):
         _need(package, "Loading in 4 or 8 bits", "'copo[quant]'")
-    return {"quantization_config": BitsAndBytesConfig(load_in_4bit=bits == 4, load_in_8bit=bits == 8)}
+    # In 4 bits as QLoRA (arXiv 2305.14314): NormalFloat, computed in bfloat16.
+    four = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.bfloat16}
+    return {"quantization_config": BitsAndBytesConfig(load_in_4bit=bits == 4, load_in_8bit=bits == 8, **four)}
 
 
 def _need(package: str, what: str, install: str) -> None:

@@ -293,18 +293,37 @@ class VLM:
             rows = self.family.extend(inputs, [row.ids] * len(noises), self.pad_id)
             return self._generate(rows, longest, _RowNoise(noises, len(row.ids)))
 
-    @torch.no_grad()
     def describe(self, image, prompt: str | None = None) -> tuple[int, ...]:
         """Ids of the caption that the model itself writes (greedy)."""
+        (ids,) = self.write_together([self.ask(image, prompt)], LONGEST_CAPTION)
+        if not decode(self.tokenizer, ids).strip():
+            raise InputError(f"{self.name} wrote no caption for this image; give one yourself.")
+        return ids
+
+    def ask(self, image, prompt: str | None = None) -> dict[str, Tensor]:
+        """The model's inputs (batch 1) when it is shown a picture and asked `prompt`, up to where it begins to speak.
+
+        Raises:
+            InputError: a picture that cannot be read, or a prompt that is too long or holds a special token.
+        """
         prompt = self.family.default_prompt if prompt is None else prompt
         self._check_prompt(prompt, None, None, True)
         talk = self.family.converse(prompt)
         inputs = self._prompt_inputs(talk.before, read_picture(image).pixels)
         self.check_length(inputs[self.family.row].shape[1], 1)
-        (ids,) = self._generate(inputs, LONGEST_CAPTION, _RowNoise([None], 0))
-        if not decode(self.tokenizer, ids).strip():
-            raise InputError(f"{self.name} wrote no caption for this image; give one yourself.")
-        return ids
+        return inputs
+
+    @torch.no_grad()
+    def write_together(self, asked: Sequence[dict[str, Tensor]], longest: int) -> list[tuple[int, ...]]:
+        """Ids of what the model itself says (greedy) to each of B inputs of `ask`, all of the same shapes.
+
+        Equal shapes need no padding, which not every architecture takes without other numbers.
+
+        Args:
+            longest: largest number of new tokens.
+        """
+        inputs = {name: torch.cat([one[name] for one in asked]) for name in asked[0]}
+        return self._generate(inputs, longest, _RowNoise([None] * len(asked), 0))
 
     def room(self, length: int, longest: int) -> int:
         """How many of `longest` new tokens fit behind a row of `length` (prompt included)."""

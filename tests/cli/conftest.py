@@ -10,7 +10,8 @@ def copo():
     """Run `copo` in this process: importing torch anew for every command would take most of the time."""
 
     def run(*arguments):
-        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+        # Workers of pytest-xdist claim a terminal 80 wide.
+        return CliRunner(env={"COLUMNS": None}).invoke(app, [str(argument) for argument in arguments])
 
     return run
 

@@ -153,3 +153,18 @@ def test_a_bad_row_names_its_line_and_key(refused, files):
 def test_objects_that_the_lexicon_lacks(refused, files):
     (files / "objects.json").write_text(json.dumps({"1": ["gryphon"], "2": []}))
     assert "lacks 'gryphon'" in refused(*arguments(files))
+
+
+def test_two_systems_on_the_same_images(copo, refused, files):
+    for name in ("a", "b"):
+        rows = [row for row in CAPTIONS if row["model"] == name]
+        (files / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    flags = ("--objects", files / "objects.json", "--lexicon", files / "synonyms.txt", "--bootstrap", "200")
+    flags = ("eval", "chair", "--captions", files / "a.jsonl", *flags)
+    found = record(copo, *flags, "--against", files / "b.jsonl")
+    alone = [record(copo, *flags[:3], files / f"{name}.jsonl", *flags[4:])["systems"][0] for name in ("a", "b")]
+    for name in ("chair_s", "recall"):
+        assert found["difference"][name]["value"] == alone[0][name]["value"] - alone[1][name]["value"]
+    assert found["systems"] == alone[:1]
+    assert "Difference to --against, in points: CHAIR_s" in copo(*flags, "--against", files / "b.jsonl").stdout
+    assert "leave --group-by out" in refused(*flags, "--against", files / "b.jsonl", "--group-by", "model")

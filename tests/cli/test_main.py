@@ -16,7 +16,8 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["score", "--help"], ["scenes", "--help"], ["doctor", "--help"], ["--version"]]
+    "arguments",
+    [["--help"], ["score", "--help"], ["scenes", "--help"], ["doctor", "--help"], ["train", "--help"], ["--version"]],
 )
 def test_help_imports_nothing_heavy(arguments):
     """What makes `copo --help` answer in well under half a second."""
@@ -36,7 +37,7 @@ def test_version(copo):
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["score"], "Missing argument 'IMAGE'"),
+        (["score"], "nothing to score"),
         (["score", "x.png", "a dog", "--no-such-flag"], "No such option"),
         (["score", "x.png", "a dog", "--samples", "many"], "Invalid value for '--samples'"),
         (["paint"], "No such command 'paint'"),

@@ -52,6 +52,25 @@ def test_files_and_pipes_hold_the_same(copo, picture, tmp_path, format):
     assert list(tmp_path.iterdir()) in ([path, copy], [copy, path])
 
 
+def test_several_captions_of_an_image_stand_beside_each_other(copo, picture, tmp_path):
+    captions = ["a dog", "a cat on the grass", "a dog and a cat"]
+    also = ["--also", captions[1], "--also", captions[2]]
+    for name in ("scores.jsonl", "report.html"):
+        assert copo("score", picture, captions[0], *also, "--out", tmp_path / name).exit_code == 0
+        loaded = Attribution.load_all(tmp_path / name)
+        assert [one.caption for one in loaded] == captions
+        alone = causal_attrib.score(picture, captions[2])
+        assert loaded[2].to_frame().necessity.tolist() == pytest.approx(alone.to_frame().necessity.tolist(), abs=1e-5)
+    printed = copo("score", picture, captions[0], *also).stdout
+    assert [line for line in printed.splitlines() if line in captions] == captions
+
+
+@pytest.mark.parametrize("output", [["--json"], ["--out", "scores.csv"]])
+def test_not_every_format_has_room_for_several_captions(copo, picture, output):
+    result = copo("score", picture, "a dog", "--also", "a cat", *output)
+    assert result.exit_code == 2 and "choose one of these" in result.stderr
+
+
 def test_the_same_command_twice_gives_the_same_bytes(copo, picture):
     flags = ("--json", "--outcome", "objects", "--objects", "dog", "--samples", "1", "--seed", "3")
     first, second = (re.sub(r'"seconds": [\d.]+', "", copo("score", picture, CAPTION, *flags).stdout) for _ in range(2))
@@ -97,11 +116,12 @@ def test_every_option_reaches_the_library(copo, picture, monkeypatch):
     )
     assert result.exit_code == 0, result.output
     del seen["score"]["model"]
+    seen["score"]["engine"] = seen["score"]["engine"].name
     assert seen["score"] == {
         **{"prompt": "P", "question": "Q", "answer": "A", "objects": ["dog", "cat"], "outcome": "yesno"},
         **{"mask": "mean", "samples": 3, "estimator": "mean_gain", "coupling": "gumbel", "level": "word"},
         **{"lambda_s": 0.1, "lambda_n": 0.2, "engine": "plain", "batch_size": "auto", "seed": 7, "progress": None},
-        **{"announce": common.announce},
+        **{"announce": common.announce, "coherence": False, "verdict": False, "calibration": None},
     }
     assert seen["load"] == {
         **{"dtype": "float32", "device": "cpu", "attn_implementation": "eager", "revision": None},

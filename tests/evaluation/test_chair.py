@@ -111,3 +111,40 @@ def test_systems_are_scored_apart(tmp_path):
 )
 def test_drop_truncated(text, kept):
     assert chair.drop_truncated(text) == kept
+
+
+def test_a_difference_by_hand():
+    first, _ = scored(("1", "a dog"), ("2", "a dog"))
+    second, _ = scored(("2", "a cat"), ("1", "a cat"), ("1", "a dog"))
+    found = chair.difference(first, second, resamples=200)
+    # First: 1 of 2 mentions and captions is wrong. Second: 1 of 3. Images 1 and 2 apart: 0 - 1/2 and 1 - 0.
+    for number in (found.chair_i, found.chair_s):
+        assert number.value == pytest.approx(100 * (1 / 2 - 1 / 3))
+        assert (number.low, number.high) == (pytest.approx(-50.0), pytest.approx(100.0))
+
+
+def test_the_difference_of_two_systems():
+    matcher = Matcher(read_lexicon(benchmark_file("chair/synonyms.txt")))
+    truth = truth_of_objects(benchmark_file("chair/coco2014_objects.json.gz"), matcher.lexicon)
+    path = benchmark_file("chair/lvlm_captions_coco300.jsonl")
+    expected = load("chair/expected_chair300.json")
+    first, second = sorted(expected, key=lambda name: -expected[name]["official"]["CHAIRs"])[:2]
+    captions = chair.read_captions(path, group_by=("system", "prompt"))
+    judged = {
+        name: chair.judge([one for one in captions if "/".join(one.system) == name], truth, matcher)
+        for name in (first, second)
+    }
+    found = chair.difference(judged[first], judged[second], resamples=500)
+    for number, name in ((found.chair_s, "CHAIRs"), (found.chair_i, "CHAIRi"), (found.recall, "recall")):
+        assert number.value == pytest.approx(expected[first]["official"][name] - expected[second]["official"][name])
+        assert number.low < number.value < number.high
+    swapped = chair.difference(judged[second], judged[first], resamples=500)
+    assert swapped.chair_i.value == pytest.approx(-found.chair_i.value)
+    assert chair.difference(judged[first], judged[first], resamples=100).chair_s == chair.Estimate(0.0, 0.0, 0.0)
+
+
+def test_other_images_cannot_be_compared():
+    first, _ = scored(("1", "a dog"), ("2", "a dog"))
+    second, _ = scored(("1", "a dog"))
+    with pytest.raises(InputError, match="same images only"):
+        chair.difference(first, second)

@@ -6,6 +6,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.evaluation.ground_truth import read_objects, truth_of_coco, truth_of_objects
 from causal_attrib.evaluation.lexicon import read_lexicon
 from causal_attrib.evaluation.matcher import Matcher
+from causal_attrib.scenes import write_dataset
 from tests.evaluation.benchmark_files import benchmark_file, load
 
 
@@ -24,6 +25,15 @@ def test_both_ways_to_list_objects(tmp_path, matcher):
     lines = '{"image": "COCO_val2014_000000310196.jpg", "objects": ["dog", "tv"]}\n{"image_id": 2, "objects": []}\n'
     for path in (mapping, write(tmp_path / "b.jsonl", lines)):
         assert truth_of_objects(path, matcher.lexicon) == {"310196": frozenset({"dog", "tv"}), "2": frozenset()}
+
+
+def test_objects_of_scenes(tmp_path, matcher):
+    """What `copo scenes` writes is ground truth as it stands, and what a plant left out of the picture is not there."""
+    folder = write_dataset(tmp_path / "worlds", 12, seed=0, planted=1.0, invisible=0.5)
+    scenes = json.loads((folder / "objects.json").read_text())
+    shown = {name: {one["class"] for one in scene["objects"] if one["visible"]} for name, scene in scenes.items()}
+    assert truth_of_objects(folder / "objects.json", matcher.lexicon) == shown
+    assert any(not one["visible"] for scene in scenes.values() for one in scene["objects"])
 
 
 @pytest.mark.parametrize(

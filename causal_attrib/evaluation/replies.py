@@ -1,0 +1,139 @@
+"""Let a model caption pictures and answer questions, into a file that a benchmark reads.
+
+Windows of rows are the pieces that the journal keeps. Within one, prompts whose inputs have equal shapes are put
+through the model together; none is padded, so that what a model says hardly depends on what stands beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from causal_attrib.attribution import check_writable
+from causal_attrib.engine.base import chunks
+from causal_attrib.engine.budget import is_out_of_memory
+from causal_attrib.errors import InputError
+from causal_attrib.evaluation.asks import Ask
+from causal_attrib.evaluation.failures import Failure, reason_of, write_failures
+from causal_attrib.evaluation.journal import Journal, digest
+from causal_attrib.files import replacing
+from causal_attrib.vlm import VLM
+from causal_attrib.vlm.text import decode
+
+# Prompts per forward where the user does not say, and how many times as many rows are looked through for equal shapes.
+_CPU_ROWS, _GPU_ROWS = 8, 16
+_WINDOW = 8
+
+
+def write_replies(
+    asks: Sequence[Ask],
+    output: str | os.PathLike,
+    load: Callable[[], VLM],
+    *,
+    key: str,
+    longest: int,
+    batch_size: int | str = "auto",
+    model: dict | None = None,
+    fresh: bool = False,
+    keep: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    on_failure: Callable[[Failure], None] = lambda failure: None,
+) -> list[Failure]:
+    """Write a row for each of `asks` to the JSON Lines file `output`: what the model says to it (greedy) under `key`.
+
+    A run that was killed is gone on with by calling this again, as in `batch.score_file`; the file is the same.
+
+    Args:
+        load: gives the model; it is called when all that is wrong with the files is found.
+        longest: largest number of tokens of a reply.
+        batch_size: prompts per forward; "auto" is 8 on a CPU and 16 elsewhere, and fewer where memory runs out.
+        model: what the model was asked for by, for the journal.
+        keep: leave the journal there when all is done, until other files are done too (`journal.forget`).
+
+    Returns:
+        The rows that failed. They are listed in `OUTPUT.failed.jsonl`, and tried again by the next call.
+
+    Raises:
+        InputError: pictures that are not there, a file that cannot be written, or a journal of other settings.
+    """
+    if Path(output).suffix != ".jsonl":
+        raise InputError(f"What a model says is written as JSON Lines; let the name of {output} end in .jsonl.")
+    check_writable(output)
+    if longest < 1:
+        raise InputError(f"The number of new tokens is {longest}, but it must be 1 or more.")
+    if batch_size != "auto" and not (isinstance(batch_size, int) and batch_size >= 1):
+        raise InputError(f"The batch size is {batch_size!r}, but it must be a whole number from 1 up, or auto.")
+    missing = [ask.image for ask in asks if not ask.image.exists()]
+    if missing:
+        raise InputError(f"{len(missing)} pictures are not there, first {missing[0]}; check the folder of images.")
+    work = [[str(ask.image), ask.prompt, ask.row] for ask in asks]
+    settings = {"questions": digest(work), "longest": longest, "batch_size": batch_size, **(model or {})}
+    journal = Journal(output, settings, fresh=fresh)
+    windows = list(enumerate(chunks(asks, _WINDOW * (_GPU_ROWS if batch_size == "auto" else batch_size))))
+    finished = sum(len(window) for number, window in windows if str(number) in journal.done)
+    if finished < len(asks):
+        vlm = load()
+        journal.agree("model", vlm.record)
+        for number, window in windows:
+            if str(number) in journal.done:
+                continue
+            replies = _replies(vlm, window, longest, batch_size)
+            journal.add(str(number), replies, done=all("reason" not in reply for reply in replies))
+            finished += len(window)
+            if progress is not None:
+                progress(finished, len(asks))
+    failures = []
+    with replacing(output) as file:
+        place = 0
+        for number, window in windows:
+            for ask, reply in zip(window, journal[str(number)], strict=True):
+                if "reason" in reply:
+                    failures.append(Failure(place, str(place + 1), str(ask.image), str(ask.image), reply["reason"]))
+                    on_failure(failures[-1])
+                else:
+                    row = {**ask.row, key: reply["text"]}
+                    file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+                place += 1
+    write_failures(output, failures)
+    journal.close(remove=not failures and not keep)
+    return failures
+
+
+def _replies(vlm: VLM, asks: Sequence[Ask], longest: int, batch_size: int | str) -> list[dict]:
+    """For each of `asks` the `text` of the reply, or the `reason` why there is none."""
+    if batch_size == "auto":
+        batch_size = _CPU_ROWS if vlm.model.device.type == "cpu" else _GPU_ROWS
+    replies: dict[int, dict] = {}
+    alike: dict[tuple, list[int]] = defaultdict(list)
+    inputs = {}
+    for number, ask in enumerate(asks):
+        try:
+            inputs[number] = vlm.ask(ask.image, ask.prompt)
+        except InputError as error:
+            replies[number] = {"reason": str(error)}
+            continue
+        alike[tuple((name, value.shape) for name, value in inputs[number].items())].append(number)
+    for numbers in alike.values():
+        for some in chunks(numbers, batch_size):
+            try:
+                written = _in_memory(vlm, [inputs.pop(number) for number in some], longest)
+            except Exception as error:
+                replies.update((number, {"reason": reason_of(error)}) for number in some)
+                continue
+            texts = (decode(vlm.tokenizer, ids).strip() for ids in written)
+            replies.update((number, {"text": text}) for number, text in zip(some, texts, strict=True))
+    return [replies[number] for number in range(len(asks))]
+
+
+def _in_memory(vlm: VLM, inputs: list[dict], longest: int) -> list[tuple[int, ...]]:
+    """What is written together, or in halves where memory runs out."""
+    try:
+        return vlm.write_together(inputs, longest)
+    except RuntimeError as error:
+        if not is_out_of_memory(error) or len(inputs) == 1:
+            raise
+    half = len(inputs) // 2
+    return _in_memory(vlm, inputs[:half], longest) + _in_memory(vlm, inputs[half:], longest)

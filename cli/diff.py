@@ -1,0 +1,94 @@
+"""`copo diff`: two checkpoints that scored the same captions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from causal_attrib_cli import common, eval_common
+
+if TYPE_CHECKING:
+    from causal_attrib.evaluation.diff import Diff
+
+_LEGEND = (
+    "Means over words, with 95 % bootstrap intervals of the change over images. log-probability, entropy and evidence "
+    "are in nats; the rest are differences of outcomes or probabilities."
+)
+
+
+def diff(
+    first: Annotated[str, typer.Argument(metavar="A", help="Scores of one model.", show_default=False)],
+    second: Annotated[str, typer.Argument(metavar="B", help="Scores of the other.", show_default=False)],
+    bootstrap: eval_common.Bootstrap = 1000,
+    seed: common.Seed = 0,
+    json: eval_common.Json = False,
+    out: eval_common.Out = None,
+    debug: common.Debug = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """What changed from A to B, two files that copo score --input wrote of the same captions.
+
+    With --verdict in both, also which words moved from prior to evidence.
+    """
+    with common.told_plainly(debug=debug, quiet=quiet):
+        from causal_attrib.evaluation.diff import diff as compare
+
+        found = compare(first, second, resamples=bootstrap, seed=seed)
+        settings = {"first": first, "second": second, "bootstrap": bootstrap, "seed": seed}
+        results = eval_common.plain(found)
+        if found.transitions is not None:
+            results["transitions"] = [
+                {"first": before, "second": after, "words": count}
+                for (before, after), count in found.transitions.items()
+            ]
+        eval_common.report(
+            *("diff", settings, results, _view(found), _notes(found)),
+            **{"json": json, "out": out, "quiet": quiet, "unit": "as measured; grounded in percent"},
+        )
+
+
+def _notes(found: Diff) -> list[str]:
+    notes = [
+        f"{count} captions are only in {where}; they are left out."
+        for count, where in ((found.only_first, "A"), (found.only_second, "B"))
+        if count
+    ]
+    if found.transitions is None:
+        notes.append("both files need copo score --verdict to tell which words moved from prior to evidence.")
+    return notes
+
+
+def _view(found: Diff) -> list:
+    view: list = [
+        eval_common.table(
+            f"A to B  {found.captions} captions, {found.images} images, {found.words} words",
+            ("", "words", "A", "B", "B - A"),
+            (
+                (one.measure, one.words, f"{one.first:.3f}", f"{one.second:.3f}", eval_common.shown(one.change, "+.3f"))
+                for one in found.measures
+            ),
+        ),
+        _LEGEND,
+        eval_common.table(
+            f"Words whose {found.ranked_by} changed most (in two images or more; each interval is of its word alone)",
+            ("word", "times", "images", "A", "B", "B - A"),
+            (
+                (
+                    *(one.word, one.count, one.images, f"{one.first:.3f}", f"{one.second:.3f}"),
+                    eval_common.shown(one.change, "+.3f"),
+                )
+                for one in found.changed
+            ),
+        ),
+    ]
+    if found.transitions is not None:
+        moved = sorted(found.transitions.items(), key=lambda item: -item[1])
+        view += [
+            eval_common.table(
+                "Verdicts of words", ("in A", "in B", "words"), ((*verdicts, count) for verdicts, count in moved)
+            ),
+            f"Grounded: {found.grounded.first:.1f} % in A, {found.grounded.second:.1f} % in B, "
+            f"change {eval_common.shown(found.grounded.change, '+.1f')} points",
+        ]
+    return view

@@ -1,0 +1,138 @@
+"""`copo score --input`: flags reach the library, failures and resumption are told, one caption and many do not mix."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from causal_attrib import Attribution
+
+ROWS = [
+    {"image": "a.png", "caption": "a dog"},
+    {"image": "b.png", "caption": "a cat", "id": "cat"},
+    {"image": "c.png", "caption": "a red bus"},
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, colour in (("a", "red"), ("b", "green"), ("c", "blue")):
+        Image.new("RGB", (64, 64), colour).save(tmp_path / f"{name}.png")
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return tmp_path
+
+
+def many(folder, output="scores.parquet"):
+    return "score", "--input", folder / "rows.jsonl", "--output", folder / output
+
+
+def test_a_table_of_all_tokens(copo, folder):
+    result = copo(*many(folder))
+    output = folder / "scores.parquet"
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"Wrote 3 captions to {output}\n")
+    frame = pd.read_parquet(output)
+    assert frame.groupby("caption_id", sort=False)["text"].sum().to_dict() == {
+        "1": "a dog",
+        "cat": "a cat",
+        "3": "a red bus",
+    }
+    assert not list(folder.glob("scores.parquet.*"))
+
+
+def test_flags_reach_every_row(copo, folder):
+    flags = ("--mask", "mean", "--level", "word", "--lambda-s", "0.5", "--batch-size", "4", "--engine", "plain")
+    result = copo(*many(folder, "scores.jsonl"), *flags, "--prompt", "Where is it?", "--limit", "1", "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    [one] = Attribution.load_all(folder / "scores.jsonl")
+    assert one.prompt == "Where is it?"
+    assert {"mask": "mean", "level": "word", "lambda_s": 0.5, "batch_size": 4, "engine": "plain"}.items() <= (
+        one.settings.items()
+    )
+
+
+def test_without_a_caption_the_model_writes_one(copo, folder, bundled):
+    (folder / "rows.jsonl").write_text('{"image": "a.png"}\n')
+    assert copo(*many(folder, "scores.csv")).exit_code == 0
+    [one] = Attribution.load_all(folder / "scores.csv")
+    assert one.generated and one.caption.strip()
+
+
+def test_failures_are_told_and_the_others_kept(copo, folder):
+    (folder / "b.png").write_bytes(b"damaged")
+    result = copo(*many(folder))
+    assert result.exit_code == 1
+    first, second, third = result.stderr.splitlines()
+    assert first.startswith(f"{folder / 'rows.jsonl'} line 2 failed: ") and "not an image" in first
+    assert second == f"Wrote 2 captions to {folder / 'scores.parquet'}"
+    assert third == f"1 rows failed; they are listed in {folder / 'scores.parquet.failed.jsonl'}."
+    Image.new("RGB", (64, 64)).save(folder / "b.png")
+    result = copo(*many(folder))
+    assert result.exit_code == 0
+    assert result.stderr == f"Wrote 3 captions to {folder / 'scores.parquet'}, 2 of them by an earlier run\n"
+
+
+def test_a_killed_command_is_gone_on_with(copo, folder):
+    """In a process of its own: kill -9 when the first captions are finished."""
+    output, journal = folder / "scores.parquet", folder / "scores.parquet.partial.jsonl"
+    assert copo(*many(folder)).exit_code == 0
+    whole = output.read_bytes()
+    output.unlink()
+    command = [sys.executable, "-m", "causal_attrib_cli.main", *map(str, many(folder))]
+    process = subprocess.Popen(command, env=os.environ, stderr=subprocess.PIPE)
+    while process.poll() is None and (not journal.exists() or journal.read_bytes().count(b"\n") < 3):
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL and not output.exists()
+    result = copo(*many(folder))
+    assert (result.exit_code, "of them by an earlier run" in result.stderr) == (0, True)
+    assert output.read_bytes() == whole and not journal.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("score",), "nothing to score"),
+        (("score", "a.png", "a dog", "--output", "x.csv"), "--output is for a file of captions"),
+        (("score", "a.png", "a dog", "--shard", "1/2"), "--shard is for a file of captions"),
+        (("score", "a.png", "--fresh"), "--fresh is for a file of captions"),
+        (("score", "a.png", "--input", "rows.jsonl", "--output", "x.csv"), "IMAGE is for one caption"),
+        (("score", "--input", "rows.jsonl", "--output", "x.csv", "--json"), "--json is for one caption"),
+        (("score", "--input", "rows.jsonl", "--output", "x.csv", "--out", "y.csv"), "--out is for one caption"),
+        (("score", "--input", "rows.jsonl"), "add --output"),
+        (("score", "--input", "none.jsonl", "--output", "x.csv"), "no file none.jsonl"),
+        (("score", "--input", "none.csv", "--output", "x.csv"), "none.csv cannot be read"),
+        (("score", "--input", "rows.jsonl", "--output", "x.html"), "names no format"),
+        (("score", "--input", "rows.jsonl", "--output", "x.csv", "--limit", "0"), "limit is 0"),
+        (("score", "--input", "rows.jsonl", "--output", "x.csv", "--shard", "0/2"), "shard cannot be '0/2'"),
+        (("score", "--input", "rows.jsonl", "--output", "x.csv", "--mask", "gone"), "gone"),
+    ],
+)
+def test_bad_input_is_told_before_the_model_is_loaded(refused, folder, monkeypatch, arguments, told):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("causal_attrib.load", None)
+    assert told in refused(*arguments)
+    assert not list(folder.glob("x.*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("rows.jsonl", b'{"image": "a.png"}\n{"image": ', "line 2 is not JSON"),
+        ("rows.jsonl", b"", "is empty"),
+        ("rows.jsonl", b"[1]", "should be an object"),
+        ("rows.csv", b"image,caption\n", "is empty"),
+        ("rows.csv", b"picture\na.png\n", "rows.csv line 2 has no key 'image'"),
+        ("rows.csv", b"image\n\xff\n", "no csv file that can be read"),
+        ("rows.parquet", b"PAR1", "no parquet file that can be read"),
+    ],
+)
+def test_files_that_are_damaged(refused, tmp_path, monkeypatch, name, data, told):
+    monkeypatch.setattr("causal_attrib.load", None)
+    (tmp_path / name).write_bytes(data)
+    assert told in refused("score", "--input", tmp_path / name, "--output", tmp_path / "x.csv")

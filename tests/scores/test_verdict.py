@@ -1,0 +1,242 @@
+"""Verdicts on words: the rule, the calibration, and what of them is in a result."""
+
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import causal_attrib
+from causal_attrib import Attribution, InputError, Token, views
+from causal_attrib.attribution import COLUMNS, FORMATS, VERDICT_COLUMNS
+from causal_attrib.scores import verdict
+from causal_attrib.scores.verdict import Calibration, judged, label, read_calibration, write_calibration
+from tests.conftest import FALSE, PARK
+from tests.tiny_models import tiny
+
+RATES = {name: {"words": 10, "wrong": None if name == "undecided" else 0.1} for name in verdict.VERDICTS}
+# s(-1 - 2 * evidence + entropy - 3 * necessity)
+MINE = Calibration("mine", "token", -1.0, -2.0, 1.0, -3.0, {"data": "40 captions", "seed": None}, RATES)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "logprob", "p_false", "expected"),
+    [
+        (0.7, -0.1, 0.1, "grounded"),  # the image doubles it: log 2 = 0.693
+        (0.7, -5.0, 0.1, "grounded"),
+        (0.7, -0.1, 0.5, "undecided"),  # image for it, calibration against it
+        (-0.7, -3.0, 0.5, "against the image"),
+        (-0.7, -3.0, 0.4, "undecided"),
+        (-0.6, -3.0, 0.9, "undecided"),
+        (0.0, -0.69, 0.1, "language prior"),  # probability 0.50 with and without
+        (0.0, -0.70, 0.1, "undecided"),
+        (0.6, -0.1, 0.1, "undecided"),  # 0.90 with the image, 0.497 without
+        (-0.6, -0.65, 0.1, "language prior"),  # 0.52 and 0.95
+    ],
+)
+def test_the_rule(evidence, logprob, p_false, expected):
+    assert label(evidence, logprob, p_false) == expected
+
+
+def attribution_of(*tokens, **others):
+    rows, at = [], 0
+    for index, (text, word, logprob, entropy, necessity) in enumerate(tokens):
+        scores = {"logprob": logprob, "entropy": entropy, "necessity": necessity}
+        rows.append(Token(index, text, index, word, at, at + len(text), **scores))
+        at += len(text)
+    return Attribution("".join(token[0] for token in tokens), rows, model={"id": "mine"}, **others)
+
+
+def test_by_hand():
+    """A word of two tokens: log-probabilities and entropies summed, necessities averaged, one verdict for both."""
+    attribution = attribution_of(
+        ("a", 0, -0.1, 0.2, 0.0), (" fris", 1, -1.0, 0.5, 0.3), ("bee", 1, -0.5, 0.1, 0.1), (" x", 2, -0.1, 0.0, None)
+    )
+    found = judged(attribution, [-0.1, -3.0, -1.0, -0.1], MINE)
+    article, first, second, unscored = found.tokens
+    assert (article.evidence, article.verdict) == (0.0, "language prior")
+    assert article.p_false == pytest.approx(1 / (1 + math.exp(1.0 - 0.2)))
+    assert first.evidence == pytest.approx(-1.5 - -4.0)
+    # -1 - 2 * 2.5 + 0.6 - 3 * 0.2 = -6
+    assert first.p_false == pytest.approx(1 / (1 + math.exp(6.0)))
+    assert (first.evidence, first.p_false, first.verdict) == (second.evidence, second.p_false, second.verdict)
+    assert (unscored.evidence, unscored.p_false, unscored.verdict) == (None, None, None)
+    assert found.words()[1].verdict == "grounded"
+    assert found.verdict["calibrated"] and found.verdict["calibration"]["level"] == "token"
+    assert "10.00 % of those called grounded are false" in found.verdict["note"]
+    assert "25.0 % are undecided" in found.verdict["note"]
+    assert found.verdict["thresholds"] == {"evidence_nats": math.log(2), "p_false": 0.5, "likely": 0.5}
+
+
+def test_far_off_evidence_is_a_probability_all_the_same():
+    assert MINE.p_false(np.array([[-1e4, 0.0, 0.0], [1e4, 0.0, 0.0]])).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("engine", ["plain", "packed"])
+def test_evidence_is_what_two_forwards_say(bundled, engine):
+    """The picture and a picture of the processor's mean colour, through the processor and the model by hand."""
+    vlm = bundled
+    attribution = causal_attrib.score(PARK, FALSE, model=vlm, engine=engine, verdict=True)
+    mean = vlm.processor.image_processor.image_mean
+    with Image.open(PARK) as opened:
+        picture = opened.convert("RGB")
+    neutral = Image.new("RGB", picture.size, tuple(round(255 * channel) for channel in mean))
+    ids = [token.id for token in attribution]
+    logprob = []
+    for shown in (picture, neutral):
+        inputs = vlm.processor(
+            text="<s>USER: <image>\nDescribe this image. ASSISTANT:",
+            images=shown,
+            return_tensors="pt",
+            add_special_tokens=False,
+        )
+        row = torch.cat([inputs["input_ids"], torch.tensor([ids])], dim=1)
+        with torch.no_grad():
+            logits = vlm.model(input_ids=row, pixel_values=inputs["pixel_values"]).logits[0]
+        behind = logits[-len(ids) - 1 : -1].log_softmax(-1)
+        logprob.append(behind[torch.arange(len(ids)), ids].double().numpy())
+    gain_T = logprob[0] - logprob[1]
+    frame = attribution.to_frame()
+    expected = frame.word.map(lambda word: gain_T[frame.word == word].sum())
+    np.testing.assert_allclose(frame.evidence, expected, atol=1e-4)
+
+
+def test_it_takes_one_forward_more_at_most(bundled):
+    """The packed engine has read the neutral picture for grounding anyway; plain reads the caption once more."""
+    for engine, more in (("packed", 0), ("plain", 1)):
+        without, with_verdict = (
+            causal_attrib.score(PARK, "a dog", model=bundled, engine=engine, verdict=asked).cost["forwards"]
+            for asked in (False, True)
+        )
+        assert with_verdict - without == more
+
+
+@pytest.mark.parametrize("level", ["token", "word"])
+def test_a_false_colour_has_the_highest_p_false(bundled, level):
+    caption = "a dog and a blue frisbee on the grass at noon"
+    attribution = causal_attrib.score(PARK, caption, model=bundled, level=level, verdict=True)
+    by_word = {token.text.strip(): token for token in attribution.words()}
+    assert max(by_word.values(), key=lambda token: token.p_false).text == " blue"
+    assert by_word["blue"].p_false > 0.9 and by_word["blue"].verdict == "against the image"
+    assert {by_word[word].verdict for word in ("dog", "frisbee", "grass", "noon")} == {"grounded"}
+    assert {by_word[word].verdict for word in ("on", "the", "at")} == {"language prior"}
+    scores = causal_attrib.score(PARK, caption, model=bundled, level=level)
+    assert [token.necessity for token in scores] == [token.necessity for token in attribution]
+
+
+def test_another_model_is_told_that_it_is_not_calibrated():
+    vlm = tiny("llava_clip_llama")
+    attribution = causal_attrib.score(PARK, "a dog", model=vlm, verdict=True)
+    assert attribution.verdict["calibrated"] is False
+    assert "comes from the model bundled" in attribution.verdict["note"]
+    assert f"not calibrated for {vlm.name}" in attribution.verdict["note"]
+    assert all(0 <= token.p_false <= 1 for token in attribution)
+
+
+def test_a_calibration_of_ones_own(bundled, tmp_path):
+    path = tmp_path / "mine.json"
+    write_calibration(path, [MINE])
+    assert read_calibration(path, "token") == MINE
+    own = causal_attrib.score(PARK, "a dog", model=bundled, verdict=True, calibration=path)
+    assert own.verdict["calibration"]["intercept"] == -1.0 and own.verdict["calibrated"] is False
+    dog = own["dog"].tokens[0]
+    score = -1.0 - 2.0 * dog.evidence + dog.entropy - 3.0 * dog.necessity
+    assert dog.p_false == pytest.approx(1 / (1 + math.exp(-score)), rel=1e-4)
+
+
+# -- files and views --
+
+
+JUDGED = judged(attribution_of(("a", 0, -0.1, 0.2, 0.0), (" cow", 1, -7.0, 0.5, -0.3), (".", 2, -1.0, 0.1, None)),
+                [-0.1, -3.0, -1.0], MINE)  # fmt: skip
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_keeps_verdicts(format, tmp_path):
+    path = tmp_path / f"judged.{format}"
+    JUDGED.save(path)
+    assert Attribution.load(path) == JUDGED
+
+
+def test_columns_are_there_only_when_asked_for(tmp_path):
+    plain = attribution_of(("a", 0, -0.1, 0.2, 0.0))
+    assert tuple(plain.to_frame().columns) == tuple(plain.to_dict()["tokens"][0]) == COLUMNS
+    assert "verdict" not in plain.to_dict()
+    assert tuple(JUDGED.to_frame().columns) == tuple(JUDGED.to_dict()["tokens"][0]) == COLUMNS + VERDICT_COLUMNS
+    assert JUDGED.to_dict()["verdict"]["note"] in JUDGED.to_bytes("csv").decode()
+
+
+def test_a_score_that_is_no_number_is_refused():
+    with pytest.raises(InputError, match="evidence of token 0"):
+        Attribution("a", [Token(0, "a", 1, 0, 0, 1, evidence=math.nan)])
+
+
+def test_the_table_and_the_report_show_them():
+    from rich.console import Console
+
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(views.table(JUDGED))
+    table = console.export_text()
+    assert "p(false)" in table and "against the image" in table and JUDGED.verdict["note"][:40] in table
+    report = JUDGED.to_bytes("html").decode()
+    assert "against the image</td>" in report and '<th scope="col">verdict</th>' in report
+    console.print(views.table(attribution_of(("a", 0, -0.1, 0.2, 0.0))))
+    assert "p(false)" not in console.export_text()
+    assert "verdict</th>" not in attribution_of(("a", 0, -0.1, 0.2, 0.0)).to_bytes("html").decode()
+
+
+# -- what is refused --
+
+
+def test_verdicts_need_what_they_are_calibrated_on(bundled):
+    with pytest.raises(InputError, match="under the outcome grounding with the mask zero, not under yesno with zero"):
+        causal_attrib.score(PARK, "a dog", model=bundled, outcome="yesno", verdict=True)
+    with pytest.raises(InputError, match="not under grounding with mean"):
+        causal_attrib.score(PARK, "a dog", model=bundled, mask="mean", verdict=True)
+    with pytest.raises(InputError, match="not under likelihood"):
+        causal_attrib.score(PARK, "a dog", model=bundled, question="Is it day?", answer="yes", verdict=True)
+    with pytest.raises(InputError, match="add --verdict"):
+        causal_attrib.score(PARK, "a dog", model=bundled, calibration="x.json")
+
+
+def changed(**fields):
+    record = json.loads(verdict.BUNDLED.read_text())
+    record["calibrations"][0].update(fields)
+    return json.dumps(record)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "is no calibration of verdicts"),
+        ("[]", "is no calibration of verdicts"),
+        ('{"schema": 2, "calibrations": []}', "is no calibration of verdicts"),
+        ('{"schema": 1, "calibrations": []}', "is not for the level token"),
+        (changed(evidence="much"), "is no calibration of verdicts"),
+        (changed(evidence=float("nan")), "is no calibration of verdicts"),
+        (changed(error_rates={}), "is no calibration of verdicts"),
+        (changed(more=1), "is no calibration of verdicts"),
+    ],
+)
+def test_files_that_are_no_calibration(text, told, tmp_path):
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=told):
+        read_calibration(path, "token")
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_calibration(tmp_path / "none.json", "token")
+
+
+def test_the_bundled_calibration_says_where_it_comes_from():
+    for level in ("token", "word"):
+        calibration = read_calibration(None, level)
+        assert calibration.model == "bundled"
+        assert calibration.evidence < 0  # what the image speaks for is less likely false
+        assert {"data", "seed", "captions", "words", "false_words", "date"} <= calibration.fitted.keys()
+        assert sum(rate["words"] for rate in calibration.error_rates.values()) == calibration.fitted["words"]
