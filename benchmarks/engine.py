@@ -28,7 +28,7 @@ import functools
 import json
 import math
 import platform
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -599,9 +599,15 @@ def memory_here(name: str, way: str) -> None:
         vlm.model(input_ids=torch.tensor([[5, 6, 7]]))
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")  # forgets the peak of building the model
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = _peak()
         REMEMBERED[way](vlm, encoding)
-    print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
+    print(json.dumps((_peak() - before) / 1024))
+
+
+def _peak() -> int:
+    """KiB that this process has held at most; `getrusage` would count what its parent held when it was forked."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1))
 
 
 def memory(name: str) -> dict[str, float]:
