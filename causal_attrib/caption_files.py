@@ -82,6 +82,8 @@ def read(path: str | os.PathLike) -> Iterator[Scored]:
     """
     readers = {"parquet": _read_parquet, "csv": _read_csv, "jsonl": _read_jsonl}
     reader = readers[format_of(path)]
+    if not Path(path).is_file():
+        raise InputError(f"There is no file {path}; check the path.")
     try:
         yield from reader(Path(path))
     except OSError as error:

@@ -41,8 +41,6 @@ def article(caption: Caption, place: int, count: int, chosen: str | None) -> str
         f'<span class="t">{escape(drawing.visible(caption.maps.labels[i]))}</span>' for i in caption.answers
     )
     asked = (("Question", attribution.question), ("Answer", attribution.answer))
-    if attribution.verdict is not None:
-        asked += (("Verdicts", attribution.verdict["note"]),)
     told = "".join(f"<dt>{what}</dt><dd>{_bdi(text)}</dd>" for what, text in asked if text is not None)
     return f"""<article class="caption" data-caption="{place}" aria-label="{name}">
 <h2>{name}{written}</h2>
@@ -63,8 +61,11 @@ def table(caption: Caption, place: int, count: int, chosen: str | None) -> str:
     )
     names = [_SHORT.get(name, meaning.HEADINGS[name]) for name in _columns(caption.attribution)]
     headings = "".join(f'<th scope="col">{name}</th>' for name in names)
+    note = ""
     if caption.attribution.verdict is not None:
-        headings += '<th scope="col">verdict</th>'
+        # The first that one looks for; a narrow page cuts off the last columns.
+        headings = f'<th scope="col" class="words">verdict</th>{headings}'
+        note = f'\n<p class="note">Verdicts: {escape(caption.attribution.verdict["note"])}.</p>'
     title = "Numbers" if count == 1 else f"Numbers of caption {place + 1}"
     return f"""<section class="numbers" data-caption="{place}">
 <h2 id="numbers-{place}">{title}</h2>
@@ -75,7 +76,7 @@ def table(caption: Caption, place: int, count: int, chosen: str | None) -> str:
 {rows}
 </tbody>
 </table>
-</div>
+</div>{note}
 </section>"""
 
 
@@ -185,7 +186,7 @@ def _row(caption: Caption, token: Token, at: int, colour: str) -> str:
     columns = _columns(caption.attribution)
     cells = "".join(f"<td{_value(token, name)}>{meaning.written(token, name)}</td>" for name in columns)
     if caption.attribution.verdict is not None:
-        cells += f"<td{_value(token, 'evidence')}>{escape(token.verdict or '–')}</td>"
+        cells = f'<td class="words"{_value(token, "evidence")}>{escape(token.verdict or "–")}</td>{cells}'
     mark = ' <abbr title="better without it">!</abbr>' if drawing.is_contradicted(token) else ""
     classes = " ".join(filter(None, ("chip", colour, _mark(token))))
     name = f'<bdi class="{classes}">{escape(caption.shown(token))}</bdi>{mark}'

@@ -63,5 +63,5 @@ def test_files_of_something_else(refused, files, tmp_path):
     other = tmp_path / "rows.jsonl"
     other.write_text('{"caption": "a dog"}\n')
     assert "no file of scored captions" in refused("diff", files[0], other)
-    assert "cannot be read" in refused("diff", files[0], tmp_path / "none.parquet")
+    assert "There is no file" in refused("diff", files[0], tmp_path / "none.parquet")
     assert "names no format" in refused("diff", files[0], tmp_path / "none.txt")

@@ -38,6 +38,6 @@ def test_what_does_not_fit(copo, refused, folder):
     score(copo, folder, "1.jsonl", "--shard", "1/3")
     assert "in no part" in refused("merge", folder / "merged.jsonl", folder / "1.jsonl")
     assert "there twice" in refused("merge", folder / "merged.jsonl", folder / "1.jsonl", folder / "1.jsonl")
-    assert "cannot be read" in refused("merge", folder / "merged.jsonl", folder / "none.jsonl")
+    assert "There is no file" in refused("merge", folder / "merged.jsonl", folder / "none.jsonl")
     assert "names no format" in refused("merge", folder / "merged.txt", folder / "1.jsonl")
     assert not list(folder.glob("*merged*"))

@@ -352,7 +352,7 @@ def test_parts_that_do_not_fit_are_refused(whole, bundled, tmp_path):
         ([second], "in no part"),
         ([first, second, first], "there twice"),
         ([first, other], "the mask"),
-        ([first, tmp_path / "none.jsonl"], "cannot be read"),
+        ([first, tmp_path / "none.jsonl"], "There is no file"),
         ([first, source], "no file of scored captions"),
     ):
         with pytest.raises(InputError, match=told):
