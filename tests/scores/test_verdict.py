@@ -182,7 +182,7 @@ def test_the_table_and_the_report_show_them():
     table = console.export_text()
     assert "p(false)" in table and "against the image" in table and JUDGED.verdict["note"][:40] in table
     report = JUDGED.to_bytes("html").decode()
-    assert "against the image</td>" in report and '<th scope="col">verdict</th>' in report
+    assert "against the image</td>" in report and ">verdict</th>" in report
     console.print(views.table(attribution_of(("a", 0, -0.1, 0.2, 0.0))))
     assert "p(false)" not in console.export_text()
     assert "verdict</th>" not in attribution_of(("a", 0, -0.1, 0.2, 0.0)).to_bytes("html").decode()
