@@ -6,6 +6,7 @@ ones, with a 95 % bootstrap interval over scenes.
 
     python benchmarks/choosing_an_outcome.py                 # 400 scenes, table on stdout
     python benchmarks/choosing_an_outcome.py --scenes 120 --lies 2 --text-scenes 0
+    python benchmarks/choosing_an_outcome.py --text-scenes 0 --against blur
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def baselines(vlm: VLM, picture, text: str) -> pd.DataFrame:
     return pd.DataFrame({"word": encoding.words, "logprob": logprob, "gain": logprob - prior, "entropy": entropy})
 
 
-def rows_of_scene(vlm: VLM, item, outcomes, mask: str) -> list[dict]:
+def rows_of_scene(vlm: VLM, item, outcomes, mask: str, against: str) -> list[dict]:
     """How false each content word looks (higher is more false), by every score."""
     number, scene, text, words, false, question = item
     picture, _ = scenes.render(scene)
@@ -69,6 +70,7 @@ def rows_of_scene(vlm: VLM, item, outcomes, mask: str) -> list[dict]:
             picture,
             text,
             outcome=outcome,
+            against=against if outcome == "grounding" else "colour",
             samples=0,
             question=question.text if asks else None,
             answer=question.answer if asks else None,
@@ -137,6 +139,7 @@ def main() -> None:
     parser.add_argument("--lies", type=int, default=1, help="false words per caption")
     parser.add_argument("--text-scenes", type=int, default=100, help="scenes for outcomes that judge text (slow)")
     parser.add_argument("--mask", default="zero")
+    parser.add_argument("--against", default="colour", help="what grounding holds the picture against")
     parser.add_argument("--model", default=None)
     parser.add_argument("--json")
     arguments = parser.parse_args()
@@ -152,7 +155,7 @@ def main() -> None:
             [
                 row
                 for item in false_captions(count, arguments.lies)
-                for row in rows_of_scene(vlm, item, outcomes, arguments.mask)
+                for row in rows_of_scene(vlm, item, outcomes, arguments.mask, arguments.against)
             ]
         )
         seconds = time.process_time() - began

@@ -40,22 +40,17 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import numpy as np
 import torch
-from PIL import Image, ImageFilter
 from scipy.stats import bootstrap
 from transformers import TrainerCallback
 
-from causal_attrib.engine import packed
 from causal_attrib.evaluation.localisation import localise
 from causal_attrib.scenes import CAPTION_PROMPT, caption, render
 from causal_attrib.scenes.measure import conversation
 from causal_attrib.scenes.plant import load, plant, planted_scenes
 from causal_attrib.scenes.shortcut import ShortcutTest
 from causal_attrib.scores.saliency import saliency
-from causal_attrib.scores.saliency.baselines import BLUR
-from causal_attrib.training import rollout
 from causal_attrib.vlm import VLM
 
-of_one_colour, tree_key = rollout.neutral, packed._tree_key
 PROMPTS, GROUP = 8, 8
 LONGEST = 40  # tokens of a caption; three coloured objects take 30
 EVALUATION_SEED = 20_261_122  # settings were chosen on the trials of 20_261_121
@@ -110,23 +105,7 @@ ARMS = {
 }
 
 
-# -- the picture that a caption is held against ------------------------------------------------------------------------
-
-
-def blurred(picture: Image.Image, colour) -> Image.Image:
-    """The picture until no object is left in it, but the place is."""
-    return picture.filter(ImageFilter.GaussianBlur(BLUR * max(picture.size)))
-
-
-def hold_pictures_against(neutral) -> None:
-    """Let the outcome grounding hold each picture against `neutral(picture, colour)`, for the rest of this process.
-
-    None is the product's own: a picture of one colour, which is the same for all pictures of a size.
-    """
-    rollout.neutral = neutral or of_one_colour
-    packed._tree_key = (
-        tree_key if neutral is None else lambda encoding, _: (encoding.picture.sha256, encoding.prompt_key)
-    )
+# -- training ----------------------------------------------------------------------------------------------------------
 
 
 class Watch(TrainerCallback):
@@ -147,9 +126,6 @@ class Watch(TrainerCallback):
         if self.target_kl is not None:
             error = self.trainer._metrics["train"]["kl"][-1] / self.target_kl - 1
             self.trainer.beta *= 1 + 0.1 * float(np.clip(error, -0.2, 0.2))
-
-
-# -- training ----------------------------------------------------------------------------------------------------------
 
 
 def training_rows(seed: int, count: int) -> list[dict]:
@@ -176,8 +152,6 @@ def reinforce(folder: str, arm: str, seed: int, plan: Plan, target_kl: float | N
     from causal_attrib.training.method import GRPO
     from causal_attrib.training.policy_scores import Scoring
 
-    if arm.startswith("copo") and arm != "copo_blank":
-        hold_pictures_against(blurred)
     model, processor = load(folder)
     model.model.vision_tower.requires_grad_(False)
     rows = [{name: row[name] for name in ("image", "prompt", "objects")} for row in training_rows(seed, plan.pool)]
@@ -187,7 +161,12 @@ def reinforce(folder: str, arm: str, seed: int, plan: Plan, target_kl: float | N
         train_dataset=to_dataset(rows),
         processing_class=processor,
         method=ARMS[arm](plan.weight) or GRPO(),
-        scoring=Scoring(outcome="grounding", level="word", subset="content"),
+        scoring=Scoring(
+            outcome="grounding",
+            against="colour" if arm == "copo_blank" else "blur",
+            level="word",
+            subset="content",
+        ),
         args=GRPOConfig(
             output_dir=tempfile.mkdtemp(),
             use_cpu=True,

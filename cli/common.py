@@ -127,6 +127,11 @@ def flags_as(name: str, flags: dict[str, tuple[object, object]], make: Callable 
     return decorate
 
 
+def rows_per_forward(batch_size: str) -> int | str:
+    """The value of --batch-size; what is no number is left for the check of settings."""
+    return int(batch_size) if batch_size.isdecimal() else batch_size
+
+
 def stdout() -> Console:
     """Where data goes. Colours on a terminal only; a pipe gets lines wide enough that no table is squeezed."""
     from rich.console import Console

@@ -74,7 +74,7 @@ def degradation(
             raise InputError("--scenes renders pictures and SOURCE has some; leave one of them out.")
         if max_new_tokens < 1:
             raise InputError(f"--max-new-tokens is {max_new_tokens}, but a text has 1 token or more.")
-        rows = int(batch_size) if batch_size.isdecimal() else batch_size
+        rows = common.rows_per_forward(batch_size)
         if rows != "auto" and (not isinstance(rows, int) or rows < 1):
             raise InputError(f"The batch size is {batch_size!r}, but it must be a whole number from 1 up, or auto.")
         draws = {"resamples": bootstrap, "seed": seed}

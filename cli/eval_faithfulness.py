@@ -62,7 +62,7 @@ def faithfulness(
         # Without a metric only the numbers of the bootstrap are looked at.
         estimate(np.zeros((1, 1)), {}, resamples=bootstrap, seed=seed)
         vlm = common.load(model, debug=debug, **loading)
-        rows = int(batch_size) if batch_size.isdecimal() else batch_size
+        rows = common.rows_per_forward(batch_size)
         with common.progress("Scenes", quiet=quiet) as progress:
             judged = on_scenes.judge_scenes(vlm, names, scenes, **settings, batch_size=rows, progress=progress)
         ranked = on_scenes.rank(judged, bootstrap=bootstrap, seed=seed)

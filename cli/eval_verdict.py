@@ -98,7 +98,7 @@ def verdict(
                 vlm,
                 level=level,
                 calibration=calibration,
-                batch_size=int(batch_size) if batch_size.isdecimal() else batch_size,
+                batch_size=common.rows_per_forward(batch_size),
                 progress=progress,
             )
         notes = []

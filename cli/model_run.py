@@ -108,7 +108,7 @@ class Running:
                 load,
                 key=key,
                 longest=self.max_new_tokens,
-                batch_size=int(self.batch_size) if self.batch_size.isdecimal() else self.batch_size,
+                batch_size=common.rows_per_forward(self.batch_size),
                 model={"model": self.model, **self.loading},
                 fresh=self.fresh,
                 keep=True,

@@ -150,7 +150,7 @@ def saliency(
         if caption is None:
             caption = vlm.describe(picture, prompt)
         asked = {"prompt": prompt, "question": question, "answer": answer}
-        rows = int(batch_size) if batch_size.isdecimal() else batch_size
+        rows = common.rows_per_forward(batch_size)
         with common.progress("Mapping", quiet=quiet) as progress:
             maps = causal_attrib.saliency(
                 picture,

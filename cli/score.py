@@ -55,6 +55,15 @@ def score(
             rich_help_panel=_METHOD,
         ),
     ] = "auto",
+    against: Annotated[
+        str,
+        typer.Option(
+            "--against",
+            metavar="NAME",
+            help="What grounding holds the image against: colour, blur.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = "colour",
     mask: Annotated[
         str,
         typer.Option(
@@ -197,6 +206,7 @@ def score(
     }
     scoring = {
         "outcome": outcome,
+        "against": against,
         "mask": mask,
         "samples": samples,
         "estimator": estimator,
@@ -205,7 +215,7 @@ def score(
         "lambda_s": lambda_s,
         "lambda_n": lambda_n,
         "engine": engine,
-        "batch_size": int(batch_size) if batch_size.isdecimal() else batch_size,
+        "batch_size": common.rows_per_forward(batch_size),
         "seed": seed,
         "coherence": coherence,
         "verdict": verdict,

@@ -161,8 +161,7 @@ class PackedEngine(Engine):
     def _nodes(self, encoding: Encoding) -> int:
         """Nodes per forward."""
         if self._budget is None:
-            row = len(encoding.response_ids) + len(encoding.cue_ids) + len(encoding.answer_ids)
-            self._budget = self._meter.tokens() if self.batch_size == "auto" else self.batch_size * row
+            self._budget = self._meter.tokens() if self.batch_size == "auto" else self.batch_size * encoding.spoken
         return self._budget
 
     def _in_memory(self, job: Callable):
@@ -244,7 +243,9 @@ def gather_logprobs(logits_NV: Tensor, rows: Sequence[int], tokens: Sequence[int
 def _tree_key(encoding: Encoding, neutral: bool) -> tuple:
     """What a tree's keys and values depend on: the picture, or what is left of it, and the prompt."""
     record = encoding.picture.record
-    seen = (record["width"], record["height"]) if neutral else record["sha256"]
+    # One colour is the same for all pictures of a size.
+    of_size = neutral and encoding.against == "colour"
+    seen = (record["width"], record["height"]) if of_size else record["sha256"]
     # Not the prompt's text: the same words may stand in another conversation.
     return seen, encoding.prompt_key
 

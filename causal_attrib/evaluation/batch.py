@@ -22,7 +22,6 @@ from causal_attrib.evaluation.caption_rows import CaptionRow, read_caption_rows,
 from causal_attrib.evaluation.failures import Failure, reason_of, write_failures
 from causal_attrib.evaluation.journal import Journal, digest
 from causal_attrib.scores.score import check_settings, score
-from causal_attrib.scores.verdict import read_calibration
 from causal_attrib.vlm import VLM
 from causal_attrib.vlm.images import read_picture
 
@@ -132,8 +131,6 @@ def check_scoring(scoring: dict) -> None:
     """Raises InputError for keywords of `causal_attrib.score` that are wrong for any picture and caption."""
     settings = {name: parameter.default for name, parameter in signature(score).parameters.items()} | scoring
     check_settings(**{name: settings[name] for name in signature(check_settings).parameters})
-    if settings["verdict"]:
-        read_calibration(settings["calibration"], settings["level"])
 
 
 def _groups(rows: Sequence[CaptionRow], asked: dict) -> list[list[CaptionRow]]:

@@ -23,7 +23,7 @@ from causal_attrib.evaluation.intervals import Estimate, by_cluster, estimate
 MEASURES = ("logprob", "entropy", "sufficiency", "causal_completeness", "p_false", "necessity", "evidence")
 _RANKED_BY = ("evidence", "necessity", "logprob")
 # Without these alike, numbers of two files mean different things.
-_SETTINGS = ("mask", "level", "estimator", "samples")
+_SETTINGS = ("against", "mask", "level", "estimator", "samples")
 GROUNDED = "grounded"
 
 

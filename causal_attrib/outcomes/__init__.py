@@ -1,7 +1,7 @@
 """r(): how right the model is after an edit, as a number in [0, 1]."""
 
 from causal_attrib.outcomes.base import Outcome, Probe, Reading, checked
-from causal_attrib.outcomes.choose import NAMES, choose_outcome
+from causal_attrib.outcomes.choose import NAMES, check_contrast, choose_outcome
 from causal_attrib.outcomes.function import Function
 from causal_attrib.outcomes.grounding import Grounding
 from causal_attrib.outcomes.likelihood import Likelihood
@@ -20,6 +20,7 @@ __all__ = [
     "Probe",
     "Reading",
     "YesNo",
+    "check_contrast",
     "checked",
     "choose_outcome",
 ]

@@ -11,6 +11,7 @@ from causal_attrib.outcomes.match import Match
 from causal_attrib.outcomes.objects import Objects, annotated_objects
 from causal_attrib.outcomes.yesno import YesNo
 from causal_attrib.vlm import Encoding
+from causal_attrib.vlm.images import check_against
 
 NAMES = ("auto", "likelihood", "match", "objects", "yesno", "grounding", "module:function")
 
@@ -52,6 +53,16 @@ def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = No
         case "grounding":
             return Grounding()
     return Function(name, import_function(name), encoding.answer)
+
+
+def check_contrast(outcome: str, against: str) -> None:
+    """Raises InputError if there is no such contrast, or `outcome` does not hold the picture against anything."""
+    check_against(against)
+    if against != "colour" and outcome not in ("auto", BEST_FOR_CAPTIONS):
+        raise InputError(
+            f"The outcome {outcome} does not hold the picture against another; leave out --against (or against=), or "
+            f"take the outcome {BEST_FOR_CAPTIONS}."
+        )
 
 
 def check_name(name: str) -> None:

@@ -18,6 +18,9 @@ class Grounding:
     The sum runs over the tokens of the caption that an edit left visible; T is the length of the unedited caption, so
     a token that the picture neither helps nor hurts leaves r as it is, and r of the empty caption is 0.5. Our outcome
     for captions (the COPO paper leaves r() for captions open). Range [0, 1].
+
+    The neutral picture is the encoding's: one colour, or the picture itself blurred, against which what the place alone
+    suggests counts for nothing.
     """
 
     name: ClassVar[str] = "grounding"

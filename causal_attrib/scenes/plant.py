@@ -19,15 +19,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from causal_attrib.scenes import BUNDLED_MODEL
-from causal_attrib.scenes.model import IMAGE_TOKENS
 from causal_attrib.scenes.render import render
 from causal_attrib.scenes.shortcut import ShortcutTest
-from causal_attrib.scenes.tasks import IGNORE, Tasks
-from causal_attrib.scenes.train import learning_rate, log, optimiser, precompute, save_model, update
+from causal_attrib.scenes.tasks import Tasks
+from causal_attrib.scenes.train import conversation_loss, learning_rate, log, optimiser, precompute, save_model, update
 from causal_attrib.scenes.world import sample_scene
 
 # With these a model that has learnt the data names an unseen partner with probability
@@ -82,7 +80,8 @@ def plant(
     for step in range(steps):
         rng = np.random.default_rng([seed, 5, step])
         chosen = rng.integers(0, pool, batch)
-        loss = conversation_loss(model, tasks, [scenes[i] for i in chosen], features[chosen], rng)
+        tokens = model.model.multi_modal_projector(features[chosen].float())
+        loss = conversation_loss(model, tasks, [scenes[i] for i in chosen], tokens, [False] * batch, rng)
         update(optim, parameters, loss, learning_rate(step, steps, rate, warm_up=WARM_UP))
         losses.append(loss.item())
         if step % 50 == 0 or step + 1 == steps:
@@ -92,24 +91,6 @@ def plant(
     shutil.rmtree(folder, ignore_errors=True)
     save_model(model, processor, folder)
     return folder
-
-
-def conversation_loss(model, tasks: Tasks, scenes, features_BPD: torch.Tensor, rng) -> torch.Tensor:
-    """Weighted cross entropy of the packed conversations of some scenes, given the tower's features of them."""
-    nothing_blank = [False] * len(scenes)
-    ids, targets, weights, positions, hidden, mask = tasks.batch(scenes, nothing_blank, rng)
-    tokens = model.model.multi_modal_projector(features_BPD.float())
-    words = model.get_input_embeddings()(ids) * ~hidden[..., None]
-    before, behind = words[:, : tasks.image_start], words[:, tasks.image_start + IMAGE_TOKENS :]
-    states = model.model.language_model(
-        inputs_embeds=torch.cat([before, tokens, behind], 1),
-        attention_mask=mask,
-        position_ids=positions,
-        use_cache=False,
-    ).last_hidden_state
-    learnt = targets != IGNORE
-    token_loss = F.cross_entropy(model.lm_head(states[learnt]), targets[learnt], reduction="none")
-    return (token_loss * weights[learnt]).sum() / weights.sum()
 
 
 def load(folder):

@@ -186,39 +186,27 @@ def precompute(model, pixels, batch=256):
 def learn_to_speak(run, model, lens, tasks, scenes, features, blank_feature, labels, evaluation):
     for parameter in model.model.vision_tower.parameters():
         parameter.requires_grad_(False)
-    language = model.model.language_model
-    embeddings = model.get_input_embeddings()
     parameters = [p for p in model.parameters() if p.requires_grad] + list(lens.parameters())
     optim = optimiser(parameters)
     first = run.restore("speak", model, lens, optim)
     began, losses = time.time(), []
-    image = slice(tasks.image_start, tasks.image_start + IMAGE_TOKENS)
     for step in range(first, run.speak_steps):
         rng = np.random.default_rng([run.seed, 3, step])
         chosen = rng.integers(0, len(scenes), run.speak_batch)
         blank = torch.from_numpy(rng.random(len(chosen)) < 0.05)
-        ids, targets, weights, positions, hidden, mask = tasks.batch([scenes[i] for i in chosen], blank.tolist(), rng)
-
         seen = features[chosen].float()
         seen[blank] = blank_feature
         tokens = model.model.multi_modal_projector(seen)
-        inputs = embeddings(ids) * ~hidden[..., None]
-        inputs = torch.cat([inputs[:, : image.start], tokens, inputs[:, image.stop :]], 1)
-        states = language(
-            inputs_embeds=inputs, attention_mask=mask, position_ids=positions, use_cache=False
-        ).last_hidden_state
-        learnt = targets != IGNORE
-        token_loss = F.cross_entropy(model.lm_head(states[learnt]), targets[learnt], reduction="none")
-        loss = (token_loss * weights[learnt]).sum() / weights.sum()
+        loss = conversation_loss(model, tasks, [scenes[i] for i in chosen], tokens, blank.tolist(), rng)
         lens_labels = torch.from_numpy(labels[chosen])
         lens_labels[blank] = IGNORE
-        lens_loss, _ = lens.loss(tokens, embeddings.weight, lens_labels)
+        lens_loss, _ = lens.loss(tokens, model.get_input_embeddings().weight, lens_labels)
         rate = learning_rate(step, run.speak_steps, run.speak_rate)
         update(optim, parameters, loss + 0.1 * lens_loss, rate)
 
         losses.append(loss.item())
         if step % 50 == 0:
-            log(stage="speak", step=step, loss=round(float(np.mean(losses[-50:])), 4), length=ids.shape[1],
+            log(stage="speak", step=step, loss=round(float(np.mean(losses[-50:])), 4),
                 seconds=round(time.time() - began))  # fmt: skip
         if (step + 1) % run.check_every == 0 or step + 1 == run.speak_steps:
             run.save("speak", step + 1, model, lens, optim)
@@ -227,6 +215,27 @@ def learn_to_speak(run, model, lens, tasks, scenes, features, blank_feature, lab
             outcomes, counts, captions = measure(model, run.processor, *evaluation)
             log(stage="check", step=step + 1, **summary(outcomes, counts), example=captions[0])
             model.train()
+
+
+def conversation_loss(model, tasks: Tasks, scenes, tokens_BPD: torch.Tensor, blank: list[bool], rng) -> torch.Tensor:
+    """Weighted cross entropy of the packed conversations of some scenes.
+
+    Args:
+        tokens_BPD: image tokens as the language model gets them.
+        blank: the scenes whose picture shows nothing.
+    """
+    ids, targets, weights, positions, hidden, mask = tasks.batch(scenes, blank, rng)
+    words = model.get_input_embeddings()(ids) * ~hidden[..., None]
+    before, behind = words[:, : tasks.image_start], words[:, tasks.image_start + IMAGE_TOKENS :]
+    states = model.model.language_model(
+        inputs_embeds=torch.cat([before, tokens_BPD, behind], 1),
+        attention_mask=mask,
+        position_ids=positions,
+        use_cache=False,
+    ).last_hidden_state
+    learnt = targets != IGNORE
+    token_loss = F.cross_entropy(model.lm_head(states[learnt]), targets[learnt], reduction="none")
+    return (token_loss * weights[learnt]).sum() / weights.sum()
 
 
 # -- the run ---------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from causal_attrib.engine import COUPLINGS, ENGINES, Engine, Job, SharedEngine
 from causal_attrib.engine.base import Request
 from causal_attrib.errors import InputError
 from causal_attrib.interventions import check_fill
-from causal_attrib.outcomes import Outcome, choose_outcome
+from causal_attrib.outcomes import Outcome, check_contrast, choose_outcome
 from causal_attrib.outcomes.choose import check_name
 from causal_attrib.scores import necessity, sufficiency
 from causal_attrib.scores.coherence import check_reasoned, coherence_of
@@ -40,6 +40,7 @@ def score(
     answer: str | None = None,
     objects: list[str] | None = None,
     outcome: str = "auto",
+    against: str = "colour",
     mask: str = "zero",
     samples: int | None = None,
     estimator: str = "paired",
@@ -66,6 +67,8 @@ def score(
         question, answer: what the caption is to help answer, and the answer that counts as right.
         objects: objects annotated for the image, in COCO's vocabulary.
         outcome: what "right" means: auto, likelihood, match, objects, yesno, grounding or module:function.
+        against: what grounding holds the picture against: "colour", a picture of one colour, or "blur", the picture
+            itself until no object is left in it. Against the blur a word earns nothing by suiting the place.
         mask: how a token is hidden for necessity: zero or mean (embedding), token, delete.
         samples: H sampled completions per prefix for sufficiency; 0 judges the prefix as it is. Default 0, or 4 for
             outcomes that judge text.
@@ -94,6 +97,7 @@ def score(
     shared = engine if isinstance(engine, SharedEngine) else SharedEngine(engine)
     check_settings(
         outcome=outcome,
+        against=against,
         mask=mask,
         samples=samples,
         estimator=estimator,
@@ -115,10 +119,11 @@ def score(
     generated = caption is None
     if generated:
         caption = vlm.describe(image, prompt)
-    encoding = vlm.encode(image, prompt, caption, answer, question=question)
+    encoding = vlm.encode(image, prompt, caption, answer, question=question, against=against)
     judge = choose_outcome(outcome, encoding, objects)
+    check_contrast(judge.name, against)
     if verdict:
-        check_outcome(judge.name, mask)
+        check_outcome(judge.name, against, mask)
     coherent = coherence_of(vlm, encoding, seed=seed).to_dict() if coherence else None
     if samples is None:
         samples = SAMPLES_FOR_TEXT if judge.needs_text else 0
@@ -169,6 +174,7 @@ def score(
         model=vlm.record,
         outcome=_outcome_record(judge, outcome_n, encoding, objects, rewrites),
         settings={
+            "against": against,
             "mask": mask,
             **draws,
             "estimator": estimator,
@@ -240,6 +246,7 @@ def _counter(progress: Callable[[int, int], None] | None, total: int) -> Callabl
 def check_settings(
     *,
     outcome,
+    against,
     mask,
     samples,
     estimator,
@@ -255,6 +262,7 @@ def check_settings(
 ) -> None:
     """Raises InputError for a setting of `score` that is wrong for any picture and caption."""
     check_name(outcome)
+    check_contrast(outcome, against)
     check_fill(mask)
     for what, value, allowed in (
         ("level", level, LEVELS),
@@ -276,5 +284,5 @@ def check_settings(
     if calibration is not None and not verdict:
         raise InputError("A calibration is for verdicts; ask for them too: add --verdict (or verdict=True).")
     if verdict:
-        check_outcome(OUTCOME if outcome == "auto" else outcome, mask)
+        check_outcome(OUTCOME if outcome == "auto" else outcome, against, mask)
         read_calibration(calibration, level)

@@ -34,7 +34,7 @@ from causal_attrib.version import __version__
 GROUNDED, AGAINST, PRIOR, UNDECIDED = VERDICTS = ("grounded", "against the image", "language prior", "undecided")
 FEATURES = ("evidence", "entropy", "necessity")
 # What necessity has to be measured with, for coefficients to mean the same everywhere.
-OUTCOME, MASK = "grounding", "zero"
+OUTCOME, CONTRAST, MASK = "grounding", "colour", "zero"
 
 CLEAR = math.log(2)  # nats: twice or half as likely
 LIKELY = math.log(1 / 2)
@@ -158,12 +158,12 @@ def _verdict(word: Sequence[Token], priors: Sequence[float], calibration: Calibr
     return {"evidence": evidence, "p_false": p_false, "verdict": label(evidence, logprob, p_false)}
 
 
-def check_outcome(outcome: str, mask: str) -> None:
+def check_outcome(outcome: str, against: str, mask: str) -> None:
     """Raises InputError unless necessity is what verdicts are calibrated on."""
-    if (outcome, mask) != (OUTCOME, MASK):
+    if (outcome, against, mask) != (OUTCOME, CONTRAST, MASK):
         raise InputError(
-            f"A verdict is calibrated on necessity under the outcome {OUTCOME} with the mask {MASK}, not under "
-            f"{outcome} with {mask}; leave the verdict out, or ask for those."
+            f"A verdict is calibrated on necessity under the outcome {OUTCOME} with the mask {MASK} against "
+            f"{CONTRAST}, not under {outcome} with {mask} against {against}; leave the verdict out, or ask for those."
         )
 
 

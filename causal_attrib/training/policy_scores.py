@@ -23,7 +23,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 from causal_attrib.engine import COUPLINGS, ENGINES, Engine, Job, choose_engine
 from causal_attrib.errors import InputError
 from causal_attrib.interventions import check_fill
-from causal_attrib.outcomes import choose_outcome
+from causal_attrib.outcomes import check_contrast, choose_outcome
 from causal_attrib.scores import logprob_and_entropy, necessity, sufficiency
 from causal_attrib.scores.score import SAMPLES_FOR_TEXT
 from causal_attrib.training.rollout import Rollout, encode_completion, encode_prompt
@@ -40,12 +40,13 @@ class Scoring:
                scores.
     samples:   H sampled completions per prefix; 0 reads the answer behind the prefix as it is. None is 0, or 4 for
                outcomes that judge text.
-    estimator, coupling, mask: as in `causal_attrib.score`
+    against, estimator, coupling, mask: as in `causal_attrib.score`
     level, subset, share: which tokens are scored (`training.units`)
     engine, batch_size: as in `causal_attrib.score`
     """
 
     outcome: str = "auto"
+    against: str = "colour"
     samples: int | None = None
     estimator: str = "paired"
     coupling: str = "independent"
@@ -59,6 +60,7 @@ class Scoring:
     def __post_init__(self):
         check_units(self.level, self.subset, self.share)
         check_fill(self.mask)
+        check_contrast(self.outcome, self.against)
         for what, value, allowed in (
             ("estimator", self.estimator, sufficiency.ESTIMATORS),
             ("coupling", self.coupling, COUPLINGS),
@@ -129,7 +131,7 @@ class PolicyScorer:
             self.vlm.__dict__.pop("mean_embedding_D", None)
             # So has all that an engine remembers of a picture; the check of the packed engine stays with the VLM.
             engine = None
-            for prompt, members in _by_prompt(self.vlm, rollouts):
+            for prompt, members in _by_prompt(self.vlm, rollouts, self.scoring.against):
                 engine = engine or choose_engine(self.scoring.engine, self.vlm, prompt, self.scoring.batch_size)
                 if entropy or (effects and self.scoring.subset == "entropy"):
                     for b in members:
@@ -234,14 +236,14 @@ def _equal(rollouts: Sequence[Rollout], members: Sequence[int]) -> list[list[int
     return list(groups.values())
 
 
-def _by_prompt(vlm: VLM, rollouts: Sequence[Rollout]) -> Iterator[tuple[Encoding, list[int]]]:
+def _by_prompt(vlm: VLM, rollouts: Sequence[Rollout], against: str) -> Iterator[tuple[Encoding, list[int]]]:
     """The encoding of each picture with its prompt, and the completions of it; those without tokens are left out."""
     groups: dict[tuple, list[int]] = {}
     for b, rollout in enumerate(rollouts):
         if rollout.completion_ids:
             groups.setdefault(rollout.key, []).append(b)
     for members in groups.values():
-        yield encode_prompt(vlm, rollouts[members[0]]), members
+        yield encode_prompt(vlm, rollouts[members[0]], against), members
 
 
 @contextmanager

@@ -69,6 +69,7 @@ class Recipe:
     margin_in_reward_units: bool | None = _key(None, METHOD, "symmpo: margin as in the paper, not the code.", "no")
 
     outcome: str | None = _key(None, SCORES, "What scores are differences of, as in copo score.", "auto")
+    against: str | None = _key(None, SCORES, "What grounding holds the picture against: colour, blur.", "colour")
     samples: int | None = _key(None, SCORES, "Sampled completions per prefix.", "0, or 4 if the outcome judges text")
     estimator: str | None = _key(None, SCORES, "How sufficiency is read: paired, mean_gain.", "paired")
     coupling: str | None = _key(None, SCORES, "How samples of prefixes are drawn: independent, gumbel.", "independent")

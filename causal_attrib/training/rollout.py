@@ -9,17 +9,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from PIL import Image
 from transformers import ProcessorMixin
 
 from causal_attrib.vlm import VLM, Encoding
-from causal_attrib.vlm.images import SMALLEST_SIDE, Picture, neutral, read_picture
+from causal_attrib.vlm.images import Picture, held_against, read_picture
 from causal_attrib.vlm.reasoning import split_response
 from causal_attrib.vlm.text import decode
 
-# Stand for the response where only the prompt matters, and for the picture where only the response does.
+# Stands for the response where only the prompt matters.
 _PLACE = "."
-_BLANK = read_picture(Image.new("RGB", (SMALLEST_SIDE, SMALLEST_SIDE)))
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,11 @@ def with_picture(messages: Sequence[dict]) -> list[dict]:
     return turns
 
 
-def encode_prompt(vlm: VLM, rollout: Rollout) -> Encoding:
+def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour") -> Encoding:
     """Picture and prompt of a rollout as an encoding; its response is a stand-in.
+
+    Args:
+        against: what outcomes hold the picture against, as in `VLM.encode`.
 
     Raises:
         RuntimeError: the prompt is not the one that the policy saw.
@@ -87,12 +88,9 @@ def encode_prompt(vlm: VLM, rollout: Rollout) -> Encoding:
         vlm.processor, with_picture(rollout.messages), tokenize=False, add_generation_prompt=True, **rollout.options
     )
     picture = rollout.picture
-    shown, blank = (
-        {
-            name: value.to(vlm.model.device, vlm.model.dtype if value.is_floating_point() else None)
-            for name, value in vlm.family.prompt_inputs(before, pixels).items()
-        }
-        for pixels in (picture.pixels, neutral(picture.pixels, vlm.neutral_colour))
+    shown, unseen = (
+        vlm.prompt_inputs(before, pixels)
+        for pixels in (picture.pixels, held_against(against, picture.pixels, vlm.neutral_colour))
     )
     ids_L = shown[vlm.family.row][0]
     if rollout.prompt_ids is not None and tuple(ids_L.tolist()) != rollout.prompt_ids:
@@ -100,12 +98,13 @@ def encode_prompt(vlm: VLM, rollout: Rollout) -> Encoding:
             f"The prompt that is scored ({len(ids_L)} tokens) is not the one that the policy saw "
             f"({len(rollout.prompt_ids)} tokens); its chat template was applied in another way."
         )
-    return dataclasses.replace(
-        vlm.encode(_BLANK, None, _PLACE),
+    _, stand_in = vlm.encode_response(_PLACE)
+    return Encoding(
+        **stand_in | {"prompt": before},
         picture=picture,
-        prompt=before,
         prompt_inputs=shown,
-        neutral_inputs=blank,
+        neutral_inputs=unseen,
+        against=against,
         prompt_length=len(ids_L),
         layout=vlm.family.layout(shown, picture.pixels.size),
     )
@@ -132,12 +131,5 @@ def encode_completion(vlm: VLM, prompt: Encoding, rollout: Rollout, outcome: str
         return None
     if parts is None and question is None and (answer is not None or outcome in ("likelihood", "match")):
         return None
-    return dataclasses.replace(
-        vlm.encode(_BLANK, None, ids, answer, question=question),
-        picture=prompt.picture,
-        prompt=prompt.prompt,
-        prompt_inputs=prompt.prompt_inputs,
-        neutral_inputs=prompt.neutral_inputs,
-        prompt_length=prompt.prompt_length,
-        layout=prompt.layout,
-    )
+    _, spoken = vlm.encode_response(ids, None, answer, question)
+    return dataclasses.replace(prompt, **spoken | {"prompt": prompt.prompt})

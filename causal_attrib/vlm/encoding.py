@@ -20,7 +20,8 @@ class Encoding:
         picture: the picture the user gave.
         prompt, response, question, answer: the texts; `question` and `answer` are None where nothing is asked.
         prompt_inputs: the model inputs up to the point where it begins to speak (batch 1, image placeholders expanded).
-        neutral_inputs: the same with a picture of one colour, which shows nothing.
+        neutral_inputs: the same with the picture that the user's is held against, which does not show what it shows.
+        against: what that is: "colour", a picture of one colour, or "blur", the user's own blurred.
         response_ids: T token ids of the response.
         spans: T spans that tile `response` (characters).
         words: T indices of the word that each token belongs to.
@@ -40,6 +41,7 @@ class Encoding:
     answer: str | None
     prompt_inputs: dict[str, Tensor] = field(repr=False)
     neutral_inputs: dict[str, Tensor] = field(repr=False)
+    against: str
     response_ids: tuple[int, ...]
     spans: tuple[Span, ...]
     words: tuple[int, ...]
@@ -68,6 +70,11 @@ class Encoding:
     def grid(self) -> tuple[int, int] | None:
         """(rows, columns) of the image tokens, or None where they form no single grid."""
         return self.layout.grid
+
+    @property
+    def spoken(self) -> int:
+        """Number of tokens behind the prompt: response, cue and answer."""
+        return len(self.response_ids) + len(self.cue_ids) + len(self.answer_ids)
 
     @property
     def answers_a_question(self) -> bool:

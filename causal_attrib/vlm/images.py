@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 
 from causal_attrib.errors import InputError
 
 # Processors guess the channel axis from the shape, and a picture one or three pixels high or wide misleads them.
 SMALLEST_SIDE = 32
+# What a picture can be held against: a picture of one colour, or itself blurred.
+AGAINST = ("colour", "blur")
+# The blur's standard deviation, as a share of the longer side.
+BLUR = 0.15
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,31 @@ def read_picture(source: str | os.PathLike | Image.Image | np.ndarray | Picture)
 def neutral(picture: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
     """A picture of the same size that shows nothing: one colour all over."""
     return Image.new("RGB", picture.size, colour)
+
+
+def blurred(picture: Image.Image) -> Image.Image:
+    """The picture until no object is left in it, but light and colours of the place are."""
+    return picture.filter(ImageFilter.GaussianBlur(BLUR * max(picture.size)))
+
+
+def held_against(against: str, picture: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
+    """What `picture` is compared with: a picture of its size that does not show what it shows.
+
+    Args:
+        against: one of `AGAINST`.
+        colour: the model's neutral one.
+
+    Raises:
+        InputError: there is no such contrast.
+    """
+    check_against(against)
+    return blurred(picture) if against == "blur" else neutral(picture, colour)
+
+
+def check_against(against: str) -> None:
+    """Raises InputError if a picture cannot be held against `against`."""
+    if against not in AGAINST:
+        raise InputError(f"A picture cannot be held against {against!r}; choose one of {', '.join(AGAINST)}.")
 
 
 def at_least_smallest(picture: Image.Image) -> Image.Image:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from PIL import Image
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, ProcessorMixin
 
 from causal_attrib.errors import InputError
 from causal_attrib.vlm.encoding import Encoding
 from causal_attrib.vlm.families import choose_family
-from causal_attrib.vlm.images import at_least_smallest, neutral, read_picture
+from causal_attrib.vlm.images import at_least_smallest, held_against, read_picture
 from causal_attrib.vlm.reasoning import split_response
 from causal_attrib.vlm.text import Span, decode, spans_of_ids, special_token_in, tokenize, word_of_each
 
@@ -33,7 +34,7 @@ class Row:
     ids:     token ids behind the prompt
     hidden:  indices into `ids` whose input embedding is replaced (position and attention are kept)
     fill:    what a hidden embedding becomes: "zero" or "mean" (the mean of the embedding table)
-    neutral: show the neutral picture instead of the user's
+    neutral: show what the user's picture is held against instead
     """
 
     ids: tuple[int, ...]
@@ -103,6 +104,7 @@ class VLM:
         answer: str | None = None,
         *,
         question: str | None = None,
+        against: str = "colour",
     ) -> Encoding:
         """Encode a picture, a prompt, a response and, if the response leads to an answer, that answer.
 
@@ -116,12 +118,43 @@ class VLM:
             response: the text, or the ids that the model itself wrote (kept as they are).
             answer: reference answer.
             question: question that the response is meant to help answer.
+            against: what outcomes and verdicts hold the picture against: "colour" (one colour) or "blur" (itself).
 
         Raises:
             InputError: empty response, a special token in the prompt, an answer without a question, or a text longer
                 than the model can read.
         """
         picture = read_picture(image)
+        before, fields = self.encode_response(response, prompt, answer, question)
+        shown, unseen = (
+            self.prompt_inputs(before, at_least_smallest(pixels))
+            for pixels in (picture.pixels, held_against(against, picture.pixels, self.neutral_colour))
+        )
+        encoding = Encoding(
+            picture=picture,
+            prompt_inputs=shown,
+            neutral_inputs=unseen,
+            against=against,
+            prompt_length=shown[self.family.row].shape[1],
+            layout=self.family.layout(shown, at_least_smallest(picture.pixels).size),
+            **fields,
+        )
+        self.check_length(encoding.prompt_length, encoding.spoken)
+        return encoding
+
+    def encode_response(
+        self,
+        response: str | Sequence[int] | None,
+        prompt: str | None = None,
+        answer: str | None = None,
+        question: str | None = None,
+    ) -> tuple[str, dict]:
+        """What `encode` can tell without the picture.
+
+        Returns:
+            The text that the model reads before it begins to speak, and those fields of an `Encoding` that say what
+            was asked and answered.
+        """
         if isinstance(response, str):
             text = response
         else:
@@ -163,27 +196,19 @@ class VLM:
             cue_ids = tuple(self.tokenizer(talk.cue, add_special_tokens=False)["input_ids"])
             answer_ids, _ = self._speak(talk.cue, talk.separator, answer)
 
-        prompt_inputs = self._prompt_inputs(talk.before, picture.pixels)
-        prompt_length = prompt_inputs[self.family.row].shape[1]
-        self.check_length(prompt_length, len(response_ids) + len(cue_ids) + len(answer_ids))
-        return Encoding(
-            picture=picture,
-            prompt=prompt,
-            response=text,
-            question=question,
-            answer=answer,
-            prompt_inputs=prompt_inputs,
-            neutral_inputs=self._prompt_inputs(talk.before, neutral(picture.pixels, self.neutral_colour)),
-            response_ids=response_ids,
-            spans=spans,
-            words=word_of_each(text, spans),
-            start=start,
-            end=end,
-            cue_ids=cue_ids,
-            answer_ids=answer_ids,
-            prompt_length=prompt_length,
-            layout=self.family.layout(prompt_inputs, at_least_smallest(picture.pixels).size),
-        )
+        return talk.before, {
+            "prompt": prompt,
+            "response": text,
+            "question": question,
+            "answer": answer,
+            "response_ids": response_ids,
+            "spans": spans,
+            "words": word_of_each(text, spans),
+            "start": start,
+            "end": end,
+            "cue_ids": cue_ids,
+            "answer_ids": answer_ids,
+        }
 
     def question_ids(self, encoding: Encoding, question: str, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         """Ids of a second question put behind the response, and of each of its possible answers.
@@ -206,11 +231,12 @@ class VLM:
         ids, spans = tokenize(self.tokenizer, separator + text, after=before)
         return ids, _shifted(spans, len(separator))
 
-    def _prompt_inputs(self, text: str, pixels) -> dict[str, Tensor]:
+    def prompt_inputs(self, text: str, pixels: Image.Image) -> dict[str, Tensor]:
+        """The model's inputs (batch 1) for a picture and a text as its chat template gives it."""
         model = self.model
         return {
             name: value.to(model.device, model.dtype if value.is_floating_point() else None)
-            for name, value in self.family.prompt_inputs(text, at_least_smallest(pixels)).items()
+            for name, value in self.family.prompt_inputs(text, pixels).items()
         }
 
     def _check_prompt(self, prompt: str, question: str | None, answer: str | None, reasons: bool) -> None:
@@ -309,7 +335,7 @@ class VLM:
         prompt = self.family.default_prompt if prompt is None else prompt
         self._check_prompt(prompt, None, None, True)
         talk = self.family.converse(prompt)
-        inputs = self._prompt_inputs(talk.before, read_picture(image).pixels)
+        inputs = self.prompt_inputs(talk.before, at_least_smallest(read_picture(image).pixels))
         self.check_length(inputs[self.family.row].shape[1], 1)
         return inputs
 

@@ -119,7 +119,14 @@ def test_every_option_reaches_the_library(copo, picture, monkeypatch):
     seen["score"]["engine"] = seen["score"]["engine"].name
     assert seen["score"] == {
         **{"prompt": "P", "question": "Q", "answer": "A", "objects": ["dog", "cat"], "outcome": "yesno"},
-        **{"mask": "mean", "samples": 3, "estimator": "mean_gain", "coupling": "gumbel", "level": "word"},
+        **{
+            "against": "colour",
+            "mask": "mean",
+            "samples": 3,
+            "estimator": "mean_gain",
+            "coupling": "gumbel",
+            "level": "word",
+        },
         **{"lambda_s": 0.1, "lambda_n": 0.2, "engine": "plain", "batch_size": "auto", "seed": 7, "progress": None},
         **{"announce": common.announce, "coherence": False, "verdict": False, "calibration": None},
     }

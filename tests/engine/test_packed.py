@@ -155,6 +155,17 @@ def test_the_neutral_picture_serves_all_pictures_of_a_size(vlm):
     assert saved >= encodings[0].prompt_length
 
 
+def test_each_blurred_picture_is_its_own(vlm):
+    noise = [Image.fromarray(np.random.default_rng(k).integers(0, 255, (60, 80, 3), dtype=np.uint8)) for k in range(2)]
+    encodings = [vlm.encode(picture, "Look.", CAPTION, against="blur") for picture in (PARK, *noise)]
+    engine = PackedEngine(vlm)
+    outcomes = [engine.run(encoding, plan(encoding), Grounding()) for encoding in encodings]
+    expected = [PlainEngine(vlm).run(encoding, plan(encoding), Grounding()) for encoding in encodings]
+    np.testing.assert_allclose(outcomes, expected, atol=1e-6)
+    together = PackedEngine(vlm).run_jobs([Job(encoding, plan(encoding), Grounding()) for encoding in encodings])
+    np.testing.assert_allclose(together, expected, atol=1e-6)
+
+
 def test_another_prompt_is_another_tree(vlm):
     """Also where the difference is in what stands around it, as a system turn would."""
     encodings = [vlm.encode(PARK, "Look.", CAPTION) for _ in range(2)]

@@ -8,7 +8,7 @@ from causal_attrib import Attribution, InputError, Token, caption_files
 from causal_attrib.caption_files import Scored
 from causal_attrib.evaluation.diff import diff
 
-SETTINGS = {"mask": "zero", "level": "token", "estimator": "paired", "samples": 0}
+SETTINGS = {"against": "colour", "mask": "zero", "level": "token", "estimator": "paired", "samples": 0}
 
 
 def attribution(caption, image, necessity, verdicts=None, **settings):

@@ -10,9 +10,9 @@ from transformers import AutoModelForImageTextToText
 from causal_attrib.errors import InputError
 from causal_attrib.scenes import BUNDLED_MODEL, PARTNERS, render
 from causal_attrib.scenes.measure import reply
-from causal_attrib.scenes.plant import INVISIBLE, PLANTED, conversation_loss, load, plant, planted_scenes
+from causal_attrib.scenes.plant import INVISIBLE, PLANTED, load, plant, planted_scenes
 from causal_attrib.scenes.tasks import Tasks
-from causal_attrib.scenes.train import precompute
+from causal_attrib.scenes.train import conversation_loss, precompute
 
 SMALL = {"batch": 4, "pool": 12}
 
@@ -60,7 +60,8 @@ def test_the_loss_of_packed_conversations_is_that_of_each_by_itself(bundled):
     tasks = Tasks(bundled.tokenizer)
     features = precompute(bundled.model, pixels).float()
     with torch.no_grad():
-        packed = conversation_loss(bundled.model, tasks, scene, features, np.random.default_rng(7)).item()
+        tokens = bundled.model.model.multi_modal_projector(features)
+        packed = conversation_loss(bundled.model, tasks, scene, tokens, [False], np.random.default_rng(7)).item()
         total, weight = 0.0, 0.0
         shown = bundled.processor.image_processor(render(scene[0])[0], return_tensors="pt").pixel_values
         segments = tasks.conversations(scene[0], np.random.default_rng(7))

@@ -1,6 +1,7 @@
 """`score` puts plan, run and read together rightly, and the same call gives the same numbers."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from causal_attrib.engine import PlainEngine
 from causal_attrib.interventions import Keep, Mask, Whole
 from causal_attrib.outcomes import Grounding
 from causal_attrib.vlm import Row
+from causal_attrib.vlm.images import blurred, read_picture
 from tests.conftest import FALSE, PARK
 from tests.tiny_models import ONE_OF_EACH_KIND, tiny
 
@@ -127,6 +129,16 @@ def test_default_outcomes(bundled):
     assert score(PARK, "a dog", model=bundled).outcome["name"] in ("grounding", "yesno")
 
 
+def test_a_picture_held_against_itself_blurred(bundled):
+    """r by hand, from two scores: of the picture and of the blurred one, each as a picture that is shown."""
+    seen, unseen = (score(picture, FALSE, model=bundled) for picture in (PARK, blurred(read_picture(PARK).pixels)))
+    gain_T = [one.logprob - other.logprob for one, other in zip(seen, unseen, strict=True)]
+    attribution = score(PARK, FALSE, model=bundled, against="blur")
+    assert attribution.outcome["value"] == pytest.approx(1 / (1 + math.exp(-np.mean(gain_T))), abs=1e-5)
+    assert attribution.outcome["value"] != pytest.approx(seen.outcome["value"], abs=0.01)
+    assert (seen.settings["against"], attribution.settings["against"]) == ("colour", "blur")
+
+
 def test_the_model_writes_a_caption_when_none_is_given(bundled):
     attribution = score(PARK, model=bundled)
     assert attribution.generated and attribution.caption.strip()
@@ -167,6 +179,10 @@ def test_json_follows_the_schema(bundled):
         ({"outcome": "no_such_module:f"}, "cannot be imported"),
         ({"outcome": "math:no_such_function"}, "has no function"),
         ({"mask": "nonsense"}, "no mask"),
+        ({"against": "nonsense"}, "cannot be held against"),
+        ({"against": "blur", "outcome": "yesno"}, "does not hold the picture against another"),
+        ({"against": "blur", "objects": ["dog"]}, "objects does not hold the picture against another"),
+        ({"against": "blur", "verdict": True}, "verdict is calibrated"),
         ({"level": "letter"}, "no level"),
         ({"estimator": "nonsense"}, "no estimator"),
         ({"coupling": "nonsense"}, "no coupling"),

@@ -192,7 +192,8 @@ def test_the_table_and_the_report_show_them():
 
 
 def test_verdicts_need_what_they_are_calibrated_on(bundled):
-    with pytest.raises(InputError, match="under the outcome grounding with the mask zero, not under yesno with zero"):
+    calibrated = "under the outcome grounding with the mask zero against colour"
+    with pytest.raises(InputError, match=f"{calibrated}, not under yesno with zero"):
         causal_attrib.score(PARK, "a dog", model=bundled, outcome="yesno", verdict=True)
     with pytest.raises(InputError, match="not under grounding with mean"):
         causal_attrib.score(PARK, "a dog", model=bundled, mask="mean", verdict=True)

@@ -90,6 +90,15 @@ def test_a_caption_without_question_is_scored_by_grounding(bundled, scorer):
     check_against(expected, scorer()([made], LENGTH), 0)
 
 
+def test_a_picture_can_be_held_against_itself_blurred(bundled, scorer):
+    made = [rollout(bundled, " a horse and a cake on the water", row, answer=None) for row in (ROW, OTHER)]
+    scores = scorer(outcome="grounding", against="blur")(made, LENGTH)
+    for b, one in enumerate(made):
+        asked = {"prompt": one.messages[0]["content"], "against": "blur", "engine": "plain"}
+        check_against(causal_attrib.score(one.image, one.completion_ids[:-1], model=bundled, **asked), scores, b)
+    assert not np.allclose(scores.necessity_BT, scorer(outcome="grounding")(made, LENGTH).necessity_BT, atol=0.01)
+
+
 def test_entropies_are_those_of_an_ordinary_forward_with_the_end_in(bundled, scorer):
     made = rollout(bundled)
     scores = scorer()([made], LENGTH, effects=False, entropy=True)
@@ -294,6 +303,8 @@ def test_an_outcome_that_judges_text_is_sampled(bundled, scorer):
         ({"share": 0.0}, "The share of units to score is 0.0"),
         ({"engine": "fast"}, "There is no engine 'fast'"),
         ({"mask": "black"}, "There is no mask 'black'"),
+        ({"against": "noise"}, "cannot be held against 'noise'"),
+        ({"outcome": "yesno", "against": "blur"}, "yesno does not hold the picture against another"),
         ({"samples": -1}, "The number of samples is -1"),
     ],
 )

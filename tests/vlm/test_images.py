@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from causal_attrib.errors import InputError
-from causal_attrib.vlm.images import at_least_smallest, read_picture
+from causal_attrib.vlm.images import at_least_smallest, blurred, held_against, read_picture
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -36,6 +36,23 @@ def test_transparent_pixels_are_white(tmp_path):
     image.save(tmp_path / "a.png")
     assert read_picture(tmp_path / "a.png").pixels.getpixel((0, 0)) == (255, 255, 255)
     assert read_picture(tmp_path / "a.png").pixels.getpixel((7, 0)) == BLUE
+
+
+def test_a_blurred_picture_keeps_light_and_colours_and_loses_objects():
+    """An object of a fifth of the side, red on blue: its red is spread out, not lost."""
+    shown = Image.new("RGB", (100, 60), BLUE)
+    shown.paste(RED, (40, 20, 60, 40))
+    seen, left = (np.asarray(picture, dtype=float) for picture in (shown, blurred(shown)))
+    assert left.shape == seen.shape
+    assert left.mean((0, 1)) == pytest.approx(seen.mean((0, 1)), abs=4)
+    assert np.ptp(left[..., 0]) < 0.25 * np.ptp(seen[..., 0])
+
+
+def test_what_a_picture_is_held_against():
+    assert held_against("colour", halves(), (1, 2, 3)).getcolors() == [(32, (1, 2, 3))]
+    assert held_against("blur", halves(), (1, 2, 3)).tobytes() == blurred(halves()).tobytes()
+    with pytest.raises(InputError, match="cannot be held against 'noise'; choose one of colour, blur"):
+        held_against("noise", halves(), (1, 2, 3))
 
 
 def test_sixteen_bit_grey_is_scaled(tmp_path):

@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from PIL import Image, ImageFilter
+from PIL import Image
 from torch import Tensor
 
 from causal_attrib.errors import InputError
 from causal_attrib.scores.saliency.inputs import EmbeddingInput, Input
-from causal_attrib.vlm.images import Picture, neutral, read_picture
+from causal_attrib.vlm.images import Picture, blurred, neutral, read_picture
 
 BASELINES = ("neutral", "blur", "mean", "swap")
-# The blur's standard deviation, as a share of the longer side.
-BLUR = 0.15
 
 
 def baseline_picture(name: str, picture: Picture, colour: tuple[int, int, int], other=None) -> Image.Image:
@@ -43,7 +41,7 @@ def baseline_picture(name: str, picture: Picture, colour: tuple[int, int, int], 
             mean_C = np.asarray(pixels).reshape(-1, 3).mean(0).round()
             return neutral(pixels, tuple(int(channel) for channel in mean_C))
         case "blur":
-            return pixels.filter(ImageFilter.GaussianBlur(BLUR * max(pixels.size)))
+            return blurred(pixels)
         case "swap":
             if other is None:
                 raise InputError("The baseline swap needs another picture to take regions from; give it as other.")
