@@ -15,7 +15,7 @@ import causal_attrib
 from causal_attrib.evaluation.verdict import judge
 from causal_attrib.evaluation.verdict_data import Scenes
 from causal_attrib.evaluation.verdict_fit import fit
-from causal_attrib.scores.score import LEVELS
+from causal_attrib.scores.settings import LEVELS
 from causal_attrib.scores.verdict import BUNDLED, write_calibration
 
 # Not the default seed of `copo eval verdict`, which tests it.

@@ -3,8 +3,8 @@
 LLaVA-1.5-7B from its config, random weights, bfloat16, a prompt of 600 tokens (576 of the picture), a caption of 32,
 H = 8 completions of 32 tokens (on average) behind each of 33 prefixes. Wall-clock seconds with the device's work waited
 for, the median of some repeats: one forward, necessity and early answers, sampled sufficiency; for one caption, for 16
-captions of 16 pictures, and for 16 captions of one picture. Beside them tokens a second and the share of the rate that
-matrix products of a decoder layer's shape reach on this machine in this process.
+captions of 16 pictures (together and one by one), and for 16 captions of one picture. Beside them tokens a second and
+the share of the rate that matrix products of a decoder layer's shape reach on this machine in this process.
 
     python benchmarks/engine_on_gpu.py --size tiny --device cpu     # tries the script out
 """
@@ -20,6 +20,7 @@ import transformers as tf
 from real_size import llava, random_model
 
 from causal_attrib.engine import Job, PackedEngine, base
+from causal_attrib.engine.budget import pictures_at_once
 from causal_attrib.outcomes import Likelihood
 from causal_attrib.scenes import PARK, render
 from causal_attrib.scores import necessity, sufficiency
@@ -91,7 +92,7 @@ def main():
 
     def packed(name, some, plan, samples):
         def run():
-            engine = PackedEngine(vlm)
+            engine = PackedEngine(vlm, pictures=1 if "one by one" in name else pictures_at_once(vlm))
             engine.run_jobs([Job(e, plan, Likelihood()) for e in some], samples=samples)
             positions[name] = engine.cost.positions
 
@@ -102,9 +103,11 @@ def main():
         "one forward": lambda: vlm.read(one, [answer]),
         "necessity and early answers, 1 caption": packed("necessity and early answers, 1 caption", [one], scores, 0),
         "the same, 16 pictures": packed("the same, 16 pictures", encodings, scores, 0),
+        "the same, 16 pictures, one by one": packed("the same, 16 pictures, one by one", encodings, scores, 0),
         "the same, 16 captions of a picture": packed("the same, 16 captions of a picture", shared, scores, 0),
         "sampled, 1 caption": packed("sampled, 1 caption", [one], prefixes, SAMPLES),
         "sampled, 16 pictures": packed("sampled, 16 pictures", encodings, prefixes, SAMPLES),
+        "sampled, 16 pictures, one by one": packed("sampled, 16 pictures, one by one", encodings, prefixes, SAMPLES),
     }
     positions["one forward"] = one.prompt_length + len(answer.ids)
     text = vlm.model.model.language_model

@@ -67,7 +67,7 @@ def verdict(
         from causal_attrib.evaluation.intervals import estimate
         from causal_attrib.evaluation.verdict_data import Scenes, read_captions
         from causal_attrib.evaluation.verdict_fit import fit as fitted
-        from causal_attrib.scores.score import LEVELS
+        from causal_attrib.scores.settings import LEVELS
         from causal_attrib.scores.verdict import read_calibration, write_calibration
 
         if level not in LEVELS:

@@ -46,12 +46,12 @@ def score_one(
     import causal_attrib
     from causal_attrib.attribution import check_writable
     from causal_attrib.engine import SharedEngine
-    from causal_attrib.evaluation.batch import check_scoring
+    from causal_attrib.scores.settings import Settings
     from causal_attrib.vlm.images import read_picture
 
     file, piped = output
     # What can be found wrong at once is found before the model is loaded, which may take minutes.
-    check_scoring(scoring)
+    Settings(**scoring)
     if file is not None:
         check_writable(file)
     picture = read_picture(image)

@@ -10,6 +10,8 @@ Axes: H heads, Q queries, K keys, S shared keys, L own keys, P = Q * L, d head d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -41,6 +43,39 @@ class _Attention(TorchFunctionMode):
             return False
         # A single query's heads may come packed behind one another: transformers' way to group them without a copy.
         return mask.data_ptr() == ours.data_ptr() and mask.shape == ours.shape and query.shape[-2] == ours.shape[-2]
+
+
+class JoinedAttention(_Attention):
+    """Queries of several trunks in one forward: each looks at the keys of its own, in its own way.
+
+    joined:   from `join`
+    each:     how the queries of each trunk attend
+    attended: how many calls were answered
+    """
+
+    def __init__(self, joined: Trunk, each: Sequence[_Attention]):
+        super().__init__(joined)
+        self.each = each
+        self.attended = 0
+
+    def attend(self, query, key, value, attn_mask, **options) -> Tensor:
+        cache = self.trunk.cache
+        answers = []
+        for attention, query_BHQd in zip(self.each, query.split(cache.counts, 2), strict=True):
+            layer = attention.trunk.cache.layers[cache.updated]
+            groups = query.shape[1] // layer.keys.shape[1]
+            keys, values = layer.keys, layer.values
+            if groups > 1:
+                keys, values = (tensor.repeat_interleave(groups, 1) for tensor in (keys, values))
+            answers.append(attention.attend(query_BHQd, keys, values, attention.trunk.mask, **options))
+        cache.updated = None
+        self.attended += 1
+        return torch.cat(answers, 2)
+
+    @property
+    def caught_all(self) -> bool:
+        """Whether each layer that was given keys looked at them here, so that the forward is what it should be."""
+        return self.attended == self.trunk.cache.updates > 0
 
 
 class PickedKeys(_Attention):

@@ -5,6 +5,7 @@ An engine is two primitives, `logprobs` and `write`; what is read and written, a
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,6 +55,10 @@ class Job:
     outcome: Outcome
 
 
+# A caption, its edits with the noise of each draw, and the ids that were drawn behind them.
+_Drawn = tuple[Job, Sequence[tuple[Edited, GumbelNoise]], Sequence[tuple[int, ...]]]
+
+
 @dataclass
 class Engine(ABC):
     """Turns interventions into outcomes.
@@ -97,6 +102,10 @@ class Engine(ABC):
         """How many drafts it is best to ask for together."""
         return 1
 
+    def together(self, encodings: Sequence[Encoding]) -> list[list[int]]:
+        """Indices of captions in groups that are best run together: what is read for one serves the others."""
+        return [[index] for index in range(len(encodings))]
+
     # -- what all engines do with it --------------------------------------------------------------------------------
 
     def run(
@@ -125,9 +134,15 @@ class Engine(ABC):
     def run_jobs(
         self, jobs: Sequence[Job], *, samples: int = 0, seed: int = 0, coupling: str = "independent"
     ) -> list[np.ndarray]:
-        """The same for several captions; those of one picture and prompt share forwards, where the engine can."""
-        if samples:
-            return [self._run_sampled(job, samples, seed, coupling) for job in jobs]
+        """The same for several captions, which share forwards where the engine can."""
+        outcomes: dict[int, np.ndarray] = {}
+        for group in self.together([job.encoding for job in jobs]):
+            some = [jobs[index] for index in group]
+            found = self._run_sampled(some, samples, seed, coupling) if samples else self._run_as_it_is(some)
+            outcomes.update(zip(group, found, strict=True))
+        return [outcomes[index] for index in range(len(jobs))]
+
+    def _run_as_it_is(self, jobs: Sequence[Job]) -> list[np.ndarray]:
         by_logprob = [index for index, job in enumerate(jobs) if not job.outcome.needs_text]
         edits = [self._edits(jobs[index]) for index in by_logprob]
         read = self._judge([jobs[index] for index in by_logprob], edits, self.on_done)
@@ -158,22 +173,36 @@ class Engine(ABC):
                 rows += [(job.encoding, request.row, 1 + max(request.places, default=-1)) for request in requests]
         return self.positions(rows) + written
 
-    def _run_sampled(self, job: Job, samples: int, seed: int, coupling: str) -> np.ndarray:
-        edits = self._edits(job)
-        judge = self._judge_completed_texts if job.outcome.needs_text else self._judge_completed
-        at_once = max(1, self.drafts_at_once(job.encoding) // samples)
-        outcomes: list[float] = []
-        for chunk in chunks(range(len(edits)), at_once):
-            rows = [
-                (edits[n], GumbelNoise(seed, 0 if coupling == "gumbel" else 1 + n, k))
-                for n in chunk
-                for k in range(samples)
-            ]
+    def _run_sampled(self, jobs: Sequence[Job], samples: int, seed: int, coupling: str) -> list[np.ndarray]:
+        edits = [self._edits(job) for job in jobs]
+        outcomes: list[list[float]] = [[] for _ in jobs]
+        todo = [(number, n) for number, some in enumerate(edits) for n in range(len(some))]
+        for chunk in chunks(todo, max(1, self.drafts_at_once(jobs[0].encoding) // samples)):
+            drawn = {
+                number: [
+                    (edits[number][n], GumbelNoise(seed, 0 if coupling == "gumbel" else 1 + n, k))
+                    for _, n in of_job
+                    for k in range(samples)
+                ]
+                for number, of_job in itertools.groupby(chunk, key=lambda each: each[0])
+            }
             with self.holding():
-                written = self.write([self._draft(job.encoding, edited, (), noise) for edited, noise in rows])
-                outcomes += judge(job, rows, written)
+                written = iter(
+                    self.write(
+                        [
+                            self._draft(jobs[number].encoding, edited, (), noise)
+                            for number, rows in drawn.items()
+                            for edited, noise in rows
+                        ]
+                    )
+                )
+                completed = [
+                    (jobs[number], rows, list(itertools.islice(written, len(rows)))) for number, rows in drawn.items()
+                ]
+                for number, found in zip(drawn, self._judge_completions(completed), strict=True):
+                    outcomes[number] += found
             self.on_done(len(chunk))
-        return np.array(outcomes).reshape(len(edits), samples)
+        return [np.array(some).reshape(-1, samples) for some in outcomes]
 
     # -- outcomes that read log-probabilities -----------------------------------------------------------------------
 
@@ -204,15 +233,22 @@ class Engine(ABC):
             judged.append(np.array([r_of[edited] for edited in edits[number]]))
         return judged
 
-    def _judge_completed(
-        self, job: Job, rows: Sequence[tuple[Edited, GumbelNoise]], written: Sequence[tuple[int, ...]]
-    ) -> list[float]:
+    def _judge_completions(self, drawn: Sequence[_Drawn]) -> list[list[float]]:
+        """Outcomes of what was written, for each caption; those that read log-probabilities are read together."""
+        by_logprob = [index for index, (job, _, _) in enumerate(drawn) if not job.outcome.needs_text]
         completed = [
-            _completed(edited, self._reasoning_only(job.encoding, edited.ids, new))
-            for (edited, _), new in zip(rows, written, strict=True)
+            [
+                _completed(edited, self._reasoning_only(job.encoding, edited.ids, new))
+                for (edited, _), new in zip(rows, written, strict=True)
+            ]
+            for job, rows, written in (drawn[index] for index in by_logprob)
         ]
-        (r,) = self._judge([job], [completed], lambda count: None)
-        return r.tolist()
+        read = self._judge([drawn[index][0] for index in by_logprob], completed, lambda count: None)
+        judged = dict(zip(by_logprob, (r.tolist() for r in read), strict=True))
+        for index, each in enumerate(drawn):
+            if index not in judged:
+                judged[index] = self._judge_completed_texts(*each)
+        return [judged[index] for index in range(len(drawn))]
 
     def _reasoning_only(self, encoding: Encoding, kept: tuple[int, ...], written: tuple[int, ...]) -> tuple[int, ...]:
         """What was written, up to where it leads over to an answer of its own (the cue is put there by the probe)."""

@@ -12,6 +12,12 @@ from causal_attrib.vlm import VLM
 # A larger forward gains nothing: matrix products are at full rate, and each token looks past more keys of the others.
 CPU_TOKENS = 192
 GPU_TOKENS = 4096
+# Pictures held at once where several are to be scored. A CPU's forward is full with the branches of a few.
+CPU_PICTURES = 4
+GPU_PICTURES = 16
+# Texts written at once. On a CPU more of them gain nothing; on a GPU a step takes about as long for many as for few.
+CPU_DRAFTS = 200
+GPU_DRAFTS = 2048
 # Logits of one forward on a CPU, in numbers.
 _CPU_LOGITS = 2**27
 # What a forward may take of the memory that is free; the rest is for the keys and values that it leaves behind.
@@ -46,6 +52,16 @@ class Meter:
         free = torch.cuda.mem_get_info(self.device)[0] + unused
         fit = _SHARE * free / (self.bytes_per_token + 8 * self.vocabulary)
         return max(16, min(GPU_TOKENS, 2 ** int(fit).bit_length() // 2))
+
+
+def pictures_at_once(vlm: VLM) -> int:
+    """How many pictures the packed engine may hold where several are to be scored."""
+    return GPU_PICTURES if vlm.model.device.type == "cuda" else CPU_PICTURES
+
+
+def drafts_at_once(vlm: VLM) -> int:
+    """How many texts it is best to write at once, if a forward may hold so many tokens."""
+    return GPU_DRAFTS if vlm.model.device.type == "cuda" else CPU_DRAFTS
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
 from causal_attrib.engine.base import Engine, Request
+from causal_attrib.engine.budget import pictures_at_once
 from causal_attrib.engine.packed import PackedEngine
 from causal_attrib.engine.plain import PlainEngine
+from causal_attrib.engine.together import NotJoinedError
 from causal_attrib.errors import InputError
 from causal_attrib.vlm import VLM, Encoding, Row
 
@@ -24,22 +27,24 @@ _ROUNDING = 4.0
 
 # By model and by how it attends: what was measured, and what is allowed.
 _measured: weakref.WeakKeyDictionary[VLM, dict[str, tuple[float, float]]] = weakref.WeakKeyDictionary()
+# Likewise, whether branches of several pictures may come into one forward.
+_joins: weakref.WeakKeyDictionary[VLM, dict[str, bool]] = weakref.WeakKeyDictionary()
 
 
 class SharedEngine:
-    """One engine for several captions of a picture, one after the other: what it has read of the picture it keeps.
+    """One engine for several captions, one after the other: what it has read of a picture it keeps.
 
-    It is chosen at the first caption. `name` is as for `choose_engine`.
+    It is chosen at the first caption. `name` and `several` are as for `choose_engine`.
     """
 
-    def __init__(self, name: str):
-        self.name = name
+    def __init__(self, name: str, *, several: bool = False):
+        self.name, self.several = name, several
         self._engine: Engine | None = None
 
     def chosen(self, vlm: VLM, encoding: Encoding, batch_size: int | str, on_done: Callable[[int], None]) -> Engine:
         """The engine, which tells `on_done` from now on."""
         if self._engine is None:
-            self._engine = choose_engine(self.name, vlm, encoding, batch_size)
+            self._engine = choose_engine(self.name, vlm, encoding, batch_size, several=self.several)
         self._engine.on_done = on_done
         return self._engine
 
@@ -50,11 +55,17 @@ def choose_engine(
     encoding: Encoding,
     batch_size: int | str = "auto",
     on_done: Callable[[int], None] = lambda count: None,
+    *,
+    several: bool = False,
 ) -> Engine:
     """The engine `name`; "auto" is the packed one where the model can be packed.
 
     Before the packed engine is used on a model for the first time, two branches are held against ordinary forwards. If
-    they differ, the plain engine runs, and a warning gives the figure.
+    they differ, the plain engine runs, and a warning gives the figure. So it is with branches of several pictures in
+    one forward: where they differ, or where the model attends unseen, pictures are taken one by one.
+
+    Args:
+        several: several pictures are to be scored, so the packed engine may hold some of them at once.
 
     Raises:
         InputError: "packed" was asked for and the architecture cannot be packed.
@@ -83,7 +94,10 @@ def choose_engine(
             return plain
     measured, allowed = known[kernel]
     if measured <= allowed:
-        return PackedEngine(vlm, batch_size, on_done)
+        if several and kernel not in _joins.setdefault(vlm, {}):
+            _joins[vlm][kernel] = vlm.family.joins and _may_join(vlm, encoding, allowed)
+        pictures = pictures_at_once(vlm) if several and _joins[vlm][kernel] else 1
+        return PackedEngine(vlm, batch_size, on_done, pictures=pictures)
     if measured > allowed:
         warnings.warn(
             f"Packed forwards of {vlm.name} differ from ordinary ones by {measured:.2g} nats, where {allowed:.2g} is "
@@ -94,13 +108,8 @@ def choose_engine(
 
 
 def disagreement(vlm: VLM, encoding: Encoding) -> tuple[float, float]:
-    """Largest difference (nats) of packed log-probabilities from plain ones on two branches, and what is rounding.
-
-    One branch has a hidden token, the other leaves a token out; both leave the response in its middle.
-    """
-    body = (encoding.response_ids * 6)[:6]
-    rows = [Row(body, (1,)), Row(body[:2] + body[3:])]
-    requests = [Request(encoding, rows[0], (0, 2, 3, 4, 5)), Request(encoding, rows[1], (0, 1, 2, 3, 4))]
+    """Largest difference (nats) of packed log-probabilities from plain ones on two branches, and what is rounding."""
+    requests = _branches(encoding)
 
     def read(engine: Engine) -> torch.Tensor:
         return torch.cat(engine.logprobs(requests, lambda count: None))
@@ -109,6 +118,34 @@ def disagreement(vlm: VLM, encoding: Encoding) -> tuple[float, float]:
     allowed, step = TOLERANCE, torch.finfo(vlm.model.dtype).eps
     if step > torch.finfo(torch.float32).eps:
         noise = (read(PlainEngine(vlm, batch_size=1)) - together).abs().max().item()
+        rows = [request.row for request in requests]
         largest = max(logits.amax(-1).abs().max().item() for logits in vlm.read(encoding, rows))
         allowed = max(allowed, step * largest, _ROUNDING * noise)
     return (read(PackedEngine(vlm)) - together).abs().max().item(), allowed
+
+
+def _may_join(vlm: VLM, encoding: Encoding, allowed: float) -> bool:
+    """Whether branches behind the picture and behind what it is held against come out right from one forward."""
+    requests = _branches(encoding) + [
+        replace(request, row=replace(request.row, neutral=True)) for request in _branches(encoding)
+    ]
+    try:
+        joined = PackedEngine(vlm, pictures=2).logprobs(requests, lambda count: None)
+    except (NotJoinedError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError):
+        return False
+    apart = PlainEngine(vlm, batch_size=2).logprobs(requests, lambda count: None)
+    measured = (torch.cat(joined) - torch.cat(apart)).abs().max().item()
+    if measured > allowed:
+        warnings.warn(
+            f"Forwards of {vlm.name} over several pictures differ from ordinary ones by {measured:.2g} nats, where "
+            f"{allowed:.2g} is rounding; pictures are taken one by one.",
+            stacklevel=2,
+        )
+    return measured <= allowed
+
+
+def _branches(encoding: Encoding) -> list[Request]:
+    """A branch with a hidden token, and one without a token; both leave the response in its middle."""
+    body = (encoding.response_ids * 6)[:6]
+    rows = [Row(body, (1,)), Row(body[:2] + body[3:])]
+    return [Request(encoding, rows[0], (0, 2, 3, 4, 5)), Request(encoding, rows[1], (0, 1, 2, 3, 4))]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from causal_attrib.engine.base import Draft
 from causal_attrib.engine.node import Node
-from causal_attrib.engine.tree import Tree
+from causal_attrib.engine.tree import Ask, Tree
 
 
 @dataclass(eq=False)
@@ -31,9 +32,8 @@ class _Text:
         return tuple(self.ids) + (self.then.all_ids() if self.then else ())
 
 
-@torch.no_grad()
-def decode(tree: Tree, drafts: Sequence[Draft], budget: int) -> list[tuple[int, ...]]:
-    """What follows each draft; its nodes stay in the tree's cache.
+def decode(tree: Tree, drafts: Sequence[Draft], budget: int) -> Generator[Ask, Tensor, list[tuple[int, ...]]]:
+    """What follows each draft; its nodes stay in the tree's cache. A task of `engine.together`.
 
     Args:
         budget: nodes per forward.
@@ -44,7 +44,7 @@ def decode(tree: Tree, drafts: Sequence[Draft], budget: int) -> list[tuple[int, 
     active = [text for text in texts if text.left]
     if not active:
         return [()] * len(drafts)
-    scores_RV = tree.expect([text.leaf for text in active], budget)
+    scores_RV = yield from tree.expect([text.leaf for text in active], budget)
     shared = tree.keys
     while True:
         scores_RV[:, vlm.unwritable_ids] = -torch.inf
@@ -64,7 +64,7 @@ def decode(tree: Tree, drafts: Sequence[Draft], budget: int) -> list[tuple[int, 
         active = [text for text in active if text.left and text.then is None]
         if not active:
             return [text.all_ids() for text in texts]
-        scores_RV = tree.expect([text.leaf for text in active], budget, shared)
+        scores_RV = yield from tree.expect([text.leaf for text in active], budget, shared)
 
 
 def _room(tree: Tree, draft: Draft) -> int:

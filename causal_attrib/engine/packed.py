@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from causal_attrib.engine.base import Draft, Engine, Request, chunks
-from causal_attrib.engine.budget import Meter, is_out_of_memory
+from causal_attrib.engine.budget import Meter, drafts_at_once, is_out_of_memory
 from causal_attrib.engine.decode import decode
 from causal_attrib.engine.node import Node, spell, unplaced
-from causal_attrib.engine.tree import Tree
+from causal_attrib.engine.together import run
+from causal_attrib.engine.tree import Ask, Tree
 from causal_attrib.vlm import Encoding, Row
 
 
@@ -25,10 +29,13 @@ class PackedEngine(Engine):
 
     batch_size: rows of full length per forward; "auto" is what suits the device and the memory that is free. Where
         memory runs out all the same, the forwards are made smaller and tried again.
+    pictures: how many pictures are held at once, and as many neutral ones; with several, branches behind all of them
+        come into the same forwards, on models that `joins` says it of.
     """
 
     name = "packed"
-    _trees: dict[bool, tuple[tuple, Tree]] = field(default_factory=dict, repr=False)
+    pictures: int = 1
+    _trees: dict[tuple, Tree] = field(default_factory=dict, repr=False)
     _budget: int | None = None
     _holds: bool = False
 
@@ -36,43 +43,49 @@ class PackedEngine(Engine):
         self._meter = Meter(self.vlm)
 
     def scan(self, encoding: Encoding) -> Tensor:
-        def look() -> Tensor:
-            tree = self._tree(encoding, neutral=False)
+        def look(groups: Sequence[Encoding]) -> list[Tensor]:
+            (tree,) = self._grown([(encoding, False)])
             path = [tree.root, *tree.path(Row(encoding.response_ids))]
-            return tree.expect(path[:-1], self._nodes(encoding))
+            return run([tree.expect(path[:-1], self._nodes(encoding))], self._nodes(encoding))
 
-        return self._in_memory(look)
+        (logits_TV,) = self._in_memory(look, [encoding])
+        return logits_TV
+
+    def together(self, encodings: Sequence[Encoding]) -> list[list[int]]:
+        alike: dict[tuple, list[int]] = defaultdict(list)
+        for index, encoding in enumerate(encodings):
+            alike[_tree_key(encoding, False)].append(index)
+        return [list(itertools.chain(*groups)) for groups in chunks(list(alike.values()), self.pictures)]
 
     def logprobs(self, requests: Sequence[Request], advance: Callable[[int], None]) -> list[Tensor]:
         answers: dict[int, Tensor] = {}
-        for alike in _by_tree(requests):
-            some = [requests[n] for n in alike]
-            read = self._in_memory(lambda some=some: self._read(some))
-            answers.update(zip(alike, read, strict=True))
-            advance(len(alike))
+        for groups in self._side_by_side(requests):
+            read = self._in_memory(self._read, [[requests[n] for n in some] for some in groups])
+            for alike, some in zip(groups, read, strict=True):
+                answers.update(zip(alike, some, strict=True))
+                advance(len(alike))
         return [answers[n] for n in range(len(requests))]
 
     def write(self, drafts: Sequence[Draft]) -> list[tuple[int, ...]]:
         written: dict[int, tuple[int, ...]] = {}
-        for alike in _by_tree(drafts):
-            left = alike
+        for groups in self._side_by_side(drafts):
+            left = groups
             while left:
-                texts = self._in_memory(lambda left=left: self._write([drafts[n] for n in left]))
-                written.update(zip(left, texts, strict=False))
-                left = left[len(texts) :]
+                for some in self._in_memory(functools.partial(self._write, drafts), left):
+                    written.update(some)
+                left = [rest for group in left if (rest := [n for n in group if n not in written])]
         return [written[n] for n in range(len(drafts))]
 
     def positions(self, rows: Sequence[tuple[Encoding, Row, int]]) -> int:
         total, trees = 0, {}
         for encoding, row, place in rows:
             key = _tree_key(encoding, row.neutral)
-            if (row.neutral, key) not in trees:
+            if key not in trees:
                 root = Node(-1, None, None, -1)
                 stem = spell(root, Row(encoding.response_ids))
-                held = self._trees.get(row.neutral, (None, None))[0] == key
-                total += -len(stem) if held else encoding.prompt_length
-                trees[row.neutral, key] = root, set(stem)
-            root, nodes = trees[row.neutral, key]
+                total += -len(stem) if key in self._trees else encoding.prompt_length
+                trees[key] = root, set(stem)
+            root, nodes = trees[key]
             # What is read last is only looked up behind the token before it.
             nodes.update(spell(root, row)[: max(place - 1, 0)])
         return total + sum(len(nodes) for _, nodes in trees.values())
@@ -84,79 +97,88 @@ class PackedEngine(Engine):
             yield
         finally:
             self._holds = False
-            for _, tree in self._trees.values():
+            for tree in self._trees.values():
                 tree.cut(tree.read)
 
     def drafts_at_once(self, encoding: Encoding) -> int:
-        return min(_MOST_DRAFTS, self._nodes(encoding))
+        return min(drafts_at_once(self.vlm), self._nodes(encoding))
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    def _read(self, requests: Sequence[Request]) -> list[Tensor]:
-        tree = self._tree(requests[0].encoding, requests[0].row.neutral)
-        for request in requests:
-            self.vlm.check_length(request.encoding.prompt_length, len(request.row.ids))
-        paths = [tree.path(request.row) for request in requests]
-        wanted = [[path[place] for place in request.places] for request, path in zip(requests, paths, strict=True)]
-        nodes = list(dict.fromkeys(node for some in wanted for node in some))
-        logprob = self._logprobs_of(tree, nodes, self._nodes(requests[0].encoding))
-        return [torch.tensor([logprob[node] for node in some], dtype=torch.float32) for some in wanted]
-
-    def _logprobs_of(self, tree: Tree, nodes: Sequence[Node], budget: int) -> dict[Node, float]:
-        """Log-probability of each node given its path."""
-        behind: dict[Node, list[Node]] = defaultdict(list)
-        for node in nodes:
-            behind[node.parent].append(node)
-        logprob: dict[Node, float] = {}
-
-        def note(parents: Sequence[Node], logits_NV: Tensor) -> None:
-            pairs = [(row, node) for row, parent in enumerate(parents) for node in behind[parent]]
-            values = gather_logprobs(logits_NV, [row for row, _ in pairs], [node.token for _, node in pairs])
-            logprob.update(zip((node for _, node in pairs), values, strict=True))
-
-        before = len(tree.cached)
-        unknown = []
-        for parent in behind:
-            logits_V = tree.known(parent)
-            if logits_V is None:
-                unknown.append(parent)
-            else:
-                note([parent], logits_V[None])
-        again = [parent for parent in unknown if parent.place is not None]
-        for piece in chunks(again, budget):
-            note(piece, tree.logits((), piece))
-        for forward in forwards(tree, [parent for parent in unknown if parent.place is None], budget):
-            parents = [node for node in forward if node in behind]
-            note(parents, tree.logits(forward, parents))
-        tree.cut(before if self._holds else tree.read)
-        return logprob
+    def _read(self, groups: Sequence[Sequence[Request]]) -> list[list[Tensor]]:
+        """Log-probabilities of the requests of several trees."""
+        trees = self._grown([(some[0].encoding, some[0].row.neutral) for some in groups])
+        budget = self._nodes(groups[0][0].encoding)
+        tasks, wanted = [], []
+        for tree, some in zip(trees, groups, strict=True):
+            for request in some:
+                self.vlm.check_length(request.encoding.prompt_length, len(request.row.ids))
+            paths = [tree.path(request.row) for request in some]
+            wanted.append(
+                [[path[place] for place in request.places] for request, path in zip(some, paths, strict=True)]
+            )
+            nodes = list(dict.fromkeys(node for of_request in wanted[-1] for node in of_request))
+            tasks.append(_logprobs_of(tree, nodes, budget))
+        before = [len(tree.cached) for tree in trees]
+        found = run(tasks, budget)
+        for tree, count in zip(trees, before, strict=True):
+            tree.cut(count if self._holds else tree.read)
+        return [
+            [torch.tensor([logprob[node] for node in nodes], dtype=torch.float32) for nodes in of_tree]
+            for logprob, of_tree in zip(found, wanted, strict=True)
+        ]
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
-    def _write(self, drafts: Sequence[Draft]) -> list[tuple[int, ...]]:
-        """The texts of as many of the first drafts as it is best to write at once."""
-        tree = self._tree(drafts[0].encoding, drafts[0].row.neutral)
-        written = decode(tree, drafts[: self.drafts_at_once(drafts[0].encoding)], self._nodes(drafts[0].encoding))
-        if not self._holds:
+    def _write(self, drafts: Sequence[Draft], groups: Sequence[Sequence[int]]) -> list[dict[int, tuple[int, ...]]]:
+        """For each group by their index the texts of as many of the first drafts as it is best to write at once.
+
+        Args:
+            groups: indices of the drafts that are wanted, by tree.
+        """
+        first = drafts[groups[0][0]].encoding
+        trees = self._grown([(drafts[some[0]].encoding, drafts[some[0]].row.neutral) for some in groups])
+        room, chosen = self.drafts_at_once(first), []
+        for some in groups:
+            chosen.append(some[:room])
+            room -= len(chosen[-1])
+        chosen = [some for some in chosen if some]
+        tasks = [
+            decode(tree, [drafts[n] for n in some], self._nodes(first))
+            for tree, some in zip(trees, chosen, strict=False)
+        ]
+        written = run(tasks, self._nodes(first))
+        for tree in trees if not self._holds else ():
             tree.cut(tree.read)
-        return written
+        return [dict(zip(some, texts, strict=True)) for some, texts in zip(chosen, written, strict=True)]
 
     # -- memory -----------------------------------------------------------------------------------------------------
 
-    def _tree(self, encoding: Encoding, neutral: bool) -> Tree:
-        """The tree behind a picture, made if the last one was another's."""
-        key = _tree_key(encoding, neutral)
-        held, tree = self._trees.get(neutral, (None, None))
-        if held != key:
+    def _grown(self, wanted: Sequence[tuple[Encoding, bool]]) -> list[Tree]:
+        """The trees behind some pictures (True: behind what they are held against), made where they are not held."""
+        keys = [_tree_key(*each) for each in wanted]
+        for key in keys:
+            if key in self._trees:
+                self._trees[key] = self._trees.pop(key)  # used last
+        for key, (encoding, neutral) in zip(keys, wanted, strict=True):
+            if key in self._trees:
+                continue
             # The old one is let go first: there may be no room for two.
-            self._trees.pop(neutral, None)
-            tree = None
+            held = [other for other in self._trees if other.neutral == neutral]
+            for other in held[: max(0, len(held) + 1 - self.pictures)]:
+                del self._trees[other]
             inputs = encoding.neutral_inputs if neutral else encoding.prompt_inputs
             self.vlm.check_length(encoding.prompt_length, len(encoding.response_ids))
             with self._meter.measuring(encoding.prompt_length + len(encoding.response_ids)):
-                tree = Tree(self.vlm, inputs, encoding.response_ids, self.cost)
-            self._trees[neutral] = (key, tree)
-        return tree
+                self._trees[key] = Tree(self.vlm, inputs, encoding.response_ids, self.cost)
+        return [self._trees[key] for key in keys]
+
+    def _side_by_side(self, items: Sequence[Request] | Sequence[Draft]) -> Iterable[list[list[int]]]:
+        """Indices of the items by tree, as many trees at a time as are held."""
+        groups: dict[_Key, list[int]] = defaultdict(list)
+        for index, item in enumerate(items):
+            groups[_tree_key(item.encoding, item.row.neutral)].append(index)
+        return chunks(list(groups.values()), self.pictures)
 
     def _nodes(self, encoding: Encoding) -> int:
         """Nodes per forward."""
@@ -164,24 +186,55 @@ class PackedEngine(Engine):
             self._budget = self._meter.tokens() if self.batch_size == "auto" else self.batch_size * encoding.spoken
         return self._budget
 
-    def _in_memory(self, job: Callable):
-        """The job's result; where memory runs out it is done again from the start in forwards of half the size."""
+    def _in_memory(self, job: Callable[[Sequence], list], groups: Sequence) -> list:
+        """The job's result for each group.
+
+        Where memory runs out it is done again from the start: for one group, which is one tree, at a time, and if it
+        already was, in forwards of half the size.
+        """
         while True:
             try:
-                return job()
+                return job(groups)
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or self._budget is None or self._budget < 2:
                     raise
             # Outside of the handler, which would keep alive what filled the memory.
             self._trees.clear()
-            self._budget //= 2
             gc.collect()
             if self.vlm.model.device.type == "cuda":
                 torch.cuda.empty_cache()
+            if len(groups) > 1:
+                self.pictures = 1
+                return [result for group in groups for result in self._in_memory(job, [group])]
+            self._budget //= 2
 
 
-# Texts written at once. More of them make a step's products larger, but each looks past all keys of the others.
-_MOST_DRAFTS = 200
+def _logprobs_of(tree: Tree, nodes: Sequence[Node], budget: int) -> Generator[Ask, Tensor, dict[Node, float]]:
+    """Log-probability of each node given its path. A task of `engine.together`."""
+    behind: dict[Node, list[Node]] = defaultdict(list)
+    for node in nodes:
+        behind[node.parent].append(node)
+    logprob: dict[Node, float] = {}
+
+    def note(parents: Sequence[Node], logits_NV: Tensor) -> None:
+        pairs = [(row, node) for row, parent in enumerate(parents) for node in behind[parent]]
+        values = gather_logprobs(logits_NV, [row for row, _ in pairs], [node.token for _, node in pairs])
+        logprob.update(zip((node for _, node in pairs), values, strict=True))
+
+    unknown = []
+    for parent in behind:
+        logits_V = tree.known(parent)
+        if logits_V is None:
+            unknown.append(parent)
+        else:
+            note([parent], logits_V[None])
+    again = [parent for parent in unknown if parent.place is not None]
+    for piece in chunks(again, budget):
+        note(piece, (yield Ask(tree, (), piece)))
+    for forward in forwards(tree, [parent for parent in unknown if parent.place is None], budget):
+        parents = [node for node in forward if node in behind]
+        note(parents, (yield Ask(tree, forward, parents)))
+    return logprob
 
 
 def forwards(tree: Tree, wanted: Sequence[Node], budget: int) -> Iterator[list[Node]]:
@@ -240,19 +293,22 @@ def gather_logprobs(logits_NV: Tensor, rows: Sequence[int], tokens: Sequence[int
     return (picked - normaliser_N[list(rows)]).tolist()
 
 
-def _tree_key(encoding: Encoding, neutral: bool) -> tuple:
-    """What a tree's keys and values depend on: the picture, or what is left of it, and the prompt."""
+class _Key(NamedTuple):
+    """What a tree's keys and values depend on.
+
+    neutral: whether it stands behind what the picture is held against
+    seen:    the picture, or what is left of it
+    prompt:  not its text: the same words may stand in another conversation
+    """
+
+    neutral: bool
+    seen: object
+    prompt: tuple
+
+
+def _tree_key(encoding: Encoding, neutral: bool) -> _Key:
     record = encoding.picture.record
     # One colour is the same for all pictures of a size.
     of_size = neutral and encoding.against == "colour"
     seen = (record["width"], record["height"]) if of_size else record["sha256"]
-    # Not the prompt's text: the same words may stand in another conversation.
-    return seen, encoding.prompt_key
-
-
-def _by_tree(items: Sequence[Request] | Sequence[Draft]) -> list[list[int]]:
-    """Indices of the items, those of one picture and prompt together."""
-    groups: dict[tuple, list[int]] = defaultdict(list)
-    for index, item in enumerate(items):
-        groups[item.row.neutral, _tree_key(item.encoding, item.row.neutral)].append(index)
-    return list(groups.values())
+    return _Key(neutral, seen, encoding.prompt_key)

@@ -9,7 +9,8 @@ Axes: Q nodes of one forward, K keys, N nodes whose logits are wanted, V vocabul
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,6 +21,46 @@ from causal_attrib.engine.base import chunks
 from causal_attrib.engine.cost import Cost
 from causal_attrib.engine.node import Node, above, spell, unplaced
 from causal_attrib.vlm import VLM, Row
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Logits (N, V) that are wanted behind nodes of a tree, from one forward; `engine.together` runs it.
+
+    nodes:  are put into the cache; not in it yet, each behind its parent or with that in the cache
+    wanted: among `nodes`, or in the cache (those are put through again and leave no second key)
+    shared: keys behind this many are picked out node by node, which is worth it where each sees few of them
+    """
+
+    tree: Tree
+    nodes: Sequence[Node]
+    wanted: Sequence[Node]
+    shared: int | None = None
+
+    @property
+    def again(self) -> list[Node]:
+        return [node for node in self.wanted if node.place is not None]
+
+    @property
+    def size(self) -> int:
+        """Nodes that it puts through."""
+        return len(self.nodes) + len(self.again)
+
+
+@dataclass
+class Step:
+    """What a forward is given of one tree.
+
+    embedded_QD, depth_Q, seen_QK: of the nodes that are put through, as `Family.go_on` takes them
+    wanted_N:  which of these logits are wanted of
+    attention: how they attend
+    """
+
+    embedded_QD: Tensor
+    depth_Q: Tensor
+    seen_QK: Tensor
+    wanted_N: Tensor
+    attention: OwnKeys | PickedKeys
 
 
 class Tree:
@@ -61,48 +102,48 @@ class Tree:
     # -- forwards ---------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def logits(self, nodes: Sequence[Node], wanted: Sequence[Node], shared: int | None = None) -> Tensor:
-        """Logits (N, V) behind the `wanted` nodes, in the model's dtype; `nodes` are put into the cache.
-
-        Args:
-            nodes: not in the cache, each behind its parent or with that in the cache.
-            wanted: among `nodes`, or in the cache (those are put through again and leave no second key).
-            shared: keys behind this many are picked out node by node, which is worth it where each sees few of them.
-        """
-        again = [node for node in wanted if node.place is not None]
-        forward = [*nodes, *again]
-        seen_QK = self.sees(nodes, again)
-        embedded_QD = self._embed(forward)
-        # The family counts from the end of what was read.
-        depth_Q = torch.tensor([node.depth - self.read for node in forward], device=self.device)
+    def prepare(self, ask: Ask) -> Step:
+        """What a forward is to be given of this tree."""
+        again = ask.again
+        forward = [*ask.nodes, *again]
+        seen_QK = self.sees(ask.nodes, again)
         index = {node: number for number, node in enumerate(forward)}
-        wanted_N = torch.tensor([index[node] for node in wanted], device=self.device, dtype=torch.long)
-        if shared is None:
+        if ask.shared is None:
             attention = PickedKeys(self.trunk, seen_QK)
         else:
-            attention = OwnKeys(self.trunk, shared, _places(seen_QK, shared))
-        with attention:
-            seen = torch.from_numpy(seen_QK).to(self.device)
-            logits_NV = self.family.go_on(self.trunk, embedded_QD, depth_Q, seen, wanted_N)
+            attention = OwnKeys(self.trunk, ask.shared, _places(seen_QK, ask.shared))
+        return Step(
+            self._embed(forward),
+            # The family counts from the end of what was read.
+            depth_Q=torch.tensor([node.depth - self.read for node in forward], device=self.device),
+            seen_QK=torch.from_numpy(seen_QK).to(self.device),
+            wanted_N=torch.tensor([index[node] for node in ask.wanted], device=self.device, dtype=torch.long),
+            attention=attention,
+        )
+
+    def take(self, ask: Ask, logits_NV: Tensor) -> None:
+        """Note what a forward has put into the cache."""
+        again = ask.again
         self.vlm.check_numbers(logits_NV)
-        self.cost.add(len(forward))
+        self.cost.add(ask.size, forwards=0)
         self.family.cut(self.trunk, len(again))
-        for node in nodes:
+        for node in ask.nodes:
             self._cache(node)
-        return logits_NV
 
     def known(self, node: Node) -> Tensor | None:
         """Logits (V,) behind the root or a node that was read together with the prompt."""
         is_known = node is self.root or (node.place is not None and node.place < self.prompt_keys + self.read)
         return self.trunk.logits_TV[node.depth + 1] if is_known else None
 
-    def expect(self, leaves: Sequence[Node], budget: int, shared: int | None = None) -> Tensor:
+    def expect(self, leaves: Sequence[Node], budget: int, shared: int | None = None) -> Generator[Ask, Tensor, Tensor]:
         """Logits (R, V), float32, behind each of `leaves`, which are put into the cache if they are not there.
+
+        A task of `engine.together`.
 
         Args:
             leaves: a node may stand there more than once.
             budget: nodes per forward.
-            shared: see `logits`.
+            shared: see `Ask`.
         """
         distinct = list(dict.fromkeys(leaves))
         logits_of = {node: self.known(node) for node in distinct}
@@ -111,7 +152,7 @@ class Tree:
         for piece in chunks(forward, budget):
             wanted = [node for node in piece if node in logits_of]
             new = [node for node in piece if node.place is None]
-            logits_of.update(zip(wanted, self.logits(new, wanted, shared), strict=True))
+            logits_of.update(zip(wanted, (yield Ask(self, new, wanted, shared)), strict=True))
         return torch.stack([logits_of[node] for node in leaves]).float()
 
     def sees(self, nodes: Sequence[Node], again: Sequence[Node] = ()) -> np.ndarray:

@@ -1,32 +1,34 @@
 """Score a file of captions: a row that fails does not stop the others, and a run that was killed goes on.
 
-Captions of one picture and prompt are scored one after the other on one engine, which reads the picture once. Such a
-group is what shards share out and what the journal keeps whole: how sums are rounded depends on what was read before,
-so half a group, finished later, could differ in the last digit.
+A few captions at a time are run together, those of one picture and prompt side by side, so that the picture is read
+once and forwards are full. Such a group is what shards share out and what the journal keeps whole: how sums are rounded
+depends on what is in a forward, so half a group, finished later, could differ in the last digit.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from inspect import signature
 
 from causal_attrib import caption_files
-from causal_attrib.attribution import check_writable
+from causal_attrib.attribution import Attribution, check_writable
 from causal_attrib.caption_files import Scored
 from causal_attrib.engine import SharedEngine
+from causal_attrib.engine.base import chunks
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.caption_rows import CaptionRow, read_caption_rows, sha256_of, shard_of
 from causal_attrib.evaluation.failures import Failure, reason_of, write_failures
 from causal_attrib.evaluation.journal import Journal, digest
-from causal_attrib.scores.score import check_settings, score
+from causal_attrib.scores.settings import Settings
+from causal_attrib.scores.task import Task, make_task, run_tasks
 from causal_attrib.vlm import VLM
-from causal_attrib.vlm.images import read_picture
+from causal_attrib.vlm.images import Picture, read_picture
 
-# Captions of a group, at most: what a kill can cost.
-MOST_TOGETHER = 16
+# Captions of a group, at most: what a kill can cost. More would fill no forward better.
+MOST_TOGETHER = 8
 
 _ASKED = ("prompt", "question", "answer", "objects")
 
@@ -77,7 +79,7 @@ def score_file(
         InputError: a file that cannot be read or written, or a journal of other settings.
     """
     asked, scoring = asked or {}, scoring or {}
-    check_scoring(scoring)
+    settings = Settings(**scoring)
     caption_files.format_of(output)
     check_writable(output)
     if limit is not None and limit < 1:
@@ -88,7 +90,7 @@ def score_file(
     place = {"input": of_input["input"], "rows": len(rows), "folder": os.path.dirname(source), "shard": shard}
     journal = Journal(output, {**place, **asked, **scoring, **(model or {})}, fresh=fresh)
     before = _count(groups, journal.done)
-    score_group = functools.partial(_score_group, asked=asked, scoring=scoring, of_input=of_input, strict=strict)
+    score_group = functools.partial(_score_group, asked=asked, settings=settings, of_input=of_input, strict=strict)
     _finish(journal, groups, load, score_group, progress, on_failure)
     failures = _failures(journal, groups)
     caption_files.write(output, _in_order(journal, groups))
@@ -127,22 +129,12 @@ def _count(groups: Iterable[Sequence[CaptionRow]], done: set[str]) -> int:
     return sum(len(group) for group in groups if _key(group) in done)
 
 
-def check_scoring(scoring: dict) -> None:
-    """Raises InputError for keywords of `causal_attrib.score` that are wrong for any picture and caption."""
-    settings = {name: parameter.default for name, parameter in signature(score).parameters.items()} | scoring
-    check_settings(**{name: settings[name] for name in signature(check_settings).parameters})
-
-
 def _groups(rows: Sequence[CaptionRow], asked: dict) -> list[list[CaptionRow]]:
-    """Rows of one picture and prompt, groups in the order in which they first come."""
+    """Rows in groups; those of one picture and prompt stand together, in the order in which they first come."""
     alike: dict[tuple, list[CaptionRow]] = {}
     for row in rows:
         alike.setdefault((row.image, row.prompt or asked.get("prompt")), []).append(row)
-    return [
-        group[start : start + MOST_TOGETHER]
-        for group in alike.values()
-        for start in range(0, len(group), MOST_TOGETHER)
-    ]
+    return [list(group) for group in chunks(list(itertools.chain(*alike.values())), MOST_TOGETHER)]
 
 
 def _key(group: Sequence[CaptionRow]) -> str:
@@ -150,29 +142,51 @@ def _key(group: Sequence[CaptionRow]) -> str:
 
 
 def _score_group(
-    vlm: VLM, group: Sequence[CaptionRow], *, asked: dict, scoring: dict, of_input: dict, strict: bool
+    vlm: VLM, group: Sequence[CaptionRow], *, asked: dict, settings: Settings, of_input: dict, strict: bool
 ) -> list[dict]:
     """For each row its scored caption, or the `reason` why there is none."""
-    name = scoring.get("engine", "auto")
-    engine, outcomes = SharedEngine(name), []
-    try:
-        picture = read_picture(group[0].image)
-    except InputError as error:
-        return [{"reason": str(error)} for _ in group]
+
+    def reason(error: Exception) -> dict:
+        if strict and not isinstance(error, InputError):
+            raise error
+        return {"reason": reason_of(error)}
+
+    def scored(row: CaptionRow, attribution: Attribution) -> dict:
+        record = attribution.to_dict()
+        del record["cost"]["seconds"]
+        return Scored(row.caption_id, {"row": row.number, **of_input}, record).to_dict()
+
+    outcomes: dict[int, dict] = {}
+    tasks: dict[int, Task] = {}
+    pictures: dict[str, Picture] = {}
     for row in group:
         given = {name: getattr(row, name) for name in _ASKED if getattr(row, name) is not None}
         try:
-            attribution = score(picture, row.caption, model=vlm, **{**asked, **given, **scoring, "engine": engine})
+            if row.image not in pictures:
+                pictures[row.image] = read_picture(row.image)
+            tasks[row.number] = make_task(vlm, settings, pictures[row.image], row.caption, **{**asked, **given})
         except Exception as error:
-            if strict and not isinstance(error, InputError):
-                raise
-            outcomes.append({"reason": reason_of(error)})
-            engine = SharedEngine(name)  # what the other holds may be half done
-            continue
-        record = attribution.to_dict()
-        del record["cost"]["seconds"]
-        outcomes.append(Scored(row.caption_id, {"row": row.number, **of_input}, record).to_dict())
-    return outcomes
+            outcomes[row.number] = reason(error)
+    left = [row for row in group if row.number in tasks]
+    try:
+        attributions = _run(vlm, list(tasks.values()), settings)
+        outcomes |= {row.number: scored(row, found) for row, found in zip(left, attributions, strict=True)}
+    except Exception:
+        # One of them is to blame; it does not stop the others.
+        for row in left:
+            try:
+                outcomes[row.number] = scored(row, *_run(vlm, [tasks[row.number]], settings))
+            except Exception as error:
+                outcomes[row.number] = reason(error)
+    return [outcomes[row.number] for row in group]
+
+
+def _run(vlm: VLM, tasks: Sequence[Task], settings: Settings) -> list[Attribution]:
+    if not tasks:
+        return []
+    shared = SharedEngine(settings.engine, several=True)
+    engine = shared.chosen(vlm, tasks[0].encoding, settings.batch_size, lambda count: None)
+    return run_tasks(engine, tasks)
 
 
 def _failures(journal: Journal, groups: Iterable[Sequence[CaptionRow]]) -> list[Failure]:

@@ -1,33 +1,16 @@
-"""One picture and one caption to an `Attribution`: plan, run, read."""
+"""One picture and one caption to an `Attribution`."""
 
 from __future__ import annotations
 
-import math
 import os
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
-import numpy as np
-
-from causal_attrib.attribution import Attribution, Token
-from causal_attrib.engine import COUPLINGS, ENGINES, Engine, Job, SharedEngine
-from causal_attrib.engine.base import Request
-from causal_attrib.errors import InputError
-from causal_attrib.interventions import check_fill
-from causal_attrib.outcomes import Outcome, check_contrast, choose_outcome
-from causal_attrib.outcomes.choose import check_name
-from causal_attrib.scores import necessity, sufficiency
-from causal_attrib.scores.coherence import check_reasoned, coherence_of
-from causal_attrib.scores.completeness import causal_completeness
-from causal_attrib.scores.entropy import logprob_and_entropy
-from causal_attrib.scores.verdict import OUTCOME, check_outcome, judged, read_calibration
-from causal_attrib.version import __version__
-from causal_attrib.vlm import VLM, Encoding, Row, load
-
-LEVELS = ("token", "word")
-# COPO draws H completions per prefix and does not say how many; outcomes that read log-probabilities need none.
-SAMPLES_FOR_TEXT = 4
+from causal_attrib.attribution import Attribution
+from causal_attrib.engine import SharedEngine
+from causal_attrib.scores.coherence import check_reasoned
+from causal_attrib.scores.settings import Settings
+from causal_attrib.scores.task import make_task, run_tasks
+from causal_attrib.vlm import VLM, load
 
 
 def score(
@@ -95,7 +78,7 @@ def score(
         InputError: anything in the input that can be mended, in one sentence.
     """
     shared = engine if isinstance(engine, SharedEngine) else SharedEngine(engine)
-    check_settings(
+    settings = Settings(
         outcome=outcome,
         against=against,
         mask=mask,
@@ -110,125 +93,15 @@ def score(
         seed=seed,
         verdict=verdict,
         calibration=calibration,
+        coherence=coherence,
     )
-    chosen = read_calibration(calibration, level) if verdict else None
     if coherence and isinstance(caption, str):
         check_reasoned(caption, answer)
-    began = time.perf_counter()
     vlm = model if isinstance(model, VLM) else load(model)
-    generated = caption is None
-    if generated:
-        caption = vlm.describe(image, prompt)
-    encoding = vlm.encode(image, prompt, caption, answer, question=question, against=against)
-    judge = choose_outcome(outcome, encoding, objects)
-    check_contrast(judge.name, against)
-    if verdict:
-        check_outcome(judge.name, against, mask)
-    coherent = coherence_of(vlm, encoding, seed=seed).to_dict() if coherence else None
-    if samples is None:
-        samples = SAMPLES_FOR_TEXT if judge.needs_text else 0
-
-    units = encoding.units(level)
-    rewrites = judge.needs_text and not encoding.answers_a_question
-    plan_s = sufficiency.plan(units)
-    plan_n = necessity.plan(units, mask, rewrites=rewrites)
-    runner = shared.chosen(vlm, encoding, batch_size, _counter(progress, len(plan_s) + len(plan_n)))
-    before = replace(runner.cost)
-    scanning = time.perf_counter()
-    logprob_T, entropy_T = logprob_and_entropy(runner.scan(encoding), encoding.response_ids)
-    prior_T = _neutral_logprob(runner, encoding) if verdict else None
-    if announce is not None:
-        per_position = (time.perf_counter() - scanning) / max(runner.cost.since(before).positions, 1)
-        runs = [(plan_s, samples), (plan_n, 0)] if samples else [(plan_s + plan_n, 0)]
-        positions = sum(runner.forecast([Job(encoding, plan, judge)], drawn) for plan, drawn in runs)
-        announce(len(plan_s) + len(plan_n), positions, positions * per_position)
-
-    draws = {"samples": samples, "seed": seed, "coupling": coupling}
-    if samples:
-        outcome_s = runner.run(encoding, plan_s, judge, **draws)
-        outcome_n = runner.run(encoding, plan_n, judge)
-    else:
-        # One run, so that the whole response, which is in both plans, is put through the model once.
-        outcome_s, outcome_n = np.split(runner.run(encoding, plan_s + plan_n, judge), [len(plan_s)])
-    sufficiency_U, error_U = sufficiency.read(units, outcome_s, estimator)
-    necessity_U = necessity.read(outcome_n[:, 0], rewrites=rewrites)
-    completeness_U = causal_completeness(sufficiency_U, necessity_U, lambda_s, lambda_n)
-
-    seconds, spent = time.perf_counter() - began, runner.cost.since(before)
-    attribution = Attribution(
-        caption=encoding.response,
-        tokens=_tokens(
-            encoding,
-            units,
-            logprob=logprob_T,
-            entropy=entropy_T,
-            sufficiency=sufficiency_U,
-            sufficiency_se=error_U,
-            necessity=necessity_U,
-            causal_completeness=completeness_U,
-        ),
-        image=encoding.picture.record,
-        prompt=encoding.prompt,
-        question=encoding.question,
-        answer=encoding.answer,
-        model=vlm.record,
-        outcome=_outcome_record(judge, outcome_n, encoding, objects, rewrites),
-        settings={
-            "against": against,
-            "mask": mask,
-            **draws,
-            "estimator": estimator,
-            "level": level,
-            "lambda_s": lambda_s,
-            "lambda_n": lambda_n,
-            "engine": runner.name,
-            "batch_size": batch_size,
-        },
-        cost={"forwards": spent.forwards, "positions": spent.positions, "seconds": round(seconds, 3)},
-        tool={"name": "copo", "version": __version__},
-        generated=generated,
-        coherence=coherent,
-    )
-    return judged(attribution, prior_T, chosen) if verdict else attribution
-
-
-def _neutral_logprob(engine: Engine, encoding: Encoding) -> list[float]:
-    """Log-probability of each token of the response behind the neutral picture."""
-    row, places = Row(encoding.response_ids, neutral=True), tuple(range(len(encoding.response_ids)))
-    (logprob_T,) = engine.logprobs([Request(encoding, row, places)], lambda count: None)
-    return logprob_T.tolist()
-
-
-def _outcome_record(
-    outcome: Outcome, outcome_n: np.ndarray, encoding: Encoding, objects: list[str] | None, rewrites: bool
-) -> dict:
-    record = {"name": outcome.name, "meaning": outcome.meaning}
-    if not rewrites:
-        record["value"] = float(outcome_n[0, 0])
-    if outcome.name == "objects":
-        record["objects"] = sorted(outcome.annotated)
-    return record
-
-
-def _tokens(encoding: Encoding, units, *, logprob, entropy, **of_units) -> list[Token]:
-    unit_of = {t: u for u, unit in enumerate(units) for t in unit}
-    return [
-        Token(
-            index=t,
-            text=encoding.response[start:end],
-            id=encoding.response_ids[t],
-            word=encoding.words[t],
-            char_start=start,
-            char_end=end,
-            logprob=float(logprob[t]),
-            entropy=float(entropy[t]),
-            **{
-                name: float(values[unit_of[t]]) if t in unit_of and values is not None else None
-                for name, values in of_units.items()
-            },
-        )
-        for t, (start, end) in enumerate(encoding.spans)
-    ]
+    task = make_task(vlm, settings, image, caption, prompt=prompt, question=question, answer=answer, objects=objects)
+    runner = shared.chosen(vlm, task.encoding, batch_size, _counter(progress, task.interventions))
+    (attribution,) = run_tasks(runner, [task], announce)
+    return attribution
 
 
 def _counter(progress: Callable[[int, int], None] | None, total: int) -> Callable[[int], None]:
@@ -241,48 +114,3 @@ def _counter(progress: Callable[[int, int], None] | None, total: int) -> Callabl
             progress(done, total)
 
     return advance
-
-
-def check_settings(
-    *,
-    outcome,
-    against,
-    mask,
-    samples,
-    estimator,
-    coupling,
-    level,
-    lambda_s,
-    lambda_n,
-    engine,
-    batch_size,
-    seed,
-    verdict,
-    calibration,
-) -> None:
-    """Raises InputError for a setting of `score` that is wrong for any picture and caption."""
-    check_name(outcome)
-    check_contrast(outcome, against)
-    check_fill(mask)
-    for what, value, allowed in (
-        ("level", level, LEVELS),
-        ("estimator", estimator, sufficiency.ESTIMATORS),
-        ("coupling", coupling, COUPLINGS),
-        ("engine", engine, ENGINES),
-    ):
-        if value not in allowed:
-            raise InputError(f"There is no {what} {value!r}; choose one of {', '.join(allowed)}.")
-    for what, value in (("lambda_s", lambda_s), ("lambda_n", lambda_n)):
-        if not (math.isfinite(value) and 0 <= value <= 1):
-            raise InputError(f"{what} is {value}, but the weights of the scores lie between 0 and 1.")
-    if samples is not None and samples < 0:
-        raise InputError(f"The number of samples is {samples}, but it must be 0 or more.")
-    if batch_size != "auto" and not (isinstance(batch_size, int) and batch_size >= 1):
-        raise InputError(f"The batch size is {batch_size!r}, but it must be a whole number from 1 up, or auto.")
-    if seed < 0:
-        raise InputError(f"The seed is {seed}, but it must be 0 or more.")
-    if calibration is not None and not verdict:
-        raise InputError("A calibration is for verdicts; ask for them too: add --verdict (or verdict=True).")
-    if verdict:
-        check_outcome(OUTCOME if outcome == "auto" else outcome, against, mask)
-        read_calibration(calibration, level)

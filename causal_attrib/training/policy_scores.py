@@ -25,10 +25,14 @@ from causal_attrib.errors import InputError
 from causal_attrib.interventions import check_fill
 from causal_attrib.outcomes import check_contrast, choose_outcome
 from causal_attrib.scores import logprob_and_entropy, necessity, sufficiency
-from causal_attrib.scores.score import SAMPLES_FOR_TEXT
+from causal_attrib.scores.settings import SAMPLES_FOR_TEXT
+from causal_attrib.scores.task import outcomes_of
 from causal_attrib.training.rollout import Rollout, encode_completion, encode_prompt
 from causal_attrib.training.units import check_units, choose_units
 from causal_attrib.vlm import VLM, Encoding
+
+# A picture with its prompt, and the numbers of its completions.
+_Prompt = tuple[Encoding, list[int]]
 
 
 @dataclass(frozen=True)
@@ -129,16 +133,11 @@ class PolicyScorer:
         with _as_for_inference(self.vlm.model):
             # The embedding table may have changed since.
             self.vlm.__dict__.pop("mean_embedding_D", None)
-            # So has all that an engine remembers of a picture; the check of the packed engine stays with the VLM.
-            engine = None
-            for prompt, members in _by_prompt(self.vlm, rollouts, self.scoring.against):
-                engine = engine or choose_engine(self.scoring.engine, self.vlm, prompt, self.scoring.batch_size)
+            for engine, prompts in self._together(_by_prompt(self.vlm, rollouts, self.scoring.against)):
                 if entropy or (effects and self.scoring.subset == "entropy"):
-                    for b in members:
-                        entropy_T = self._entropy(engine, prompt, rollouts[b].completion_ids)
-                        rows_3BT[2, b, : len(entropy_T)] = entropy_T
+                    self._entropies(engine, prompts, rollouts, rows_3BT[2])
                 if effects:
-                    self._effects(engine, prompt, rollouts, members, seed, rows_3BT, scored_BT)
+                    self._effects(engine, prompts, rollouts, seed, rows_3BT, scored_BT)
         device = self.vlm.model.device
         sufficiency_BT, necessity_BT, entropy_BT = torch.from_numpy(rows_3BT).to(device)
         return PolicyScores(
@@ -149,31 +148,52 @@ class PolicyScorer:
             seconds=time.perf_counter() - began,
         )
 
-    def _entropy(self, engine: Engine, prompt: Encoding, ids: tuple[int, ...]) -> np.ndarray:
-        # The end-of-sequence token was drawn too, so the ids stand here as they are.
-        whole = dataclasses.replace(prompt, response_ids=ids)
-        return logprob_and_entropy(engine.scan(whole), ids)[1]
+    def _together(self, prompts: Sequence[_Prompt]) -> Iterator[tuple[Engine, list[_Prompt]]]:
+        """The engine, and the prompts in groups that share forwards."""
+        if not prompts:
+            return
+        # What an engine remembers of a picture ends with the weights; its check stays with the VLM.
+        first, _ = prompts[0]
+        engine = choose_engine(self.scoring.engine, self.vlm, first, self.scoring.batch_size, several=True)
+        for group in engine.together([prompt for prompt, _ in prompts]):
+            yield engine, [prompts[index] for index in group]
+
+    def _entropies(
+        self, engine: Engine, prompts: Sequence[_Prompt], rollouts: Sequence[Rollout], entropy_BT: np.ndarray
+    ) -> None:
+        """Write the entropies of the completions of some prompts."""
+        for prompt, members in prompts:
+            for b in members:
+                # The end-of-sequence token was drawn too, so the ids stand here as they are.
+                ids = rollouts[b].completion_ids
+                whole = dataclasses.replace(prompt, response_ids=ids)
+                entropy_BT[b, : len(ids)] = logprob_and_entropy(engine.scan(whole), ids)[1]
 
     def _effects(
         self,
         engine: Engine,
-        prompt: Encoding,
+        prompts: Sequence[_Prompt],
         rollouts: Sequence[Rollout],
-        members: Sequence[int],
         seed: int,
         rows_3BT: np.ndarray,
         scored_BT: np.ndarray,
     ) -> None:
-        """Write sufficiency and necessity of the completions of one prompt, and which tokens have them.
+        """Write sufficiency and necessity of the completions of some prompts, and which tokens have them.
 
         The engine gets all of them at once, so that they share forwards; equal ones are scored once.
         """
         plans = []
-        for same in _equal(rollouts, members):
-            plan = self._plan(prompt, rollouts[same[0]], rows_3BT[2, same[0]])
-            if plan is not None:
-                plans.append((same, plan))
-        outcomes = self._outcomes(engine, [plan for _, plan in plans], seed)
+        for prompt, members in prompts:
+            for same in _equal(rollouts, members):
+                plan = self._plan(prompt, rollouts[same[0]], rows_3BT[2, same[0]])
+                if plan is not None:
+                    plans.append((same, plan))
+        outcomes = outcomes_of(
+            engine,
+            [(plan.keeps, plan.masks, self._samples(plan)) for _, plan in plans],
+            seed=seed,
+            coupling=self.scoring.coupling,
+        )
         for (same, plan), (outcome_s, outcome_n) in zip(plans, outcomes, strict=True):
             sufficiency_U, _ = sufficiency.read(plan.units, outcome_s, self.scoring.estimator)
             necessity_U = necessity.read(outcome_n[:, 0], rewrites=plan.rewrites)
@@ -196,24 +216,10 @@ class PolicyScorer:
         keeps, masks = sufficiency.plan(units), necessity.plan(units, scoring.mask, rewrites=rewrites)
         return _Plan(units, Job(encoding, keeps, judge), Job(encoding, masks, judge), rewrites)
 
-    def _outcomes(self, engine: Engine, plans: Sequence[_Plan], seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Outcomes of the sufficiency and of the necessity job of each plan."""
-        samples = self.scoring.samples
-        if samples is None:
-            # Whether completions are drawn is told by the outcome's name, so it is alike for all.
-            samples = SAMPLES_FOR_TEXT if plans and plans[0].keeps.outcome.needs_text else 0
-        keeps, masks = [plan.keeps for plan in plans], [plan.masks for plan in plans]
-        if samples:
-            drawn = engine.run_jobs(keeps, samples=samples, seed=seed, coupling=self.scoring.coupling)
-            return list(zip(drawn, engine.run_jobs(masks), strict=True))
-        both = [
-            dataclasses.replace(keep, interventions=keep.interventions + mask.interventions)
-            for keep, mask in zip(keeps, masks, strict=True)
-        ]
-        return [
-            tuple(np.split(outcome, [len(keep.interventions)]))
-            for keep, outcome in zip(keeps, engine.run_jobs(both), strict=True)
-        ]
+    def _samples(self, plan: _Plan) -> int:
+        if self.scoring.samples is not None:
+            return self.scoring.samples
+        return SAMPLES_FOR_TEXT if plan.keeps.outcome.needs_text else 0
 
 
 @dataclass(frozen=True)
@@ -236,14 +242,13 @@ def _equal(rollouts: Sequence[Rollout], members: Sequence[int]) -> list[list[int
     return list(groups.values())
 
 
-def _by_prompt(vlm: VLM, rollouts: Sequence[Rollout], against: str) -> Iterator[tuple[Encoding, list[int]]]:
+def _by_prompt(vlm: VLM, rollouts: Sequence[Rollout], against: str) -> list[_Prompt]:
     """The encoding of each picture with its prompt, and the completions of it; those without tokens are left out."""
     groups: dict[tuple, list[int]] = {}
     for b, rollout in enumerate(rollouts):
         if rollout.completion_ids:
             groups.setdefault(rollout.key, []).append(b)
-    for members in groups.values():
-        yield encode_prompt(vlm, rollouts[members[0]], against), members
+    return [(encode_prompt(vlm, rollouts[members[0]], against), members) for members in groups.values()]
 
 
 @contextmanager

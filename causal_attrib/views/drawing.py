@@ -85,6 +85,8 @@ def model_line(attribution: Attribution) -> str:
         parts.append(f"{cost['forwards']:,} forwards")
     if "positions" in cost:
         parts.append(f"{cost['positions']:,} positions")
+    if cost.get("captions", 1) > 1:
+        parts.append(f"shared by {cost['captions']} captions")
     if "seconds" in cost:
         parts.append(f"{cost['seconds']:.1f} s")
     return ", ".join(str(part) for part in parts if part) or "unknown"

@@ -6,6 +6,7 @@ whose logits are wanted, T tokens that were read together with the prompt, V voc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -63,11 +64,49 @@ def float_mask(seen_QK: Tensor, dtype: torch.dtype) -> Tensor:
     return mask_QK.masked_fill_(~seen_QK, torch.finfo(dtype).min)[None, None]
 
 
+def join(trunks: Sequence[Trunk], counts: Sequence[int], dtype: torch.dtype) -> Trunk:
+    """One trunk for a forward in `dtype` behind several, of whose tokens `counts` belong to each."""
+    first = trunks[0]
+    mask_QQ = torch.zeros(sum(counts), sum(counts), dtype=dtype, device=first.logits_TV.device)
+    return Trunk(JoinedCache(trunks, counts), first.logits_TV, 0, first.key_position_K[:0], mask=mask_QQ[None, None])
+
+
 def cut_words(trunk: Trunk, count: int) -> None:
     """Take the last `count` tokens out of a trunk with cross-attention, and nothing of what it looks at."""
     if count:
         trunk.cache.self_attention_cache.crop(-count)
         trunk.key_position_K = trunk.key_position_K[:-count]
+
+
+class JoinedCache(Cache):
+    """The caches of several trunks that are gone on from in one forward.
+
+    Each keeps its share of the new keys and values. What a layer is handed are the new ones alone: whoever joins trunks
+    answers for the attention (`engine.attention.JoinedAttention`).
+
+    counts:  how many of the forward's tokens belong to each trunk, in order
+    updated: the layer that was given keys last, None once that has attended
+    updates: how often a layer was given keys
+    """
+
+    def __init__(self, trunks: Sequence[Trunk], counts: Sequence[int]):
+        super().__init__(layers=[])
+        self.trunks, self.counts = trunks, list(counts)
+        self.updated: int | None = None
+        self.updates = 0
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args, **kwargs
+    ) -> tuple[Tensor, Tensor]:
+        shares = zip(key_states.split(self.counts, -2), value_states.split(self.counts, -2), strict=True)
+        for trunk, (keys, values) in zip(self.trunks, shares, strict=True):
+            trunk.cache.update(keys, values, layer_idx)
+        self.updated = layer_idx
+        self.updates += 1
+        return key_states, value_states
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return 0
 
 
 class _RoomyLayer(DynamicLayer):

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from causal_attrib import Attribution
+from causal_attrib.evaluation import batch
 
 ROWS = [
     {"image": "a.png", "caption": "a dog"},
@@ -63,7 +64,8 @@ def test_without_a_caption_the_model_writes_one(copo, folder, bundled):
     assert one.generated and one.caption.strip()
 
 
-def test_failures_are_told_and_the_others_kept(copo, folder):
+def test_failures_are_told_and_the_others_kept(copo, folder, monkeypatch):
+    monkeypatch.setattr(batch, "MOST_TOGETHER", 1)
     (folder / "b.png").write_bytes(b"damaged")
     result = copo(*many(folder))
     assert result.exit_code == 1
@@ -80,6 +82,8 @@ def test_failures_are_told_and_the_others_kept(copo, folder):
 def test_a_killed_command_is_gone_on_with(copo, folder):
     """In a process of its own: kill -9 when the first captions are finished."""
     output, journal = folder / "scores.parquet", folder / "scores.parquet.partial.jsonl"
+    rows = [{"image": f"{name}.png", "caption": f"a dog {n}"} for n in range(batch.MOST_TOGETHER) for name in "abc"]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert copo(*many(folder)).exit_code == 0
     whole = output.read_bytes()
     output.unlink()

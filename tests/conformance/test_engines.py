@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from causal_attrib.engine import PackedEngine, PlainEngine
+from causal_attrib.engine import PackedEngine, PlainEngine, choose_engine
 from causal_attrib.engine.base import Draft, Request
 from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.vlm import Row
@@ -61,6 +61,15 @@ def test_packed_log_probabilities_are_those_of_ordinary_forwards(vlm, encoding, 
         without(attention, "transformers has no such kernel for it")
     worst = max((a - b).abs().max().item() for a, b in zip(plain, packed, strict=True) if len(a))
     measured("packed", worst, LOGITS)
+
+
+def test_log_probabilities_behind_two_pictures_at_once_are_those_of_ordinary_forwards(vlm, encoding):
+    engine = choose_engine("auto", vlm, encoding, several=True)
+    if engine.name != "packed" or engine.pictures == 1:
+        pytest.skip("pictures are taken one by one")
+    requests = [Request(encoding, *each) for each in rows_of_all_kinds(vlm, encoding)]
+    plain, joined = (each.logprobs(requests, lambda count: None) for each in (PlainEngine(vlm), engine))
+    assert max((a - b).abs().max().item() for a, b in zip(plain, joined, strict=True) if len(a)) <= LOGITS
 
 
 def test_scanning_gives_the_logits_of_one_ordinary_forward(vlm, encoding, measured, without):

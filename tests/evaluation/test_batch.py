@@ -35,6 +35,14 @@ FAILING = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def in_twos():
+    """So small that a few rows make several groups."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "MOST_TOGETHER", 2)
+        yield
+
+
 def made(folder, rows=ROWS):
     folder.mkdir(parents=True, exist_ok=True)
     for name, colour in (("a", "red"), ("b", "green"), ("c", "blue")):
@@ -96,12 +104,18 @@ def test_each_caption_is_scored_as_it_would_be_alone(whole, bundled, tmp_path):
         assert found.outcome.get("value", 0) == pytest.approx(alone.outcome.get("value", 0), abs=1e-5)
 
 
-def test_captions_of_one_picture_share_its_reading(whole):
-    _, written = whole
+def test_captions_that_are_run_together_take_less_than_apart(whole, bundled):
+    source, written = whole
     costs = [json.loads(line)["cost"] for line in written["jsonl"].splitlines()]
-    # Rows 0 and 2 are of one picture and prompt: only the first puts the prompt through the model.
-    assert costs[2]["positions"] < costs[0]["positions"]
-    assert all(set(cost) == {"forwards", "positions"} for cost in costs)
+    assert all(set(cost) == {"forwards", "positions", "captions"} for cost in costs)
+    # Rows 0 and 2 are of one picture, whose reading they share; both bear the cost of the group.
+    assert costs[0] == costs[2] and costs[0]["captions"] == 2
+    questions = [{name: ROWS[n][name] for name in ("question", "answer") if name in ROWS[n]} for n in (0, 2)]
+    apart = [
+        causal_attrib.score(source.parent / "a.png", ROWS[n]["caption"], model=bundled, **asked).cost
+        for n, asked in zip((0, 2), questions, strict=True)
+    ]
+    assert costs[0]["positions"] < sum(cost["positions"] for cost in apart)
 
 
 @pytest.mark.parametrize("format", caption_files.FORMATS)
@@ -175,12 +189,12 @@ def test_a_journal_cut_anywhere_gives_the_same_bytes(whole, bundled, tmp_path, m
     score_file(source, output, lambda: bundled)
     complete = journal.read_bytes()
     ends = [place + 1 for place, byte in enumerate(complete) if byte == ord("\n")]
-    assert len(ends) == 2 + 4  # c.png was asked about in two ways
-    for cut in (5, ends[1] - 1, ends[2] + 20, ends[4], ends[5] - 3):
+    assert len(ends) == 2 + 3
+    for cut in (5, ends[1] - 1, ends[2] + 20, ends[3], ends[4] - 3):
         output.unlink()
         journal.write_bytes(complete[:cut])
         finished = sum(end <= cut for end in ends[2:])
-        assert score_file(source, output, lambda: bundled).before == sum((2, 2, 1, 1)[:finished])
+        assert score_file(source, output, lambda: bundled).before == 2 * finished
         assert output.read_bytes() == written["jsonl"]
         assert journal.read_bytes() == complete
 
@@ -240,7 +254,8 @@ def test_rows_that_fail_do_not_stop_the_others(tmp_path, bundled):
     assert [row["id"] for row in listed] == ["3", "4"]
 
     again = score_file(source, output, lambda: bundled)
-    assert (again.scored, again.before, again.failures) == (3, 1, done.failures)
+    # The caption beside one that failed is scored again with it.
+    assert (again.scored, again.before, again.failures) == (3, 2, done.failures)
     # What it had not found is there now, so the row is scored; the empty caption fails again.
     Image.new("RGB", (64, 64)).save(source.with_name("none.png"))
     third = score_file(source, output, lambda: bundled)

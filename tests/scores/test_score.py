@@ -160,7 +160,7 @@ def test_json_follows_the_schema(bundled):
     assert record["schema"] == 1
     assert {"path", "sha256", "width", "height"} == set(record["image"])
     assert {"id", "revision", "dtype", "device", "attn"} == set(record["model"])
-    assert {"forwards", "positions", "seconds"} == set(record["cost"])
+    assert {"forwards", "positions", "captions", "seconds"} == set(record["cost"])
     assert {"name", "version"} == set(record["tool"])
     assert {"index", "text", "id", "word", "char_start", "char_end", "logprob", "entropy", "sufficiency"} <= set(
         record["tokens"][0]

@@ -121,6 +121,11 @@ class Family:
         """Whether many continuations can be put through in one forward: it takes a mask and positions of our own."""
         return set(self._layer_types) <= {"full_attention", "sliding_attention"}
 
+    @property
+    def joins(self) -> bool:
+        """Whether continuations of several pictures may come into one forward: no layer has a mask of its own."""
+        return self.packs and set(self._layer_types) == {"full_attention"}
+
     def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
         """One ordinary forward over picture, prompt and what `extend` put behind it, whose keys and values are kept.
 
@@ -145,12 +150,34 @@ class Family:
             seen_QK: which keys each of them sees, those in the cache and then their own.
             wanted_N: which of them logits are wanted of.
         """
+        position_Q = self._enter(trunk, depth_Q, seen_QK)
+        # A copy, since BLIP and GIT add positions to what they are given.
+        return self._step(trunk, embedded_QD[None].clone(), position_Q, trunk.mask, wanted_N)
+
+    def go_on_together(
+        self,
+        joined: Trunk,
+        embedded_QD: Tensor,
+        depths: Sequence[Tensor],
+        seen: Sequence[Tensor],
+        wanted_N: Tensor,
+    ) -> Tensor:
+        """The same for several trunks at once.
+
+        Args:
+            joined: from `join`; its cache knows the trunks and how many of the tokens belong to each.
+            embedded_QD: the tokens of the first trunk, then those of the second, and so on.
+            depths, seen: `depth_Q` and `seen_QK` of each trunk.
+        """
+        positions = [self._enter(*each) for each in zip(joined.cache.trunks, depths, seen, strict=True)]
+        return self._step(joined, embedded_QD[None].clone(), torch.cat(positions), joined.mask, wanted_N)
+
+    def _enter(self, trunk: Trunk, depth_Q: Tensor, seen_QK: Tensor) -> Tensor:
+        """Positions of tokens that are about to be put behind a trunk, which is given the mask of what they see."""
         position_Q = trunk.first + depth_Q
         trunk.key_position_K = torch.cat([trunk.key_position_K, position_Q])
-        # A copy, since BLIP and GIT add positions to what they are given.
-        embedded_BQD = embedded_QD[None].clone()
         trunk.mask = self._mask(trunk, position_Q, seen_QK)
-        return self._step(trunk, embedded_BQD, position_Q, trunk.mask, wanted_N)
+        return position_Q
 
     def _step(self, trunk: Trunk, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
         output = self.decoder(
