@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as json_format
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
@@ -51,6 +50,9 @@ def env(
 
 
 def _version(name: str) -> str:
+    # Takes as long to import as much of the rest of the command line.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(name)
     except PackageNotFoundError:
