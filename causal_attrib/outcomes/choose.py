@@ -51,7 +51,7 @@ def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = No
         case "yesno":
             return YesNo()
         case "grounding":
-            return Grounding()
+            return Grounding(encoding.against)
     return Function(name, import_function(name), encoding.answer)
 
 

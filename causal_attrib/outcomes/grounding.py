@@ -21,11 +21,18 @@ class Grounding:
 
     The neutral picture is the encoding's: one colour, or the picture itself blurred, against which what the place alone
     suggests counts for nothing.
+
+    against: which of them it is
     """
 
+    against: str = "colour"
     name: ClassVar[str] = "grounding"
-    meaning: ClassVar[str] = "how much the image raises the likelihood of the caption's visible words (0.5: not at all)"
     needs_text: ClassVar[bool] = False
+
+    @property
+    def meaning(self) -> str:
+        held = ", held against itself blurred," if self.against == "blur" else ""
+        return f"how much the image{held} raises the likelihood of the caption's visible words (0.5: not at all)"
 
     def probes(self, vlm: VLM, encoding: Encoding) -> tuple[Probe, ...]:
         return Probe(), Probe(neutral=True)

@@ -136,6 +136,8 @@ def test_a_picture_held_against_itself_blurred(bundled):
     attribution = score(PARK, FALSE, model=bundled, against="blur")
     assert attribution.outcome["value"] == pytest.approx(1 / (1 + math.exp(-np.mean(gain_T))), abs=1e-5)
     assert attribution.outcome["value"] != pytest.approx(seen.outcome["value"], abs=0.01)
+    assert "held against itself blurred" in attribution.outcome["meaning"]
+    assert "blurred" not in seen.outcome["meaning"]
     assert (seen.settings["against"], attribution.settings["against"]) == ("colour", "blur")
 
 
