@@ -21,9 +21,10 @@ from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
 from causal_attrib.engine import COUPLINGS, ENGINES, Engine, Job, choose_engine
+from causal_attrib.engine.base import SLACK
 from causal_attrib.errors import InputError
 from causal_attrib.interventions import check_fill
-from causal_attrib.outcomes import check_contrast, choose_outcome
+from causal_attrib.outcomes import Outcome, check_contrast, choose_outcome
 from causal_attrib.scores import logprob_and_entropy, necessity, sufficiency
 from causal_attrib.scores.settings import SAMPLES_FOR_TEXT
 from causal_attrib.scores.task import outcomes_of
@@ -212,9 +213,20 @@ class PolicyScorer:
             return None
         named = None if scoring.outcome == "auto" else rollout.objects
         judge = choose_outcome(scoring.outcome, encoding, named)
+        if not self._fits(encoding, judge):
+            return None
         rewrites = judge.needs_text and not encoding.answers_a_question
         keeps, masks = sufficiency.plan(units), necessity.plan(units, scoring.mask, rewrites=rewrites)
         return _Plan(units, Job(encoding, keeps, judge), Job(encoding, masks, judge), rewrites)
+
+    def _fits(self, encoding: Encoding, judge: Outcome) -> bool:
+        """Whether the model can read what is asked behind the completion; the policy left no room for that."""
+        probes = () if judge.needs_text else judge.probes(self.vlm, encoding)
+        asked = max((len(probe.cue) + len(probe.answer) for probe in probes), default=len(encoding.cue_ids))
+        # What is drawn may be longer than what it replaces.
+        asked += SLACK if self.scoring.samples else 0
+        longest = self.vlm.family.longest
+        return longest is None or encoding.prompt_length + len(encoding.response_ids) + asked <= longest
 
     def _samples(self, plan: _Plan) -> int:
         if self.scoring.samples is not None:

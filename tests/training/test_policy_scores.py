@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import causal_attrib
+from causal_attrib.engine.base import SLACK
 from causal_attrib.errors import InputError
 from causal_attrib.training.policy_scores import PolicyScorer, Scoring
 from causal_attrib.training.rollout import Rollout
@@ -130,6 +131,24 @@ def test_what_holds_no_reasoning_gets_no_score(bundled, scorer, text):
     scores = scorer()([rollout(bundled, text), rollout(bundled)], LENGTH, entropy=True)
     assert scores.scored_BT.any(1).tolist() == [False, True]
     assert not scores.sufficiency_BT[0].any() and not scores.necessity_BT[0].any()
+
+
+@pytest.mark.parametrize("samples", [0, 1])
+def test_what_leaves_no_room_for_its_question_gets_no_score(bundled, samples):
+    """The policy could write it, but the question and the answer behind it would be more than the model reads."""
+    model = copy.deepcopy(bundled.model)
+    short, long = (
+        rollout(bundled, text, question="Is there a cake in the image?", answer="yes")
+        for text in (" a horse", " a horse and a cake on the water at noon")
+    )
+    prompt = bundled.encode(short.image, short.messages[0]["content"], ".").prompt_length
+    asked = bundled.encode(
+        short.image, short.messages[0]["content"], "a horse", "yes", question="Is there a cake in the image?"
+    )
+    room = len(asked.cue_ids + asked.answer_ids) + (SLACK if samples else 0)
+    model.config.text_config.max_position_embeddings = prompt + len(short.completion_ids) + room
+    scores = PolicyScorer(model, bundled.processor, Scoring(samples=samples))([short, long], LENGTH)
+    assert scores.scored_BT.any(1).tolist() == [True, False]
 
 
 def test_a_completion_that_is_left_out_has_no_tokens(bundled, scorer):
