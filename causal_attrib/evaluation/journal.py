@@ -6,12 +6,19 @@ is a finished piece, and reaches the disk before the next begins. A last line th
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from causal_attrib.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None
 
 _SUFFIX = ".partial.jsonl"
 
@@ -24,7 +31,7 @@ class Journal:
         fresh: forget what an earlier run finished.
 
     Raises:
-        InputError: an earlier run had other settings, or the file cannot be written.
+        InputError: an earlier run had other settings, another run is at work on it, or the file cannot be written.
     """
 
     def __init__(self, output: str | os.PathLike, settings: dict, *, fresh: bool = False):
@@ -33,16 +40,18 @@ class Journal:
         self._places: dict[str, int] = {}
         settings = json.loads(json.dumps(settings))
         try:
-            if fresh:
-                self.path.unlink(missing_ok=True)
-            end = self._read(settings) if self.path.exists() else 0
-            self._file = self.path.open("r+b" if end else "wb")
+            self._file = self.path.open("a+b")
         except OSError as error:
             raise InputError(
                 f"{self.path} cannot be written ({error.strerror}); choose another place for the output."
             ) from None
+        try:
+            _lock(self._file, output)
+            end = 0 if fresh else self._read(settings)
+        except InputError:
+            self._file.close()
+            raise
         self._file.truncate(end)
-        self._file.seek(end)
         if not end:
             self._append({"settings": settings})
 
@@ -57,7 +66,7 @@ class Journal:
 
     def add(self, key: str, value: object, *, done: bool = True) -> None:
         """Put a finished piece on disk. One that is not `done` is kept, and made anew by the next run."""
-        self._places[key] = self._file.tell()
+        self._places[key] = self._file.seek(0, os.SEEK_END)
         self._append({"key": key, "done": done, "value": value})
         self._note(key, done)
 
@@ -109,6 +118,19 @@ class Journal:
 def forget(output: str | os.PathLike) -> None:
     """Take away the journal of work that is done."""
     _path_of(output).unlink(missing_ok=True)
+
+
+def _lock(file: BinaryIO, output: str | os.PathLike) -> None:
+    """Keep other runs off a file while it is open; the system lets go of it when the process ends, however it ends."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(f"Another run is writing {output}; wait for it, or name another output.") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise  # some network file systems have no locks
 
 
 def _path_of(output: str | os.PathLike) -> Path:

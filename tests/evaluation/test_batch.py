@@ -379,3 +379,18 @@ def test_numbers_as_ids_survive_pandas(tmp_path):
     rows = pd.DataFrame({"image": ["a.png", "b.png"], "id": [7, None]})
     rows.to_parquet(tmp_path / "rows.parquet")
     assert [row.caption_id for row in read_caption_rows(tmp_path / "rows.parquet")] == ["7", "2"]
+
+
+def test_two_runs_do_not_write_one_output(source, bundled, tmp_path):
+    output = tmp_path / "scores.jsonl"
+    refused = []
+
+    def another(done, total):
+        for fresh in (False, True):
+            with pytest.raises(InputError, match="Another run is writing .*scores.jsonl; wait for it") as refusal:
+                score_file(source, output, untouched, fresh=fresh)
+            refused.append(refusal)
+
+    assert score_file(source, output, lambda: bundled, progress=another).scored == 6
+    assert len(refused) == 2 * 3
+    assert [one.caption_id for one in caption_files.read(output)] == ["1", "cat", "3", "4", "5", "6"]
