@@ -1,7 +1,8 @@
-"""The gate looks at prompts whose completions lie on two processes."""
+"""Two processes: the gate looks at prompts whose completions lie on both, and a run is resumed as one process's is."""
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -11,23 +12,26 @@ import pytest
 
 pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
 
+from causal_attrib.scenes import write_dataset
 from tests.training.runs import GROUP
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_gate_keeps_the_same_prompts_on_both_processes(tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    # Judged by what it wrote: gloo now and then ends with an error after all is done.
-    ran = subprocess.run(
-        [*command, str(Path(__file__).with_name("two_processes.py")), str(tmp_path)],
-        env=environment,
-        cwd=ROOT,
+def in_two_processes(*command, cwd=ROOT):
+    """Judged by what it writes: gloo now and then ends with an error after all is done."""
+    return subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *map(str, command)],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=300,
     )
+
+
+def test_the_gate_keeps_the_same_prompts_on_both_processes(tmp_path):
+    ran = in_two_processes(Path(__file__).with_name("two_processes.py"), tmp_path)
     assert (tmp_path / "1.json").is_file(), ran.stderr[-3000:]
     first, second = (json.loads((tmp_path / f"{n}.json").read_text()) for n in range(2))
     assert first["rewards"] == second["rewards"] and first["weights"] == second["weights"]
@@ -39,3 +43,42 @@ def test_the_gate_keeps_the_same_prompts_on_both_processes(tmp_path):
     assert first["all_tokens"] == second["all_tokens"] == first["tokens"] + second["tokens"]
     (entry,) = first["logged"]
     assert entry["copo/prompts_kept"] == pytest.approx(2 / 3) and entry["grad_norm"] > 0
+
+
+RECIPE = """
+data: scenes
+max_steps: 2
+num_generations: 4
+per_device_train_batch_size: 4
+gradient_accumulation_steps: 1
+max_completion_length: 24
+temperature: 1.5
+learning_rate: 1e-4
+save_steps: 1
+show_completions: 0
+ddp_backend: gloo
+"""
+
+
+def test_a_resumed_run_of_two_processes_ends_as_the_whole_one(tmp_path):
+    """Each draws its own completions, so each has to find its own random state again."""
+    write_dataset(tmp_path / "scenes", 16, seed=0)
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    train = "-m", "causal_attrib_cli.main", "train", "--config", "recipe.yaml", "--quiet", "--output-dir"
+    ran = in_two_processes(*train, "whole", cwd=tmp_path)
+    assert (tmp_path / "whole" / "adapter_model.safetensors").is_file(), ran.stderr[-3000:]
+    (tmp_path / "again").mkdir()
+    shutil.copytree(tmp_path / "whole" / "checkpoint-1", tmp_path / "again" / "checkpoint-1")
+    ran = in_two_processes(*train, "again", "--resume", cwd=tmp_path)
+    whole, again = (
+        [
+            {name: value for name, value in entry.items() if "time" not in name and "seconds" not in name}
+            for entry in json.loads((tmp_path / run / "trainer_state.json").read_text())["log_history"]
+            if "loss" in entry
+        ]
+        for run in ("whole", "again")
+    )
+    assert len(whole) == 2 and whole == again
+    assert whole[1]["grad_norm"] > 0
+    weights = [(tmp_path / run / "adapter_model.safetensors").read_bytes() for run in ("whole", "again")]
+    assert weights[0] == weights[1]
