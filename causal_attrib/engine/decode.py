@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from causal_attrib.engine.base import Draft
+from causal_attrib.engine.gumbel import add_noise
 from causal_attrib.engine.node import Node
 from causal_attrib.engine.tree import Ask, Tree
 
@@ -48,10 +49,8 @@ def decode(tree: Tree, drafts: Sequence[Draft], budget: int) -> Generator[Ask, T
     shared = tree.keys
     while True:
         scores_RV[:, vlm.unwritable_ids] = -torch.inf
-        for row, text in enumerate(active):
-            if text.draft.noise is not None:
-                place = len(text.draft.row.ids) + len(text.ids)
-                scores_RV[row] += text.draft.noise(place, scores_RV.shape[1], scores_RV.device)
+        places = [len(text.draft.row.ids) + len(text.ids) for text in active]
+        add_noise(scores_RV, [text.draft.noise for text in active], places)
         for text, token in zip(active, scores_RV.argmax(-1).tolist(), strict=True):
             if token in vlm.end_ids:
                 text.left = 0

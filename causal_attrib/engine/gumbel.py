@@ -9,13 +9,18 @@ that very token, both arms go on alike and their difference is exactly 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from causal_attrib.engine.philox import exponentials, philox
+
 COUPLINGS = ("independent", "gumbel")
+# Rows of noise that are drawn at once: integers of a large vocabulary take room.
+_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -32,15 +37,43 @@ class GumbelNoise:
     k: int
 
     def __call__(self, place: int, size: int, device: torch.device) -> Tensor:
-        """Noise (size,), float32, of the token at `place`; the same on every CPU, and on every GPU of one kind."""
+        """Noise (size,), float32, of the token at `place`; the same on every CPU, and on every GPU."""
+        if device.type != "cpu":
+            return drawn_together([self], [place], size, device)[0]
         key = np.random.SeedSequence((self.seed, self.stream, self.k, place))
-        if device.type == "cpu":
-            drawn = np.random.Generator(np.random.SFC64(key)).standard_exponential(size, dtype=np.float32)
-            exponential_V = torch.from_numpy(drawn)
-        else:
-            # A vocabulary of noise per row and step would take longer to carry over than to compute.
-            generator = torch.Generator(device).manual_seed(int(key.generate_state(1, np.uint64)[0] >> 1))
-            exponential_V = torch.empty(size, device=device).exponential_(generator=generator)
-        # -log of an exponential draw is Gumbel. 0 is one draw in billions, and its infinite noise would be NaN beside
-        # a forbidden token.
-        return exponential_V.clamp_min_(torch.finfo(torch.float32).tiny).log_().neg_()
+        drawn = np.random.Generator(np.random.SFC64(key)).standard_exponential(size, dtype=np.float32)
+        return _gumbel(torch.from_numpy(drawn))
+
+
+def add_noise(scores_RV: Tensor, noises: Sequence[GumbelNoise | None], places: Sequence[int]) -> None:
+    """Add to each row of scores its noise for the token at its place, if it has one."""
+    size, device = scores_RV.shape[1], scores_RV.device
+    rows = [row for row, noise in enumerate(noises) if noise is not None]
+    if device.type == "cpu":
+        for row in rows:
+            scores_RV[row] += noises[row](places[row], size, device)
+        return
+    # There each call takes longer to be sent off than the noise of many rows takes to be drawn.
+    for start in range(0, len(rows), _ROWS):
+        some = rows[start : start + _ROWS]
+        drawn = drawn_together([noises[row] for row in some], [places[row] for row in some], size, device)
+        scores_RV.index_add_(0, torch.tensor(some, device=device), drawn)
+
+
+def drawn_together(noises: Sequence[GumbelNoise], places: Sequence[int], size: int, device: torch.device) -> Tensor:
+    """Noise (R, size) of each of R rows, in as many operations as for one."""
+
+    def column(values: Sequence[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.int64, device=device)[:, None]
+
+    block_1B = torch.arange(-(-size // 4), device=device)[None]
+    counter = block_1B, column(places), column([n.k for n in noises]), column([n.stream for n in noises])
+    seeds = [noise.seed for noise in noises]
+    key = column([seed & 0xFFFFFFFF for seed in seeds]), column([seed >> 32 & 0xFFFFFFFF for seed in seeds])
+    return _gumbel(exponentials(philox(counter, key).flatten(1)[:, :size]))
+
+
+def _gumbel(exponential: Tensor) -> Tensor:
+    """-log of an exponential draw is Gumbel. 0 is one draw in billions, and its infinite noise would be NaN beside a
+    forbidden token."""
+    return exponential.clamp_min_(torch.finfo(torch.float32).tiny).log_().neg_()
