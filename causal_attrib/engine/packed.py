@@ -189,21 +189,21 @@ class PackedEngine(Engine):
     def _in_memory(self, job: Callable[[Sequence], list], groups: Sequence) -> list:
         """The job's result for each group.
 
-        Where memory runs out it is done again from the start: for one group, which is one tree, at a time, and if it
-        already was, in forwards of half the size.
+        Where memory runs out it is done again from the start: with one picture at a time, and if that was so already, in
+        forwards of half the size.
         """
         while True:
             try:
                 return job(groups)
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error) or self._budget is None or self._budget < 2:
+                if not is_out_of_memory(error) or (self.pictures == 1 and (self._budget or 1) < 2):
                     raise
             # Outside of the handler, which would keep alive what filled the memory.
             self._trees.clear()
             gc.collect()
             if self.vlm.model.device.type == "cuda":
                 torch.cuda.empty_cache()
-            if len(groups) > 1:
+            if self.pictures > 1:
                 self.pictures = 1
                 return [result for group in groups for result in self._in_memory(job, [group])]
             self._budget //= 2
