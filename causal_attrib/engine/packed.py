@@ -189,8 +189,8 @@ class PackedEngine(Engine):
     def _in_memory(self, job: Callable[[Sequence], list], groups: Sequence) -> list:
         """The job's result for each group.
 
-        Where memory runs out it is done again from the start: with one picture at a time, and if that was so already, in
-        forwards of half the size.
+        Where memory runs out it is done again from the start: with one picture at a time, and if that was so already,
+        in forwards of half the size.
         """
         while True:
             try:
