@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -174,35 +175,24 @@ class Engine(ABC):
         return self.positions(rows) + written
 
     def _run_sampled(self, jobs: Sequence[Job], samples: int, seed: int, coupling: str) -> list[np.ndarray]:
-        edits = [self._edits(job) for job in jobs]
         outcomes: list[list[float]] = [[] for _ in jobs]
-        todo = [(number, n) for number, some in enumerate(edits) for n in range(len(some))]
+        todo = [(number, n, edited) for number, job in enumerate(jobs) for n, edited in enumerate(self._edits(job))]
         for chunk in chunks(todo, max(1, self.drafts_at_once(jobs[0].encoding) // samples)):
-            drawn = {
-                number: [
-                    (edits[number][n], GumbelNoise(seed, 0 if coupling == "gumbel" else 1 + n, k))
-                    for _, n in of_job
-                    for k in range(samples)
-                ]
-                for number, of_job in itertools.groupby(chunk, key=lambda each: each[0])
-            }
+            rows_of: dict[int, list[tuple[Edited, GumbelNoise]]] = defaultdict(list)
+            for number, n, edited in chunk:
+                stream = 0 if coupling == "gumbel" else 1 + n
+                rows_of[number] += [(edited, GumbelNoise(seed, stream, k)) for k in range(samples)]
             with self.holding():
-                written = iter(
-                    self.write(
-                        [
-                            self._draft(jobs[number].encoding, edited, (), noise)
-                            for number, rows in drawn.items()
-                            for edited, noise in rows
-                        ]
-                    )
-                )
-                completed = [
-                    (jobs[number], rows, list(itertools.islice(written, len(rows)))) for number, rows in drawn.items()
-                ]
-                for number, found in zip(drawn, self._judge_completions(completed), strict=True):
+                drawn = self._draw([(jobs[number], rows) for number, rows in rows_of.items()])
+                for number, found in zip(rows_of, self._judge_completions(drawn), strict=True):
                     outcomes[number] += found
             self.on_done(len(chunk))
         return [np.array(some).reshape(-1, samples) for some in outcomes]
+
+    def _draw(self, wanted: Sequence[tuple[Job, Sequence[tuple[Edited, GumbelNoise]]]]) -> list[_Drawn]:
+        drafts = [self._draft(job.encoding, edited, (), noise) for job, rows in wanted for edited, noise in rows]
+        written = iter(self.write(drafts))
+        return [(job, rows, list(itertools.islice(written, len(rows)))) for job, rows in wanted]
 
     # -- outcomes that read log-probabilities -----------------------------------------------------------------------
 

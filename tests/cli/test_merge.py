@@ -5,9 +5,12 @@ import json
 import pytest
 from PIL import Image
 
+from causal_attrib.evaluation import batch
+
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "MOST_TOGETHER", 2)
     for name, colour in (("a", "red"), ("b", "green")):
         Image.new("RGB", (64, 64), colour).save(tmp_path / f"{name}.png")
     rows = [
@@ -41,3 +44,13 @@ def test_what_does_not_fit(copo, refused, folder):
     assert "There is no file" in refused("merge", folder / "merged.jsonl", folder / "none.jsonl")
     assert "names no format" in refused("merge", folder / "merged.txt", folder / "1.jsonl")
     assert not list(folder.glob("*merged*"))
+
+
+@pytest.mark.parametrize("format", ["parquet", "csv", "jsonl"])
+def test_a_shard_may_have_nothing_to_do(copo, folder, monkeypatch, format):
+    """Of so short a file all captions are run together, by the first shard."""
+    monkeypatch.setattr(batch, "MOST_TOGETHER", 8)
+    assert [score(copo, folder, f"{n}.{format}", "--shard", f"{n}/2") for n in (1, 2)] == [1, 0]
+    assert copo("merge", folder / f"merged.{format}", *(folder / f"{n}.{format}" for n in (1, 2))).exit_code == 1
+    assert score(copo, folder, f"whole.{format}") == 1
+    assert (folder / f"merged.{format}").read_bytes() == (folder / f"whole.{format}").read_bytes()
