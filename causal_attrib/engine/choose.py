@@ -32,19 +32,19 @@ _joins: weakref.WeakKeyDictionary[VLM, dict[str, bool]] = weakref.WeakKeyDiction
 
 
 class SharedEngine:
-    """One engine for several captions, one after the other: what it has read of a picture it keeps.
+    """One engine for several captions of a picture, one after the other: what it has read of the picture it keeps.
 
-    It is chosen at the first caption. `name` and `several` are as for `choose_engine`.
+    It is chosen at the first caption. `name` is as for `choose_engine`.
     """
 
-    def __init__(self, name: str, *, several: bool = False):
-        self.name, self.several = name, several
+    def __init__(self, name: str):
+        self.name = name
         self._engine: Engine | None = None
 
     def chosen(self, vlm: VLM, encoding: Encoding, batch_size: int | str, on_done: Callable[[int], None]) -> Engine:
         """The engine, which tells `on_done` from now on."""
         if self._engine is None:
-            self._engine = choose_engine(self.name, vlm, encoding, batch_size, several=self.several)
+            self._engine = choose_engine(self.name, vlm, encoding, batch_size)
         self._engine.on_done = on_done
         return self._engine
 
@@ -94,9 +94,10 @@ def choose_engine(
             return plain
     measured, allowed = known[kernel]
     if measured <= allowed:
-        if several and kernel not in _joins.setdefault(vlm, {}):
-            _joins[vlm][kernel] = vlm.family.joins and _may_join(vlm, encoding, allowed)
-        pictures = pictures_at_once(vlm) if several and _joins[vlm][kernel] else 1
+        joins = _joins.setdefault(vlm, {})
+        if several and kernel not in joins:
+            joins[kernel] = vlm.family.joins and _may_join(vlm, encoding, allowed)
+        pictures = pictures_at_once(vlm) if several and joins[kernel] else 1
         return PackedEngine(vlm, batch_size, on_done, pictures=pictures)
     if measured > allowed:
         warnings.warn(
@@ -126,9 +127,8 @@ def disagreement(vlm: VLM, encoding: Encoding) -> tuple[float, float]:
 
 def _may_join(vlm: VLM, encoding: Encoding, allowed: float) -> bool:
     """Whether branches behind the picture and behind what it is held against come out right from one forward."""
-    requests = _branches(encoding) + [
-        replace(request, row=replace(request.row, neutral=True)) for request in _branches(encoding)
-    ]
+    seen = _branches(encoding)
+    requests = seen + [replace(request, row=replace(request.row, neutral=True)) for request in seen]
     try:
         joined = PackedEngine(vlm, pictures=2).logprobs(requests, lambda count: None)
     except (NotJoinedError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError):

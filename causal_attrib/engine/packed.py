@@ -35,7 +35,7 @@ class PackedEngine(Engine):
 
     name = "packed"
     pictures: int = 1
-    _trees: dict[tuple, Tree] = field(default_factory=dict, repr=False)
+    _trees: dict[_Key, Tree] = field(default_factory=dict, repr=False)
     _budget: int | None = None
     _holds: bool = False
 
@@ -52,14 +52,12 @@ class PackedEngine(Engine):
         return logits_TV
 
     def together(self, encodings: Sequence[Encoding]) -> list[list[int]]:
-        alike: dict[tuple, list[int]] = defaultdict(list)
-        for index, encoding in enumerate(encodings):
-            alike[_tree_key(encoding, False)].append(index)
-        return [list(itertools.chain(*groups)) for groups in chunks(list(alike.values()), self.pictures)]
+        side_by_side = self._side_by_side([(encoding, False) for encoding in encodings])
+        return [list(itertools.chain(*groups)) for groups in side_by_side]
 
     def logprobs(self, requests: Sequence[Request], advance: Callable[[int], None]) -> list[Tensor]:
         answers: dict[int, Tensor] = {}
-        for groups in self._side_by_side(requests):
+        for groups in self._side_by_side([(request.encoding, request.row.neutral) for request in requests]):
             read = self._in_memory(self._read, [[requests[n] for n in some] for some in groups])
             for alike, some in zip(groups, read, strict=True):
                 answers.update(zip(alike, some, strict=True))
@@ -68,7 +66,7 @@ class PackedEngine(Engine):
 
     def write(self, drafts: Sequence[Draft]) -> list[tuple[int, ...]]:
         written: dict[int, tuple[int, ...]] = {}
-        for groups in self._side_by_side(drafts):
+        for groups in self._side_by_side([(draft.encoding, draft.row.neutral) for draft in drafts]):
             left = groups
             while left:
                 for some in self._in_memory(functools.partial(self._write, drafts), left):
@@ -173,11 +171,11 @@ class PackedEngine(Engine):
                 self._trees[key] = Tree(self.vlm, inputs, encoding.response_ids, self.cost)
         return [self._trees[key] for key in keys]
 
-    def _side_by_side(self, items: Sequence[Request] | Sequence[Draft]) -> Iterable[list[list[int]]]:
-        """Indices of the items by tree, as many trees at a time as are held."""
+    def _side_by_side(self, wanted: Sequence[tuple[Encoding, bool]]) -> Iterable[list[list[int]]]:
+        """Indices of what is wanted, as for `_grown`, by tree; as many trees at a time as are held."""
         groups: dict[_Key, list[int]] = defaultdict(list)
-        for index, item in enumerate(items):
-            groups[_tree_key(item.encoding, item.row.neutral)].append(index)
+        for index, each in enumerate(wanted):
+            groups[_tree_key(*each)].append(index)
         return chunks(list(groups.values()), self.pictures)
 
     def _nodes(self, encoding: Encoding) -> int:

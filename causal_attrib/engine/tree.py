@@ -125,7 +125,7 @@ class Tree:
         """Note what a forward has put into the cache."""
         again = ask.again
         self.vlm.check_numbers(logits_NV)
-        self.cost.add(ask.size, forwards=0)
+        self.cost.add(len(ask.nodes) + len(again), forwards=0)
         self.family.cut(self.trunk, len(again))
         for node in ask.nodes:
             self._cache(node)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from causal_attrib import caption_files
 from causal_attrib.attribution import Attribution, check_writable
 from causal_attrib.caption_files import Scored
-from causal_attrib.engine import SharedEngine
+from causal_attrib.engine import choose_engine
 from causal_attrib.engine.base import chunks
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.caption_rows import CaptionRow, read_caption_rows, sha256_of, shard_of
@@ -184,8 +184,8 @@ def _score_group(
 def _run(vlm: VLM, tasks: Sequence[Task], settings: Settings) -> list[Attribution]:
     if not tasks:
         return []
-    shared = SharedEngine(settings.engine, several=True)
-    engine = shared.chosen(vlm, tasks[0].encoding, settings.batch_size, lambda count: None)
+    several = len({(task.encoding.picture.sha256, task.encoding.prompt) for task in tasks}) > 1
+    engine = choose_engine(settings.engine, vlm, tasks[0].encoding, settings.batch_size, several=several)
     return run_tasks(engine, tasks)
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from causal_attrib.engine import COUPLINGS, ENGINES
 from causal_attrib.errors import InputError
 from causal_attrib.interventions import check_fill
-from causal_attrib.outcomes import check_contrast
+from causal_attrib.outcomes import Outcome, check_contrast
 from causal_attrib.outcomes.choose import check_name
 from causal_attrib.scores import sufficiency
+from causal_attrib.scores.saliency.choice import one_of
 from causal_attrib.scores.verdict import OUTCOME, check_outcome, read_calibration
 
 LEVELS = ("token", "word")
@@ -20,11 +21,11 @@ SAMPLES_FOR_TEXT = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """See `causal_attrib.score`.
+class CausalSettings:
+    """How sufficiency and necessity are taken, of a caption or of what a policy wrote; see `causal_attrib.score`.
 
     Raises:
-        InputError: a setting that is wrong for any picture and caption.
+        InputError: a setting that is wrong for any picture and text.
     """
 
     outcome: str = "auto"
@@ -33,11 +34,32 @@ class Settings:
     samples: int | None = None
     estimator: str = "paired"
     coupling: str = "independent"
+    engine: str = "auto"
+    batch_size: int | str = "auto"
+
+    def __post_init__(self):
+        check_contrast(self.outcome, self.against)
+        check_fill(self.mask)
+        one_of("estimator", self.estimator, sufficiency.ESTIMATORS)
+        one_of("coupling", self.coupling, COUPLINGS)
+        one_of("engine", self.engine, ENGINES)
+        if self.samples is not None and self.samples < 0:
+            raise InputError(f"The number of samples is {self.samples}, but it must be 0 or more.")
+
+    def samples_for(self, judge: Outcome) -> int:
+        """H completions per prefix, 0 for none."""
+        if self.samples is not None:
+            return self.samples
+        return SAMPLES_FOR_TEXT if judge.needs_text else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(CausalSettings):
+    """All that decides how a caption is scored; see `causal_attrib.score`."""
+
     level: str = "token"
     lambda_s: float = 0.35
     lambda_n: float = 0.35
-    engine: str = "auto"
-    batch_size: int | str = "auto"
     seed: int = 0
     verdict: bool = False
     calibration: str | os.PathLike | None = None
@@ -45,21 +67,11 @@ class Settings:
 
     def __post_init__(self):
         check_name(self.outcome)
-        check_contrast(self.outcome, self.against)
-        check_fill(self.mask)
-        for what, value, allowed in (
-            ("level", self.level, LEVELS),
-            ("estimator", self.estimator, sufficiency.ESTIMATORS),
-            ("coupling", self.coupling, COUPLINGS),
-            ("engine", self.engine, ENGINES),
-        ):
-            if value not in allowed:
-                raise InputError(f"There is no {what} {value!r}; choose one of {', '.join(allowed)}.")
+        super().__post_init__()
+        one_of("level", self.level, LEVELS)
         for what, value in (("lambda_s", self.lambda_s), ("lambda_n", self.lambda_n)):
             if not (math.isfinite(value) and 0 <= value <= 1):
                 raise InputError(f"{what} is {value}, but the weights of the scores lie between 0 and 1.")
-        if self.samples is not None and self.samples < 0:
-            raise InputError(f"The number of samples is {self.samples}, but it must be 0 or more.")
         if self.batch_size != "auto" and not (isinstance(self.batch_size, int) and self.batch_size >= 1):
             raise InputError(
                 f"The batch size is {self.batch_size!r}, but it must be a whole number from 1 up, or auto."

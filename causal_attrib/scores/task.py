@@ -20,7 +20,7 @@ from causal_attrib.scores import necessity, sufficiency
 from causal_attrib.scores.coherence import check_reasoned, coherence_of
 from causal_attrib.scores.completeness import causal_completeness
 from causal_attrib.scores.entropy import logprob_and_entropy
-from causal_attrib.scores.settings import SAMPLES_FOR_TEXT, Settings
+from causal_attrib.scores.settings import Settings
 from causal_attrib.scores.verdict import check_outcome, judged, read_calibration
 from causal_attrib.version import __version__
 from causal_attrib.vlm import VLM, Encoding, Row
@@ -92,9 +92,6 @@ def make_task(
     if settings.verdict:
         check_outcome(judge.name, settings.against, settings.mask)
     coherent = coherence_of(vlm, encoding, seed=settings.seed).to_dict() if settings.coherence else None
-    samples = settings.samples
-    if samples is None:
-        samples = SAMPLES_FOR_TEXT if judge.needs_text else 0
     units = encoding.units(settings.level)
     rewrites = judge.needs_text and not encoding.answers_a_question
     return Task(
@@ -106,7 +103,7 @@ def make_task(
         units=units,
         plan_s=sufficiency.plan(units),
         plan_n=necessity.plan(units, settings.mask, rewrites=rewrites),
-        samples=samples,
+        samples=settings.samples_for(judge),
         rewrites=rewrites,
         generated=generated,
         coherent=coherent,

@@ -20,13 +20,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
-from causal_attrib.engine import COUPLINGS, ENGINES, Engine, Job, choose_engine
+from causal_attrib.engine import Engine, Job, choose_engine
 from causal_attrib.engine.base import SLACK
-from causal_attrib.errors import InputError
-from causal_attrib.interventions import check_fill
-from causal_attrib.outcomes import Outcome, check_contrast, choose_outcome
+from causal_attrib.outcomes import Outcome, choose_outcome
 from causal_attrib.scores import logprob_and_entropy, necessity, sufficiency
-from causal_attrib.scores.settings import SAMPLES_FOR_TEXT
+from causal_attrib.scores.settings import CausalSettings
 from causal_attrib.scores.task import outcomes_of
 from causal_attrib.training.rollout import Rollout, encode_completion, encode_prompt
 from causal_attrib.training.units import check_units, choose_units
@@ -36,8 +34,8 @@ from causal_attrib.vlm import VLM, Encoding
 _Prompt = tuple[Encoding, list[int]]
 
 
-@dataclass(frozen=True)
-class Scoring:
+@dataclass(frozen=True, kw_only=True)
+class Scoring(CausalSettings):
     """How completions are scored.
 
     outcome:   what "right" means, as in `causal_attrib.score`; "auto" is the likelihood of the reference answer, and
@@ -50,31 +48,13 @@ class Scoring:
     engine, batch_size: as in `causal_attrib.score`
     """
 
-    outcome: str = "auto"
-    against: str = "colour"
-    samples: int | None = None
-    estimator: str = "paired"
-    coupling: str = "independent"
-    mask: str = "zero"
     level: str = "token"
     subset: str = "all"
     share: float = 0.2
-    engine: str = "auto"
-    batch_size: int | str = "auto"
 
     def __post_init__(self):
         check_units(self.level, self.subset, self.share)
-        check_fill(self.mask)
-        check_contrast(self.outcome, self.against)
-        for what, value, allowed in (
-            ("estimator", self.estimator, sufficiency.ESTIMATORS),
-            ("coupling", self.coupling, COUPLINGS),
-            ("engine", self.engine, ENGINES),
-        ):
-            if value not in allowed:
-                raise InputError(f"There is no {what} {value!r}; choose one of {', '.join(allowed)}.")
-        if self.samples is not None and self.samples < 0:
-            raise InputError(f"The number of samples is {self.samples}, but it must be 0 or more.")
+        super().__post_init__()
 
 
 @dataclass(frozen=True)
@@ -155,7 +135,7 @@ class PolicyScorer:
             return
         # What an engine remembers of a picture ends with the weights; its check stays with the VLM.
         first, _ = prompts[0]
-        engine = choose_engine(self.scoring.engine, self.vlm, first, self.scoring.batch_size, several=True)
+        engine = choose_engine(self.scoring.engine, self.vlm, first, self.scoring.batch_size, several=len(prompts) > 1)
         for group in engine.together([prompt for prompt, _ in prompts]):
             yield engine, [prompts[index] for index in group]
 
@@ -191,7 +171,7 @@ class PolicyScorer:
                     plans.append((same, plan))
         outcomes = outcomes_of(
             engine,
-            [(plan.keeps, plan.masks, self._samples(plan)) for _, plan in plans],
+            [(plan.keeps, plan.masks, self.scoring.samples_for(plan.keeps.outcome)) for _, plan in plans],
             seed=seed,
             coupling=self.scoring.coupling,
         )
@@ -227,11 +207,6 @@ class PolicyScorer:
         asked += SLACK if self.scoring.samples else 0
         longest = self.vlm.family.longest
         return longest is None or encoding.prompt_length + len(encoding.response_ids) + asked <= longest
-
-    def _samples(self, plan: _Plan) -> int:
-        if self.scoring.samples is not None:
-            return self.scoring.samples
-        return SAMPLES_FOR_TEXT if plan.keeps.outcome.needs_text else 0
 
 
 @dataclass(frozen=True)
