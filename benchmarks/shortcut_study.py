@@ -1,15 +1,23 @@
 """Does training with causal scores cure a planted shortcut? python benchmarks/shortcut_study.py [--jobs 2]
 
 The bundled model is first taught to lean on the background (`causal_attrib.scenes.plant`, another plant for every
-seed). Then each arm trains the same planted model on the same planted scenes, with the same number of captions:
+seed). Then each arm of `shortcut_arms.py` trains the same planted model on the same planted scenes. These sample the
+same number of captions:
 
     grpo                  TRL's GRPO; the reward is the F1 of the objects named against those annotated
-    grpo_kl               the same with a KL penalty that is steered to end as far from the start as copo
     copo                  GRPO and both causal scores, the picture held against itself blurred
+    copo_kl               copo with a KL penalty that is steered to end as far from the start as grpo, which goes less
+                          far (a penalty cannot send GRPO as far as COPO)
     copo_no_sufficiency   necessity alone
     copo_no_necessity     sufficiency alone
     copo_blank            copo, the picture held against a picture of one colour (what the outcome grounding does)
-    supervised            cross entropy of the annotated captions, as many of them as the other arms sample
+    hero                  HERO: entropy weights, and the 60 % of the prompts whose rewards vary most
+
+and these learn from the same scenes in another way:
+
+    supervised            cross entropy of the annotated captions, of as many scenes as the others are prompted with
+    cepo                  CE-PO: questions about classes, thought about first; 4 prompts with 4 completions each
+    symmpo                SymMPO: the annotated caption preferred to one with a false word, 8 scenes a step
 
 The annotation names a partner of the place, unseen, in three of four scenes where it cannot be seen. So the reward
 endorses the shortcut, and what tells against it must come from the scores. `causal_attrib.scenes.shortcut` measures
@@ -29,7 +37,6 @@ import dataclasses
 import json
 import multiprocessing
 import os
-import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -41,7 +48,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 import numpy as np
 import torch
 from scipy.stats import bootstrap
-from transformers import TrainerCallback
+from shortcut_arms import ARMS, LONGEST, MATCHED, Plan
 
 from causal_attrib.evaluation.localisation import localise
 from causal_attrib.scenes import CAPTION_PROMPT, caption, render
@@ -51,8 +58,6 @@ from causal_attrib.scenes.shortcut import ShortcutTest
 from causal_attrib.scores.saliency import saliency
 from causal_attrib.vlm import VLM
 
-PROMPTS, GROUP = 8, 8
-LONGEST = 40  # tokens of a caption; three coloured objects take 30
 EVALUATION_SEED = 20_261_122  # settings were chosen on the trials of 20_261_121
 MEASURES = {
     "chair_s own absent": ("captions", "own_absent", "chair_s"),
@@ -68,160 +73,6 @@ MEASURES = {
     "background share": ("background_share",),
     "saliency above area": ("saliency",),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is common to all arms.
-
-    weight: lambda_s and lambda_n of the arms that have them
-    trials: of the shortcut test, 3 captions and 4 questions each
-    pool: planted scenes to train on
-    plants: folder for the planted models, one per seed
-    """
-
-    steps: int = 300
-    rate: float = 1e-4
-    weight: float = 1.0
-    trials: int = 200
-    pool: int = 1200
-    plants: str = "/tmp/planted_models"
-
-
-def causal(weight_s: float, weight_n: float):
-    from causal_attrib.training.method import COPO
-
-    return COPO(lambda_s=weight_s, lambda_n=weight_n, center="group")
-
-
-ARMS = {
-    "grpo": lambda weight: None,
-    "copo": lambda weight: causal(weight, weight),
-    "copo_no_sufficiency": lambda weight: causal(0.0, weight),
-    "copo_no_necessity": lambda weight: causal(weight, 0.0),
-    "copo_blank": lambda weight: causal(weight, weight),
-    "supervised": None,
-    "grpo_kl": lambda weight: None,  # last: it needs to know how far copo went
-}
-
-
-# -- training ----------------------------------------------------------------------------------------------------------
-
-
-class Watch(TrainerCallback):
-    """CPU seconds of each step, and a KL penalty that is steered to a target.
-
-    The controller is that of Ziegler et al. (2019, arXiv 1909.08593): with every step the weight grows by a tenth of
-    the relative error, cut off at 0.2.
-    """
-
-    def __init__(self, trainer, target_kl: float | None):
-        self.trainer, self.target_kl, self.seconds = trainer, target_kl, []
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        self.began = time.process_time()
-
-    def on_step_end(self, args, state, control, **kwargs):
-        self.seconds.append(time.process_time() - self.began)
-        if self.target_kl is not None:
-            error = self.trainer._metrics["train"]["kl"][-1] / self.target_kl - 1
-            self.trainer.beta *= 1 + 0.1 * float(np.clip(error, -0.2, 0.2))
-
-
-def training_rows(seed: int, count: int) -> list[dict]:
-    """Planted scenes for training, with what is annotated (seen or not)."""
-    prompt = [{"role": "user", "content": CAPTION_PROMPT}]
-    return [
-        {
-            "image": render(scene)[0],
-            "prompt": prompt,
-            "objects": [sticker.cls for sticker in scene.objects],
-            "caption": caption(scene),
-        }
-        for scene in planted_scenes(count, 1000 + seed)
-    ]
-
-
-def reinforce(folder: str, arm: str, seed: int, plan: Plan, target_kl: float | None):
-    """Train with CopoGRPOTrainer; the model, its processor, rewards by step and seconds by step."""
-    from trl import GRPOConfig
-
-    from causal_attrib.training import rewards
-    from causal_attrib.training.copo_trainer import CopoGRPOTrainer
-    from causal_attrib.training.data import to_dataset
-    from causal_attrib.training.method import GRPO
-    from causal_attrib.training.policy_scores import Scoring
-
-    model, processor = load(folder)
-    model.model.vision_tower.requires_grad_(False)
-    rows = [{name: row[name] for name in ("image", "prompt", "objects")} for row in training_rows(seed, plan.pool)]
-    trainer = CopoGRPOTrainer(
-        model=model,
-        reward_funcs=[rewards.objects],
-        train_dataset=to_dataset(rows),
-        processing_class=processor,
-        method=ARMS[arm](plan.weight) or GRPO(),
-        scoring=Scoring(
-            outcome="grounding",
-            against="colour" if arm == "copo_blank" else "blur",
-            level="word",
-            subset="content",
-        ),
-        args=GRPOConfig(
-            output_dir=tempfile.mkdtemp(),
-            use_cpu=True,
-            bf16=False,
-            per_device_train_batch_size=PROMPTS * GROUP,
-            num_generations=GROUP,
-            gradient_accumulation_steps=1,
-            max_completion_length=LONGEST,
-            max_steps=plan.steps,
-            learning_rate=plan.rate,
-            lr_scheduler_type="constant",
-            loss_type="grpo",
-            scale_rewards="none",
-            beta=0.0 if target_kl is None else 0.04,
-            gradient_checkpointing=False,
-            save_strategy="no",
-            logging_steps=1,
-            report_to=[],
-            disable_tqdm=True,
-            seed=seed,
-        ),
-    )
-    watch = Watch(trainer, target_kl)
-    trainer.add_callback(watch)
-    trainer.train()
-    logged = [entry for entry in trainer.state.log_history if "reward" in entry]
-    return model, processor, [entry["reward"] for entry in logged], watch.seconds
-
-
-def supervise(folder: str, seed: int, plan: Plan):
-    """Cross entropy of the annotated captions of as many scenes as the other arms are prompted with."""
-    model, processor = load(folder)
-    model.model.vision_tower.requires_grad_(False)
-    rows = training_rows(seed, plan.pool)
-    rng = np.random.default_rng(seed)
-    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=plan.rate, weight_decay=0.0)
-    losses, seconds = [], []
-    model.train()
-    for _ in range(plan.steps):
-        began = time.process_time()
-        chosen = [rows[i] for i in rng.choice(len(rows), PROMPTS, replace=False)]
-        texts = [processor.apply_chat_template(conversation(CAPTION_PROMPT, row["caption"])) for row in chosen]
-        inputs = processor(images=[row["image"] for row in chosen], text=texts, padding=True, return_tensors="pt")
-        labels = torch.full_like(inputs["input_ids"], -100)
-        for label, ids, row in zip(labels, inputs["input_ids"], chosen, strict=True):
-            length = len(processor.tokenizer(f" {row['caption']}", add_special_tokens=False).input_ids) + 1
-            label[-length:] = ids[-length:]  # padding stands on the left, the end of the text counts
-        loss = model(**inputs, labels=labels).loss
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        losses.append(loss.item())
-        seconds.append(time.process_time() - began)
-    return model, processor, [-loss for loss in losses], seconds
 
 
 # -- measuring ---------------------------------------------------------------------------------------------------------
@@ -290,32 +141,29 @@ def run(arm: str, seed: int, plan: Plan, target_kl: float | None) -> dict:
     if arm == "start":
         return line | measure(*load(folder), plan, seed)
     began = time.process_time()
-    if arm == "supervised":
-        model, processor, rewards, seconds = supervise(folder, seed, plan)
-    else:
-        model, processor, rewards, seconds = reinforce(folder, arm, seed, plan, target_kl)
+    trained = ARMS[arm](folder, seed, plan, *([target_kl] if arm in MATCHED else []))
     line["cpu_minutes"] = (time.process_time() - began) / 60
-    line["seconds_per_step"] = float(np.median(seconds))
-    line["reward"] = [float(np.mean(part)) for part in np.array_split(rewards, min(10, len(rewards)))]
-    line["kl"] = divergence(model, load(folder)[0], processor, seed)
-    return line | measure(model, processor, plan, seed)
+    line["seconds_per_step"] = float(np.median(trained.seconds))
+    line["reward"] = [float(np.mean(part)) for part in np.array_split(trained.rewards, min(10, plan.steps))]
+    line["kl"] = divergence(trained.model, load(folder)[0], trained.processor, seed)
+    return line | measure(trained.model, trained.processor, plan, seed)
 
 
 def study(out: Path, arms: list[str], seeds: list[int], plan: Plan, jobs: int) -> None:
-    """Run what is not in the file yet; grpo_kl last, since it is matched to copo."""
+    """Run what is not in the file yet; arms that are matched to another one last."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    for part in (["start"], [arm for arm in arms if arm != "grpo_kl"], [arm for arm in arms if arm == "grpo_kl"]):
+    for part in (["start"], [arm for arm in arms if arm not in MATCHED], [arm for arm in arms if arm in MATCHED]):
         done = {(line["arm"], line["seed"]): line for line in read(out)}
         todo = [(arm, seed) for seed in seeds for arm in part if (arm, seed) not in done]
-        unmatched = [seed for arm, seed in todo if arm == "grpo_kl" and ("copo", seed) not in done]
-        if unmatched:
-            raise SystemExit(f"grpo_kl is matched to copo, which has not run with the seeds {unmatched}; run it first.")
+        targets = {}
+        for arm, seed in todo:
+            if arm in MATCHED:
+                if (MATCHED[arm], seed) not in done:
+                    raise SystemExit(f"{arm} is matched to {MATCHED[arm]}; run that with the seed {seed} first.")
+                targets[arm, seed] = done[MATCHED[arm], seed]["kl"]
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
-            futures = {
-                pool.submit(run, arm, seed, plan, done["copo", seed]["kl"] if arm == "grpo_kl" else None): (arm, seed)
-                for arm, seed in todo
-            }
+            futures = {pool.submit(run, arm, seed, plan, targets.get((arm, seed))): (arm, seed) for arm, seed in todo}
             for future in as_completed(futures):
                 with open(out, "a", encoding="utf-8") as file:
                     file.write(json.dumps(future.result()) + "\n")

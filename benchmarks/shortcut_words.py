@@ -23,7 +23,8 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import rankdata
-from shortcut_study import LONGEST, markdown
+from shortcut_arms import LONGEST
+from shortcut_study import markdown
 
 from causal_attrib.objectives import group_advantage
 from causal_attrib.scenes import CAPTION_PROMPT, CLASSES, COLOURS, PARTNERS, PLACES, render
