@@ -5,6 +5,7 @@ An engine is two primitives, `logprobs` and `write`; what is read and written, a
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from abc import ABC, abstractmethod
@@ -159,7 +160,7 @@ class Engine(ABC):
         for job in jobs:
             edits = self._edits(job)
             if samples or job.outcome.needs_text:
-                drafts = [self._draft(job.encoding, edited, ()) for edited in edits]
+                drafts = [self._draft(job.encoding, edited) for edited in edits]
                 begun = [(job.encoding, draft.row, 1 + len(draft.row.ids)) for draft in drafts] * max(samples, 1)
                 longest = max(samples, 1) * sum(draft.longest for draft in drafts)
                 rows, written = rows + begun, written + longest
@@ -190,7 +191,7 @@ class Engine(ABC):
         return [np.array(some).reshape(-1, samples) for some in outcomes]
 
     def _draw(self, wanted: Sequence[tuple[Job, Sequence[tuple[Edited, GumbelNoise]]]]) -> list[_Drawn]:
-        drafts = [self._draft(job.encoding, edited, (), noise) for job, rows in wanted for edited, noise in rows]
+        drafts = [self._draft(job.encoding, edited, noise) for job, rows in wanted for edited, noise in rows]
         written = iter(self.write(drafts))
         return [(job, rows, list(itertools.islice(written, len(rows)))) for job, rows in wanted]
 
@@ -246,6 +247,8 @@ class Engine(ABC):
             return written
         texts = [decode(self.vlm.tokenizer, kept + written[:count]) for count in range(len(written) + 1)]
         parts = next(filter(None, map(split_response, texts)), None)
+        if parts is None and encoding.ends_in_answer:
+            parts = split_response(texts[-1], ends_in_answer=True)
         if parts is None:
             return written
         return written[: next(count for count, text in enumerate(texts) if len(text) >= parts.end)]
@@ -256,15 +259,14 @@ class Engine(ABC):
         encoding, edits = job.encoding, self._edits(job)
         asks = encoding.answers_a_question
         drafted = [asks or isinstance(intervention, Rewrite) for intervention in job.interventions]
-        cue = encoding.cue_ids if asks else ()
         outcomes = []
         for chunk in chunks(range(len(edits)), self.drafts_at_once(encoding)):
-            drafts = [self._draft(encoding, edits[n], cue) for n in chunk if drafted[n]]
+            drafts = [self._draft(encoding, edits[n], answers=asks) for n in chunk if drafted[n]]
             written = iter(self.write(drafts))
             for n in chunk:
                 new = next(written) if drafted[n] else ()
                 if asks:
-                    text = decode(self.vlm.tokenizer, new).partition("</answer>")[0].strip()
+                    text = decode(self.vlm.tokenizer, new).partition("</")[0].strip()
                 else:
                     text = decode(self.vlm.tokenizer, tuple(edits[n].ids[i] for i in edits[n].visible) + new)
                 outcomes.append(checked(job.outcome(text), job.outcome.name))
@@ -278,21 +280,21 @@ class Engine(ABC):
         completed = [_completed(edited, new) for (edited, _), new in zip(rows, written, strict=True)]
         if encoding.answers_a_question and encoding.end == len(encoding.response_ids):
             drafts = [
-                self._draft(encoding, edited, encoding.cue_ids, noise)
+                self._draft(encoding, edited, noise, answers=True)
                 for edited, (_, noise) in zip(completed, rows, strict=True)
             ]
             texts = [decode(self.vlm.tokenizer, answer) for answer in self.write(drafts)]
         else:
             texts = [decode(self.vlm.tokenizer, edited.ids) for edited in completed]
             if encoding.answers_a_question:
-                texts = [parts.answer if parts else "" for parts in map(split_response, texts)]
+                split = functools.partial(split_response, ends_in_answer=encoding.ends_in_answer)
+                texts = [parts.answer if parts else "" for parts in map(split, texts)]
         return [checked(job.outcome(text), job.outcome.name) for text in texts]
 
-    def _draft(
-        self, encoding: Encoding, edited: Edited, cue: tuple[int, ...], noise: GumbelNoise | None = None
-    ) -> Draft:
-        longest = len(encoding.answer_ids) if cue else max(len(encoding.response_ids) - len(edited.ids), 0)
-        return Draft(encoding, _row(edited, cue), longest + SLACK, noise)
+    def _draft(self, encoding: Encoding, edited: Edited, noise: GumbelNoise | None = None, *, answers=False) -> Draft:
+        """What is to be written behind an edit: the answer, or what is left of the response."""
+        longest = len(encoding.answer_ids) if answers else max(len(encoding.response_ids) - len(edited.ids), 0)
+        return Draft(encoding, _row(edited, encoding.cue_ids if answers else ()), longest + SLACK, noise)
 
     def _edits(self, job: Job) -> list[Edited]:
         body = job.encoding.response_ids[: job.encoding.end]

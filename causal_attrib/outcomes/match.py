@@ -11,6 +11,10 @@ from causal_attrib.vlm.reasoning import answer_of
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _NUMBERS = dict(zip("zero one two three four five six seven eight nine ten".split(), map(str, range(11)), strict=True))
+# Points and minus signs of numbers say something.
+_MARKS = re.compile(r"[^\w\s.-]|\.(?!\d)|-(?!\d)|(?<=\w)-")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
+_LEAD_IN = re.compile(r"^answer (?:is )?")
 _OPTION = re.compile(r"^\s*(?:option\s+|answer\s*:?\s*)?\(?([a-z])\s*(?:[).:]|$)", re.IGNORECASE)
 
 
@@ -20,7 +24,7 @@ class Match:
 
     Compared without case, punctuation, articles and with number words as digits:
     a one-letter reference (A..Z) is a choice and must be the option the answer begins with; yes and no must be the
-    first yes or no said; any other reference must be the answer, or stand in it as whole words.
+    first yes or no said; any other reference must be the whole answer.
     """
 
     reference: str
@@ -37,7 +41,7 @@ def matches(text: str, reference: str) -> bool:
 
     >>> matches("<think> grass </think> <answer> Yes. </answer>", "yes")
     True
-    >>> matches("It is a red bus.", "the red bus"), matches("a business", "bus")
+    >>> matches("A red bus.", "the red bus"), matches("a red bus and a blue one", "red bus")
     (True, False)
     >>> matches("(B) a dog", "B"), matches("A dog is there", "A"), matches("No, yes would be wrong", "yes")
     (True, False, False)
@@ -51,15 +55,15 @@ def matches(text: str, reference: str) -> bool:
     if wanted in ("yes", "no"):
         first = re.search(r"\b(yes|no)\b", said)
         return first is not None and first[1] == wanted
-    return bool(wanted) and re.search(rf"(?<!\S){re.escape(wanted)}(?!\S)", said) is not None
+    return bool(wanted) and _LEAD_IN.sub("", said) == wanted
 
 
 def normalise(text: str) -> str:
-    """Lower case, no punctuation or articles, number words as digits, single spaces.
+    """Lower case, no punctuation or articles, number words as digits, single spaces; numbers keep point and minus.
 
-    >>> normalise("The two  Dogs!")
-    '2 dogs'
+    >>> normalise("The two  Dogs!"), normalise("-1,500.5")
+    ('2 dogs', '-1500.5')
     """
     text = unicodedata.normalize("NFKC", text).lower()
-    text = _ARTICLES.sub(" ", re.sub(r"[^\w\s]", " ", text))
+    text = _ARTICLES.sub(" ", _MARKS.sub(" ", _THOUSANDS.sub("", text)))
     return " ".join(_NUMBERS.get(word, word) for word in text.split())

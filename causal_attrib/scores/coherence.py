@@ -33,7 +33,7 @@ from causal_attrib.scores.coherence_sources import positions_in_prompt
 from causal_attrib.scores.saliency.features import Door
 from causal_attrib.scores.saliency.geometry import token_grid
 from causal_attrib.vlm import VLM, Encoding, load
-from causal_attrib.vlm.reasoning import split_response
+from causal_attrib.vlm.reasoning import is_cut_off, split_response
 from causal_attrib.vlm.text import tokenize
 
 WEIGHTS = {
@@ -113,7 +113,7 @@ def check_reasoned(caption: str, answer: str | None = None) -> None:
     """Raise an `InputError` that says what is missing, unless the caption has reasoning and an answer."""
     parts = split_response(caption)
     if parts is None:
-        missing = "answer" if "</think>" in caption or "</reasoning>" in caption else "reasoning"
+        missing = "answer" if is_cut_off(caption) else "reasoning"
     elif not caption[parts.start : parts.end].strip():
         missing = "reasoning"
     elif not (answer or parts.answer).strip():

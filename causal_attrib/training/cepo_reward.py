@@ -12,7 +12,6 @@ and twice as many backwards for each completion.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,8 +32,6 @@ from causal_attrib.vlm.reasoning import split_response
 from causal_attrib.vlm.text import Span, spans_of_ids, tokenize
 
 CHANNELS = ("question_to_reasoning", "reasoning_to_answer", "question_to_answer")
-
-_LAST_SENTENCE = re.compile(r".*[.!?\n]\s+(?=\S)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -121,14 +118,11 @@ def split(text: str) -> tuple[Span, Span] | None:
     >>> split("yes") is None
     True
     """
-    parts = split_response(text)
-    if parts:
-        begin = parts.end + len(parts.cue)
-        return (parts.start, parts.end), (begin, begin + len(parts.answer))
-    sentences = _LAST_SENTENCE.match(text)
-    if not sentences:
+    parts = split_response(text, ends_in_answer=True)
+    if parts is None:
         return None
-    return (0, len(sentences[0].rstrip())), (sentences.end(), len(text.rstrip()))
+    begin = parts.end + len(parts.cue)
+    return (parts.start, parts.end), (begin, begin + len(parts.answer))
 
 
 def _read(vlm: VLM, ids: Sequence[int]) -> _Said | None:

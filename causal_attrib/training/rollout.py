@@ -13,7 +13,7 @@ from transformers import ProcessorMixin
 
 from causal_attrib.vlm import VLM, Encoding
 from causal_attrib.vlm.images import Picture, held_against, read_picture
-from causal_attrib.vlm.reasoning import split_response
+from causal_attrib.vlm.reasoning import is_cut_off, split_response
 from causal_attrib.vlm.text import decode
 
 # Stands for the response where only the prompt matters.
@@ -113,8 +113,9 @@ def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour") -> Encodi
 def encode_completion(vlm: VLM, prompt: Encoding, rollout: Rollout, outcome: str = "auto") -> Encoding | None:
     """The completion behind its prompt, ids as they were sampled; None if there is nothing in it that can be scored.
 
-    That is so if it is empty, if nothing stands between its tags, or if it answers at once what was asked: a token of
-    the answer gets no causal reward (COPO, arXiv 2508.04182v2).
+    That is so if it is empty, if nothing stands between its tags or they are not closed, or if it answers at once what
+    was asked: a token of the answer gets no causal reward (COPO, arXiv 2508.04182v2). Where an answer is wanted and
+    nothing marks it, it is the last sentence.
 
     Args:
         prompt: from `encode_prompt`.
@@ -123,13 +124,16 @@ def encode_completion(vlm: VLM, prompt: Encoding, rollout: Rollout, outcome: str
     ids = rollout.completion_ids
     ids = ids[: next((t for t, token in enumerate(ids) if token in vlm.end_ids), len(ids))]
     text = decode(vlm.tokenizer, ids)
-    parts = split_response(text)
     answer, question = rollout.answer, rollout.question if rollout.answer is not None else None
-    if not text.strip():
+    ends_in_answer = answer is not None and question is None
+    parts = split_response(text, ends_in_answer=ends_in_answer)
+    if not text.strip() or is_cut_off(text):
         return None
     if parts and not (text[parts.start : parts.end].strip() and (answer or parts.answer).strip()):
         return None
     if parts is None and question is None and (answer is not None or outcome in ("likelihood", "match")):
         return None
-    _, spoken = vlm.encode_response(ids, None, answer, question)
+    _, spoken = vlm.encode_response(ids, None, answer, question, ends_in_answer=ends_in_answer)
+    if spoken["start"] >= spoken["end"]:
+        return None
     return dataclasses.replace(prompt, **spoken | {"prompt": prompt.prompt})

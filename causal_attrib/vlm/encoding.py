@@ -27,8 +27,9 @@ class Encoding:
         words: T indices of the word that each token belongs to.
         start, end: the tokens `start .. end-1` reason and are scored; tags and the response's own answer are not.
         cue_ids: what is put between the reasoning and the answer: closing tags, or a second question. Empty if the
-            response stands for itself (a caption without a question).
+            response stands for itself (a caption without a question), or if the answer is its next sentence.
         answer_ids: the reference answer, in the form it takes behind the cue.
+        ends_in_answer: whether the last sentence answers where nothing else marks the answer.
         prompt_length: number of prompt tokens P in the row that the response is appended to, image tokens included: the
             response begins at position P.
         layout: where the image tokens are, and which part of the picture each stands for.
@@ -49,6 +50,7 @@ class Encoding:
     end: int
     cue_ids: tuple[int, ...]
     answer_ids: tuple[int, ...]
+    ends_in_answer: bool
     prompt_length: int
     layout: ImageLayout = field(repr=False)
 
@@ -79,7 +81,7 @@ class Encoding:
     @property
     def answers_a_question(self) -> bool:
         """Whether the response is read as reasoning that leads to an answer (else it is a caption)."""
-        return bool(self.cue_ids)
+        return bool(self.cue_ids or self.answer_ids)
 
     @property
     def scored(self) -> range:

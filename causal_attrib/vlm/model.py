@@ -16,7 +16,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.vlm.encoding import Encoding
 from causal_attrib.vlm.families import choose_family
 from causal_attrib.vlm.images import at_least_smallest, held_against, read_picture
-from causal_attrib.vlm.reasoning import split_response
+from causal_attrib.vlm.reasoning import Parts, is_cut_off, split_response
 from causal_attrib.vlm.text import Span, decode, spans_of_ids, special_token_in, tokenize, word_of_each
 
 # A caption that the model writes itself, when the user gives none.
@@ -121,11 +121,15 @@ class VLM:
             against: what outcomes and verdicts hold the picture against: "colour" (one colour) or "blur" (itself).
 
         Raises:
-            InputError: empty response, a special token in the prompt, an answer without a question, or a text longer
-                than the model can read.
+            InputError: empty response or reasoning, reasoning without an end, a special token in the prompt, an answer
+                without a question, or a text longer than the model can read.
         """
         picture = read_picture(image)
         before, fields = self.encode_response(response, prompt, answer, question)
+        if is_cut_off(fields["response"]):
+            raise InputError("The reasoning comes to no end; close its tag (</think>), or leave the tag out.")
+        if fields["start"] >= fields["end"]:
+            raise InputError("There is no reasoning between the tags; give the words that are to be scored.")
         shown, unseen = (
             self.prompt_inputs(before, at_least_smallest(pixels))
             for pixels in (picture.pixels, held_against(against, picture.pixels, self.neutral_colour))
@@ -148,8 +152,13 @@ class VLM:
         prompt: str | None = None,
         answer: str | None = None,
         question: str | None = None,
+        *,
+        ends_in_answer: bool = False,
     ) -> tuple[str, dict]:
         """What `encode` can tell without the picture.
+
+        Args:
+            ends_in_answer: as in `split_response`.
 
         Returns:
             The text that the model reads before it begins to speak, and those fields of an `Encoding` that say what
@@ -167,7 +176,7 @@ class VLM:
             raise InputError("The caption is empty; give the words that are to be scored.")
         _check_unicode("caption", text)
 
-        parts = split_response(text)
+        parts = split_response(text, ends_in_answer=ends_in_answer)
         if parts and prompt is None:
             prompt = question
         prompt = self.family.default_prompt if prompt is None else prompt
@@ -185,13 +194,13 @@ class VLM:
         answer_ids: tuple[int, ...] = ()
         if parts:
             answer = parts.answer if answer is None else answer
-            start = sum(span[1] <= parts.start for span in spans)
-            end = sum(span[0] < parts.end for span in spans)
-            if start >= end:
-                raise InputError("There is no reasoning between the tags; give the words that are to be scored.")
-            reasoning, gap = text[: parts.end], parts.cue[len(parts.cue.rstrip()) :]
-            cue_ids, _ = tokenize(self.tokenizer, parts.cue.rstrip(), after=reasoning)
-            answer_ids, _ = tokenize(self.tokenizer, gap + answer, after=parts.cue.rstrip())
+            start, end = _reasoning_tokens(spans, parts)
+            # From where the last token of the reasoning ends: one that reaches into the tag is written anew with it.
+            read = spans[end - 1][1] if end else 0
+            leading = text[read : parts.end + len(parts.cue)]
+            cue, gap = leading.rstrip(), leading[len(leading.rstrip()) :]
+            cue_ids, _ = tokenize(self.tokenizer, cue, after=text[:read])
+            answer_ids, _ = tokenize(self.tokenizer, gap + answer, after=text[:read] + cue)
         elif question is not None:
             cue_ids = tuple(self.tokenizer(talk.cue, add_special_tokens=False)["input_ids"])
             answer_ids, _ = self._speak(talk.cue, talk.separator, answer)
@@ -208,6 +217,7 @@ class VLM:
             "end": end,
             "cue_ids": cue_ids,
             "answer_ids": answer_ids,
+            "ends_in_answer": ends_in_answer,
         }
 
     def question_ids(self, encoding: Encoding, question: str, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:
@@ -435,6 +445,22 @@ def _check_unicode(what: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise InputError(f"The {what} is not valid Unicode text; write it in UTF-8.") from None
+
+
+def _reasoning_tokens(spans: Sequence[Span], parts: Parts) -> tuple[int, int]:
+    """The first token of the reasoning, and the first behind it; a token that reaches into a tag is none of it.
+
+    A token may hold the last character and white space that follows, which leads over to the tag.
+    """
+    start = sum(first < parts.start or last <= parts.start for first, last in spans)
+    leading_over = len(parts.cue) - len(parts.cue.lstrip())
+    end = start
+    while end < len(spans) and spans[end][0] < parts.end and spans[end][1] <= parts.end + leading_over:
+        end += 1
+    # What is left of a character of several tokens.
+    while start < end < len(spans) and spans[end][0] == spans[end][1]:
+        end += 1
+    return start, end
 
 
 def _shifted(spans: tuple[Span, ...], count: int) -> tuple[Span, ...]:

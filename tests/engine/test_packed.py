@@ -15,10 +15,10 @@ from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.engine.packed import forwards
 from causal_attrib.engine.tree import Tree
 from causal_attrib.interventions import Keep, Mask, Whole
-from causal_attrib.outcomes import Grounding, Likelihood, Match, YesNo
+from causal_attrib.outcomes import Grounding, Likelihood, YesNo
 from causal_attrib.scores import necessity, sufficiency
 from causal_attrib.vlm import Row
-from tests.conftest import PARK
+from tests.conftest import DIGEST, PARK
 from tests.tiny_models import tiny
 
 CAPTION = "a dog and a red frisbee"
@@ -190,8 +190,8 @@ def test_coupled_draws_that_meet_are_written_once(vlm):
     costs = {}
     for coupling in ("gumbel", "independent"):
         engine = PackedEngine(vlm)
-        r = engine.run(own, keeps, Match("dog"), samples=1, coupling=coupling)
-        np.testing.assert_array_equal(r, PlainEngine(vlm).run(own, keeps, Match("dog"), samples=1, coupling=coupling))
+        r = engine.run(own, keeps, DIGEST, samples=1, coupling=coupling)
+        np.testing.assert_array_equal(r, PlainEngine(vlm).run(own, keeps, DIGEST, samples=1, coupling=coupling))
         costs[coupling] = engine.cost.positions - own.prompt_length
     assert costs["gumbel"] < costs["independent"] / 3
 

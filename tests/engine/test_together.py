@@ -11,11 +11,11 @@ from causal_attrib.engine import Job, PackedEngine, PlainEngine, choose_engine, 
 from causal_attrib.engine.base import Draft
 from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.interventions import Keep
-from causal_attrib.outcomes import Grounding, Likelihood, Match
+from causal_attrib.outcomes import Grounding, Likelihood
 from causal_attrib.scores import necessity, sufficiency
 from causal_attrib.vlm import VLM, Row
 from causal_attrib.vlm.trunk import JoinedCache
-from tests.conftest import PARK
+from tests.conftest import DIGEST, PARK
 from tests.tiny_models import BUILDERS, ONE_OF_EACH_KIND, tiny
 
 CAPTIONS = ("a dog and a red frisbee", "two cats", "a very long red bus on the grass")
@@ -75,7 +75,7 @@ def test_outcomes_are_those_of_ordinary_forwards(vlm, more, monkeypatch):
 
 
 @pytest.mark.parametrize("coupling", ["independent", "gumbel"])
-@pytest.mark.parametrize("outcome", [Likelihood(), Match("dog")])
+@pytest.mark.parametrize("outcome", [Likelihood(), DIGEST])
 def test_drawn_completions_are_the_same(outcome, coupling, monkeypatch):
     vlm = tiny("llava_siglip_qwen2")
     asked = {"answer": "a red dog", "question": "What is it?"}

@@ -259,7 +259,8 @@ def test_a_source_of_one_token_is_pointed_out(attribution):
         ("a dog", "reasoning"),
         ("<answer> no </answer>", "reasoning"),
         ("<think> </think> <answer> no </answer>", "reasoning"),
-        ("<think> a dog </think> no", "answer"),
+        ("<think> a dog", "answer"),
+        ("<think> a dog </think>", "answer"),
         ("<think> a dog </think> <answer> </answer>", "answer"),
     ],
 )

@@ -8,11 +8,15 @@ import pytest
 import torch
 
 import causal_attrib
+from causal_attrib.engine import PlainEngine
 from causal_attrib.engine.base import SLACK
 from causal_attrib.errors import InputError
+from causal_attrib.interventions import Whole
+from causal_attrib.outcomes import Likelihood
 from causal_attrib.training.policy_scores import PolicyScorer, Scoring
-from causal_attrib.training.rollout import Rollout
+from causal_attrib.training.rollout import Rollout, encode_completion, encode_prompt
 from causal_attrib.vlm import VLM
+from causal_attrib.vlm.text import decode
 from tests.tiny_models import tiny
 from tests.training.runs import scene_rows
 
@@ -124,6 +128,7 @@ def test_entropies_are_those_of_an_ordinary_forward_with_the_end_in(bundled, sco
         "",
         "  ",
         " <think> </think> <answer> yes </answer>",
+        " <think> a horse and a cake on the water",  # cut off: nothing leads to an answer
         " yes",  # what was asked is answered at once
     ],
 )
@@ -131,6 +136,34 @@ def test_what_holds_no_reasoning_gets_no_score(bundled, scorer, text):
     scores = scorer()([rollout(bundled, text), rollout(bundled)], LENGTH, entropy=True)
     assert scores.scored_BT.any(1).tolist() == [False, True]
     assert not scores.sufficiency_BT[0].any() and not scores.necessity_BT[0].any()
+
+
+@pytest.mark.parametrize("samples", [0, 1])
+@pytest.mark.parametrize("outcome", ["likelihood", "match"])
+def test_where_nothing_marks_the_answer_it_is_the_last_sentence(bundled, scorer, samples, outcome):
+    told, marked = (
+        rollout(bundled, f" a horse and a cake on the water.{cue} yes", answer="yes")
+        for cue in ("", " The final answer is")
+    )
+    scores = scorer(outcome=outcome, samples=samples)([told, marked], LENGTH)
+    count = len(ids_of(bundled, " a horse and a cake on the water.")) - 1
+    assert scores.scored_BT[0].nonzero()[:, 0].tolist() == list(range(count))
+    assert torch.equal(scores.scored_BT[0], scores.scored_BT[1])
+
+
+def test_an_answer_that_nothing_marks_is_read_right_behind_the_reasoning(bundled):
+    told = rollout(bundled, " a horse and a cake on the water. yes", answer="no")
+    encoding = encode_completion(bundled, encode_prompt(bundled, told), told, "likelihood")
+    assert decode(bundled.tokenizer, encoding.response_ids[: encoding.end]) == " a horse and a cake on the water."
+    (r,) = PlainEngine(bundled).run(encoding, (Whole(),), Likelihood())
+    no = bundled.tokenizer(" no", add_special_tokens=False)["input_ids"]
+    behind = torch.tensor([[*encoding.response_ids[: encoding.end], *no]])
+    shown = encoding.prompt_inputs
+    logits_LV = bundled.model(
+        input_ids=torch.cat([shown["input_ids"], behind], 1), pixel_values=shown["pixel_values"]
+    ).logits[0]
+    logprob_T = logits_LV.log_softmax(-1)[-len(no) - 1 : -1].gather(1, torch.tensor(no)[:, None])
+    assert r == pytest.approx(logprob_T.mean().exp().item(), abs=1e-5)
 
 
 @pytest.mark.parametrize("samples", [0, 1])
