@@ -38,6 +38,7 @@ class CausalSettings:
     batch_size: int | str = "auto"
 
     def __post_init__(self):
+        check_name(self.outcome)
         check_contrast(self.outcome, self.against)
         check_fill(self.mask)
         one_of("estimator", self.estimator, sufficiency.ESTIMATORS)
@@ -45,6 +46,10 @@ class CausalSettings:
         one_of("engine", self.engine, ENGINES)
         if self.samples is not None and self.samples < 0:
             raise InputError(f"The number of samples is {self.samples}, but it must be 0 or more.")
+        if self.batch_size != "auto" and not (isinstance(self.batch_size, int) and self.batch_size >= 1):
+            raise InputError(
+                f"The batch size is {self.batch_size!r}, but it must be a whole number from 1 up, or auto."
+            )
 
     def samples_for(self, judge: Outcome) -> int:
         """H completions per prefix, 0 for none."""
@@ -66,16 +71,11 @@ class Settings(CausalSettings):
     coherence: bool = False
 
     def __post_init__(self):
-        check_name(self.outcome)
         super().__post_init__()
         one_of("level", self.level, LEVELS)
         for what, value in (("lambda_s", self.lambda_s), ("lambda_n", self.lambda_n)):
             if not (math.isfinite(value) and 0 <= value <= 1):
                 raise InputError(f"{what} is {value}, but the weights of the scores lie between 0 and 1.")
-        if self.batch_size != "auto" and not (isinstance(self.batch_size, int) and self.batch_size >= 1):
-            raise InputError(
-                f"The batch size is {self.batch_size!r}, but it must be a whole number from 1 up, or auto."
-            )
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}, but it must be 0 or more.")
         if self.calibration is not None and not self.verdict:

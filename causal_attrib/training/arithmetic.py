@@ -17,9 +17,17 @@ def prompts_at_once(arguments: GRPOConfig) -> int:
 
 
 def updates_per_sampling(arguments: GRPOConfig) -> int:
-    """Updates from one batch of completions to the next."""
+    """Updates from one batch of completions to the next; 1 where an update takes several."""
     between = arguments.num_iterations * arguments.steps_per_generation
-    return max(1, between // arguments.gradient_accumulation_steps)
+    return math.ceil(between / arguments.gradient_accumulation_steps)
+
+
+def updates_per_epoch(arguments: GRPOConfig, rows: int) -> int:
+    """Updates of one pass over the data, the last of which may be of fewer batches."""
+    # TRL leaves out the prompts that do not fill a sampling.
+    samplings = rows // prompts_at_once(arguments)
+    batches = samplings * arguments.num_iterations * arguments.steps_per_generation
+    return math.ceil(batches / arguments.gradient_accumulation_steps)
 
 
 def updates(arguments: GRPOConfig | DPOConfig, rows: int) -> int:
@@ -29,13 +37,11 @@ def updates(arguments: GRPOConfig | DPOConfig, rows: int) -> int:
         InputError: there are too few rows for one.
     """
     if hasattr(arguments, "num_generations"):
-        at_once = prompts_at_once(arguments)
-        # TRL leaves out the prompts that do not fill a batch.
-        per_epoch = rows // at_once * updates_per_sampling(arguments)
+        per_epoch = updates_per_epoch(arguments, rows)
         if not per_epoch:
             raise InputError(
-                f"There are {rows} rows, but completions of {at_once} prompts are sampled at once; give more rows, or "
-                "lower per_device_train_batch_size or gradient_accumulation_steps."
+                f"There are {rows} rows, but completions of {prompts_at_once(arguments)} prompts are sampled at once; "
+                "give more rows, or lower per_device_train_batch_size or gradient_accumulation_steps."
             )
     else:
         batches = math.ceil(rows / (arguments.per_device_train_batch_size * arguments.world_size))

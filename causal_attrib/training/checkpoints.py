@@ -50,14 +50,22 @@ def put_in_place(checkpoint: Path, folder: Path) -> None:
             shutil.copyfile(file, folder / file.name)
 
 
-def check_kind(checkpoint: Path, *, full: bool) -> None:
-    """Raises InputError unless the checkpoint holds what this run trains: all weights, or an adapter."""
-    if full == (checkpoint / "adapter_config.json").is_file():
+def check_kind(checkpoint: Path, *, full: bool, rank: int | None = None) -> None:
+    """Raises InputError unless the checkpoint holds what this run trains: all weights, or an adapter (of this rank)."""
+    adapter = checkpoint / "adapter_config.json"
+    if full == adapter.is_file():
         held, trained = ("an adapter", "the whole model") if full else ("a whole model", "an adapter")
         raise InputError(
             f"{checkpoint} holds {held}, but this run trains {trained}; resume with the settings that it was begun "
             "with."
         )
+    if rank is not None and not full:
+        held = json.loads(adapter.read_text("utf-8")).get("r")
+        if held != rank:
+            raise InputError(
+                f"{checkpoint} holds adapters of rank {held}, but this run trains some of rank {rank}; resume with the "
+                f"lora_rank {held}."
+            )
 
 
 def check_save_steps(args) -> None:
@@ -76,12 +84,18 @@ def check_save_steps(args) -> None:
         )
 
 
-def check_boundary(checkpoint: Path, between: int) -> None:
-    """Raises InputError unless a checkpoint stands between two samplings, `between` updates apart."""
-    if updates_done(checkpoint) % between:
+def check_boundary(checkpoint: Path, args, per_epoch: int) -> None:
+    """Raises InputError unless a checkpoint stands between two samplings of a `GRPOConfig`.
+
+    Args:
+        per_epoch: updates of one pass over the data.
+    """
+    between = args.num_iterations * args.steps_per_generation
+    if updates_done(checkpoint) % per_epoch * args.gradient_accumulation_steps % between:
         raise InputError(
-            f"{checkpoint} stands between two updates of one sampling, which takes {between} now; resume with the "
-            "steps_per_generation and num_iterations that it was begun with."
+            f"{checkpoint} stands between two updates of one sampling, which takes "
+            f"{between / args.gradient_accumulation_steps:g} now; resume with the steps_per_generation and "
+            "num_iterations that it was begun with."
         )
 
 

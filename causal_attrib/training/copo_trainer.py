@@ -21,7 +21,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.objectives import flipped_share, variance_gate
 from causal_attrib.training.checkpoints import check_save_steps
 from causal_attrib.training.completions import SampledBatch
-from causal_attrib.training.method import COPO, GRPO
+from causal_attrib.training.method import COPO, GRPO, check_whole_groups
 from causal_attrib.training.offline import OfflineMixin
 from causal_attrib.training.policy_scores import PolicyScorer, PolicyScores, Scoring
 from causal_attrib.training.resume import ResumeMixin
@@ -54,6 +54,7 @@ class TokenAdvantageMixin:
         plugin = self.accelerator.state.deepspeed_plugin if self.is_deepspeed_enabled else None
         check_sharding(self.method, fsdp=self.is_fsdp_enabled, zero_stage=None if plugin is None else plugin.zero_stage)
         check_save_steps(self.args)
+        check_whole_groups(self.method, self.args)
         if not Version(TESTED[0]) <= Version(trl.__version__) < Version(TESTED[1]):
             warnings.warn(
                 f"TRL {trl.__version__} is none of the versions this was tested with (from {TESTED[0]}, before "
@@ -85,6 +86,8 @@ class TokenAdvantageMixin:
             batch["advantages"] = (after * mask_BT).to(before_B.dtype)
         if scores is not None:
             self._log_scores(scores, before_B, batch["advantages"], mask_BT)
+        if not training:
+            return batch
         reward_B = _total_reward(self._rewards_BF, self.reward_weights.to(self._rewards_BF.device), group)
         self.sampled = SampledBatch(
             rows=inputs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -29,6 +30,8 @@ NEEDED = {
     "contrasts": ("prompt", "chosen", "rejected", "image_contrast", "chosen_contrast"),
 }
 _ROLES = ("system", "user", "assistant")
+# What PIL raises for a picture that is none, cut off, broken or far too large.
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def read_data(
@@ -68,12 +71,21 @@ def read_data(
 def to_dataset(rows: Sequence[dict]) -> datasets.Dataset:
     """The rows as TRL takes them; pictures are opened when they are needed, as RGB.
 
+    Where a row has several pictures, all have theirs in the column `images`: of two columns TRL reads one.
+
     Raises:
         InputError: a column has values of different kinds.
     """
     import datasets
     import pyarrow
 
+    if any(row.get("images") is not None for row in rows):
+        rows = [
+            {name: value for name, value in row.items() if name != "image"} | {"images": [row["image"]]}
+            if row.get("image") is not None
+            else row
+            for row in rows
+        ]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     try:
         table = datasets.Dataset.from_dict({name: [row.get(name) for row in rows] for name in columns})
@@ -154,20 +166,36 @@ def _picture(value: object, name: str, where: str, root: Path) -> str | Image.Im
     if isinstance(value, dict):  # as data sets of the hub are stored
         if value.get("bytes"):
             try:
-                return Image.open(io.BytesIO(value["bytes"]))
-            except OSError:
+                _decode(io.BytesIO(value["bytes"]))
+            except _UNREADABLE:
                 raise InputError(f"{where} holds no image that can be read under {name!r}; write it again.") from None
+            return Image.open(io.BytesIO(value["bytes"]))
         value = value.get("path")
     if not isinstance(value, str) or not value:
         raise InputError(f"{where} has {value!r} under {name!r}; give the path of a picture.")
     for path in (root / value, root / "images" / value):
         if path.is_file():
             try:
-                Image.open(path).close()
-            except OSError:
-                raise InputError(f"{where} names {value} under {name!r}, which is no picture; give one.") from None
+                _check_picture(path.resolve())
+            except _UNREADABLE:
+                raise InputError(
+                    f"{where} names {value} under {name!r}, which is no picture, or not a whole one; give one."
+                ) from None
             return str(path.resolve())
     raise InputError(f"{where} names the picture {value} under {name!r}, but there is no file {root / value}.")
+
+
+@functools.lru_cache(maxsize=100_000)
+def _check_picture(path: Path) -> None:
+    """Once for a picture that many rows ask about."""
+    _decode(path)
+
+
+def _decode(file: Path | io.BytesIO) -> None:
+    with Image.open(file) as picture:
+        # A JPEG is read to its end all the same, in an eighth of its size.
+        picture.draft("RGB", (8, 8))
+        picture.load()
 
 
 def _conversation(prompt: object, where: str) -> list[dict]:

@@ -56,8 +56,8 @@ def signs(entries: Sequence[dict]) -> Iterator[tuple[str, str]]:
     if mean("copo/unscored_completions") > UNSCORED or mean("copo/scored_tokens") == 0:
         yield (
             "unscored",
-            f"Of {mean('copo/unscored_completions'):.0%} of the completions no token is scored: they have no "
-            "<think> .. </think> <answer> .. and no final answer; ask for them in the prompt, or train with grpo.",
+            f"Of {mean('copo/unscored_completions'):.0%} of the completions no token is scored: they "
+            "answer at once, or their reasoning comes to no end; ask for it in the prompt, or train with grpo.",
         )
     if mean("completions/clipped_ratio") > CUT_OFF:
         yield (

@@ -161,6 +161,33 @@ class SymMPO:
             check_range(f"The weight of the term {name}", getattr(self, name), 0)
 
 
+def check_whole_groups(method: GRPO, arguments) -> None:
+    """Raises InputError if the mean of a group is to be taken, and processes share the completions of a prompt.
+
+    Args:
+        arguments: a `GRPOConfig`.
+    """
+    if not (isinstance(method, COPO) and method.center == "group"):
+        return
+    for name, rows, group in (
+        (
+            "per_device_train_batch_size",
+            arguments.per_device_train_batch_size * arguments.steps_per_generation,
+            arguments.num_generations,
+        ),
+        (
+            "per_device_eval_batch_size",
+            arguments.per_device_eval_batch_size,
+            arguments.num_generations_eval or arguments.num_generations,
+        ),
+    ):
+        if rows % group and (name == "per_device_train_batch_size" or arguments.eval_strategy != "no"):
+            raise InputError(
+                f"With center group the {group} completions of a prompt must lie on one process, which has {rows} of "
+                f"them at once; raise {name}, or choose another center."
+            )
+
+
 METHODS = {kind.name: kind for kind in (GRPO, COPO, HERO, CEPO, SymMPO)}
 
 Method = GRPO | SymMPO

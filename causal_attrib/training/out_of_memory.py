@@ -26,8 +26,10 @@ def hints(recipe: Recipe, phase: str | None) -> Iterator[str]:
     scored = recipe.method == "copo" and recipe.scoring_batch_size != 1
     if scored and phase == SCORE:
         yield scores
-    if recipe.per_device_train_batch_size > 1:
-        half = recipe.per_device_train_batch_size // 2
+    half = recipe.per_device_train_batch_size // 2
+    # Completions of a prompt are sampled at once.
+    fits = recipe.method == "symmpo" or half * recipe.gradient_accumulation_steps % recipe.num_generations == 0
+    if half and fits:
         yield f"per_device_train_batch_size {half}" + (
             ""
             if recipe.method == "symmpo"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from causal_attrib.errors import InputError
 from causal_attrib.training.arguments import trl_arguments
-from causal_attrib.training.arithmetic import updates, updates_per_sampling
+from causal_attrib.training.arithmetic import updates, updates_per_epoch
 from causal_attrib.training.checkpoints import (
     check_boundary,
     check_kind,
@@ -19,8 +19,8 @@ from causal_attrib.training.checkpoints import (
     last_checkpoint,
     updates_done,
 )
-from causal_attrib.training.data import check_folder, read_data
-from causal_attrib.training.method import Method, SymMPO, choose_method
+from causal_attrib.training.data import check_folder, read_data, to_dataset
+from causal_attrib.training.method import Method, SymMPO, check_whole_groups, choose_method
 from causal_attrib.training.policy_scores import Scoring
 from causal_attrib.training.recipe import METHOD, SCORES, Recipe, keys
 from causal_attrib.training.rewards import Reward, check_reward, choose_reward
@@ -109,6 +109,7 @@ def make_plan(recipe: Recipe, resume: str | None = None) -> Plan:
     arguments = trl_arguments(recipe)
     if not isinstance(method, SymMPO):
         check_save_steps(arguments)
+        check_whole_groups(method, arguments)
     _check_sharding(method, arguments)
     checkpoint = _checkpoint(recipe, resume)
     check_folder(Path(recipe.output_dir))
@@ -119,13 +120,14 @@ def make_plan(recipe: Recipe, resume: str | None = None) -> Plan:
         eval_rows = _rows(recipe, recipe.eval_file, method)
     for some, path in ((rows, recipe.data), (eval_rows or [], recipe.eval_file)):
         _check_pictures(some, path, method)
+        to_dataset(some)
         if not isinstance(method, SymMPO):
             for name, reward in zip(recipe.reward, rewards, strict=True):
                 check_reward(name, reward, some, path, alone=len(rewards) == 1)
             _check_outcome(some, path, recipe, scoring)
     updates(arguments, len(rows))
     if checkpoint is not None and not isinstance(method, SymMPO):
-        check_boundary(checkpoint, updates_per_sampling(arguments))
+        check_boundary(checkpoint, arguments, updates_per_epoch(arguments, len(rows)))
     return Plan(recipe, arguments, method, scoring, rewards, rows, eval_rows, checkpoint)
 
 
@@ -171,7 +173,7 @@ def _checkpoint(recipe: Recipe, resume: str | None) -> Path | None:
         return None
     checkpoint = find_checkpoint(folder, resume)
     if checkpoint is not None:
-        check_kind(checkpoint, full=recipe.full)
+        check_kind(checkpoint, full=recipe.full, rank=recipe.lora_rank)
     return checkpoint
 
 

@@ -176,8 +176,15 @@ def choose_reward(name: str) -> Reward:
     return reward
 
 
+# What TRL hands to a reward beside the columns of the rows.
+_GIVEN = {"prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric"}
+
+
 def check_reward(name: str, reward: Reward, rows: Sequence[dict], path: object, *, alone: bool = True) -> None:
     """Let a reward of this file judge an empty completion of each row: what it cannot read it says at once.
+
+    One of the user's own is not called, since it may be slow or cost something; that the rows have what it cannot do
+    without is checked.
 
     Args:
         path: where the rows are from.
@@ -187,6 +194,14 @@ def check_reward(name: str, reward: Reward, rows: Sequence[dict], path: object, 
         InputError: a row lacks what the reward compares with, or has it in another form.
     """
     if name not in REWARDS:
+        columns = set().union(*rows) - {"prompt"}
+        for parameter in inspect.signature(reward).parameters.values():
+            named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+            if named and parameter.default is parameter.empty and parameter.name not in _GIVEN | columns:
+                raise InputError(
+                    f"The reward {name} needs {parameter.name!r}, which is no column of {path}; add it to the rows, or "
+                    "give the parameter a default."
+                )
         return
     for number, row in enumerate(rows, start=1):
         columns = {column: [value] for column, value in row.items() if column != "prompt"}

@@ -56,6 +56,8 @@ _SHOWN = {
     "copo/sufficiency": ".3f",
     "copo/necessity": ".3f",
     "copo/prompts_kept": ".2f",
+    "eval_copo/sufficiency": ".3f",
+    "eval_copo/necessity": ".3f",
     "symmpo/preferred": ".2f",
     "symmpo/preferred_with_picture": ".2f",
 }

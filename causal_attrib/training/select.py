@@ -86,9 +86,10 @@ def sample_rewards(
         prompt = encode_prompt(vlm, Rollout(row["image"], row["prompt"], ()))
         noises = [GumbelNoise(seed, n, k) for k in range(group)]
         written = vlm.write(prompt, Row(()), longest, noises)
-        texts = [decode(vlm.tokenizer, ids) for ids in written]
+        # As TRL hands them over where prompts are conversations.
+        said = [[{"role": "assistant", "content": decode(vlm.tokenizer, ids)}] for ids in written]
         columns = {name: [value] * group for name, value in row.items() if name != "prompt"}
-        rewards = reward(prompts=[row["prompt"]] * group, completions=texts, completion_ids=written, **columns)
+        rewards = reward(prompts=[row["prompt"]] * group, completions=said, completion_ids=written, **columns)
         if None in rewards:
             raise InputError(f"Row {n + 1} gets no reward; add what the reward compares with, or leave the row out.")
         sampled.append(list(rewards))

@@ -8,11 +8,14 @@ Axes: S sequences, L positions, V vocabulary, B rows.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 from trl import DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 from trl.trainer.utils import use_adapter
@@ -64,9 +67,9 @@ class SymMPOTrainer(OfflineMixin, ResumeMixin, DPOTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         counted_SL = inputs["completion_mask"][:, 1:]
-        logprob_SL = _logprobs(model, inputs)
+        logprob_SL = _logprobs(model, inputs, tail=self._tail)
         with torch.no_grad(), self._reference(model) as reference:
-            reference_SL = _logprobs(reference, inputs)
+            reference_SL = _logprobs(reference, inputs, tail=self._tail)
         chosen, rejected = (half.chunk(3) for half in log_ratio(logprob_SL, reference_SL, counted_SL).chunk(2))
         ratios = LogRatios(
             chosen=chosen[0],
@@ -88,6 +91,13 @@ class SymMPOTrainer(OfflineMixin, ResumeMixin, DPOTrainer):
         self._log_terms(ratios, loss._asdict())
         mean = loss.loss_B.mean()
         return (mean, {"loss": mean}) if return_outputs else mean
+
+    @functools.cached_property
+    def _tail(self) -> bool:
+        """Whether the model can be asked for its last logits alone."""
+        model = self.accelerator.unwrap_model(self.model)
+        model = model if isinstance(model, PreTrainedModel) else model.get_base_model()
+        return "logits_to_keep" in inspect.signature(model.forward).parameters
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         # There are no logits to hand on: a pair of pictures has several rows.
@@ -113,12 +123,18 @@ class SymMPOTrainer(OfflineMixin, ResumeMixin, DPOTrainer):
             self._metrics["train" if self.model.training else "eval"][f"symmpo/{name}"].append(mean)
 
 
-def _logprobs(model, inputs: dict[str, Tensor]) -> Tensor:
-    """Log-probabilities (S, L - 1) of each token from the second on, in float32; 0 where it is none of a response."""
+def _logprobs(model, inputs: dict[str, Tensor], *, tail: bool) -> Tensor:
+    """Log-probabilities (S, L - 1) of each token from the second on, in float32; 0 where it is none of a response.
+
+    Args:
+        tail: the model knows `logits_to_keep`.
+    """
     shown = {name: value for name, value in inputs.items() if name != "completion_mask"}
     counted_SL = inputs["completion_mask"][:, 1:].bool()
-    # Only where a response stands: the logits of a large vocabulary are the largest thing in memory.
-    logits_NV = model(**shown, use_cache=False).logits[:, :-1][counted_SL].float()
+    # From the first response on: the logits of a large vocabulary are the largest thing in memory.
+    first = int(counted_SL.any(0).int().argmax()) if tail else 0
+    kept = {"logits_to_keep": counted_SL.shape[1] + 1 - first} if tail else {}
+    logits_NV = model(**shown, **kept, use_cache=False).logits[:, :-1][counted_SL[:, first:]].float()
     ids_N = inputs["input_ids"][:, 1:][counted_SL]
     logprob_N = logits_NV.gather(1, ids_N[:, None])[:, 0] - logits_NV.logsumexp(1)
     return logprob_N.new_zeros(counted_SL.shape).masked_scatter(counted_SL, logprob_N)

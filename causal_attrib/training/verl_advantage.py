@@ -14,6 +14,9 @@ the advantages are GRPO's.
 
     register()  # and run with algorithm.adv_estimator=copo
 
+This file imports torch alone, and verl's pinned transformers may be older than what the rest of the package takes: then
+install the package with `pip install --no-deps`, or copy the file.
+
 Axes: B responses, T tokens.
 """
 
@@ -61,6 +64,8 @@ def copo_advantage_estimator(
         for rows in members.values():
             group = reward_B[rows]
             mean, std = (group.mean(), group.std()) if len(rows) > 1 else (0.0, 1.0)
+            if len(rows) > 1 and (group == group[0]).all():
+                continue  # exactly 0; the standard deviation of equal numbers may round to more than epsilon
             advantage_B[rows] = (group - mean) / (std + epsilon if norm_adv_by_std_in_grpo else 1.0)
         advantage_BT = advantage_B[:, None] * mask_BT + causal_BT
     return advantage_BT, advantage_BT

@@ -203,7 +203,7 @@ def test_a_folder_with_a_run_in_it_and_the_wrong_kind_of_run(copo, refused, flag
     checkpoint = tmp_path / "out" / "checkpoint-1"
     checkpoint.mkdir(parents=True)
     (checkpoint / "trainer_state.json").write_text('{"global_step": 1}')
-    (checkpoint / "adapter_config.json").write_text("{}")
+    (checkpoint / "adapter_config.json").write_text('{"r": 16}')
     assert "holds the checkpoints of another run; go on with it by --resume" in refused("train", *flags())
     assert "holds an adapter, but this run trains the whole model" in refused("train", *flags(), "--full", "--resume")
     more = {"method": "grpo", "num_iterations": 2, "save_steps": 2}
@@ -215,6 +215,7 @@ def test_a_folder_with_a_run_in_it_and_the_wrong_kind_of_run(copo, refused, flag
 def test_fsdp_is_refused_for_methods_that_run_parts_of_the_model(refused, flags, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     assert "use ZeRO-2, DDP or one GPU" in refused("train", *flags())
+    assert "The method cepo has not been tried under FSDP" in refused("train", *flags(method="cepo"))
 
 
 def test_a_missing_package_is_named(refused, flags, monkeypatch):

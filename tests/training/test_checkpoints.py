@@ -36,7 +36,10 @@ def test_one_that_is_named_must_be_whole(tmp_path):
 
 def test_an_adapter_is_not_resumed_as_a_whole_model(tmp_path):
     adapter = checkpoint(tmp_path, 1)
-    check_kind(adapter, full=False)
+    (adapter / "adapter_config.json").write_text('{"r": 8}')
+    check_kind(adapter, full=False, rank=8)
+    with pytest.raises(InputError, match="holds adapters of rank 8, but this run trains some of rank 16"):
+        check_kind(adapter, full=False, rank=16)
     with pytest.raises(InputError, match="holds an adapter, but this run trains the whole model"):
         check_kind(adapter, full=True)
     (adapter / "adapter_config.json").unlink()

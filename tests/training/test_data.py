@@ -131,6 +131,26 @@ def test_a_list_of_objects_is_read_like_lines(folder):
     assert len(read_data(folder / "rows.json")) == 1
 
 
+def test_rows_with_one_and_with_several_pictures_share_a_column(read):
+    one, two = {"image": "1.png", "prompt": "How many?"}, {"images": ["1.png", "2.png"], "prompt": "How many?"}
+    table = to_dataset(read(one, two))
+    assert "image" not in table.column_names
+    assert [[picture.getpixel((0, 0)) for picture in row["images"]] for row in table] == [
+        [(255, 0, 0)],
+        [(255, 0, 0), (0, 0, 255)],
+    ]
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_a_picture_that_is_cut_off_is_named(read, folder, kind):
+    noise = Image.effect_noise((80, 80), 50).convert("RGB")
+    file = folder / f"cut.{kind}"
+    noise.save(file)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(InputError, match=rf"line 2.*cut\.{kind} under 'image', which is no picture, or not a whole"):
+        read({"image": "1.png", "prompt": "How many?"}, {"image": file.name, "prompt": "How many?"})
+
+
 def test_other_columns_are_kept_and_pictures_opened_as_rgb(read):
     pytest.importorskip("datasets", reason="datasets is not installed (extra `train`)")
     rows = read({"image": "1.png", "prompt": "x", "level": 2}, {"image": "2.png", "prompt": "y", "objects": ["dog"]})

@@ -1,6 +1,7 @@
 """A plan: what a recipe becomes before anything is loaded."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
 
 from causal_attrib.errors import InputError
 from causal_attrib.scenes import write_dataset
-from causal_attrib.training.arithmetic import prompts_at_once, updates, updates_per_sampling
-from causal_attrib.training.method import GRPO, METHODS, SymMPO
+from causal_attrib.training.arithmetic import prompts_at_once, updates, updates_per_epoch, updates_per_sampling
+from causal_attrib.training.checkpoints import check_boundary
+from causal_attrib.training.method import COPO, GRPO, METHODS, SymMPO, check_whole_groups
 from causal_attrib.training.plan import make_plan
 from causal_attrib.training.recipe import Recipe
 from causal_attrib.training.recipe_file import read_recipe, write_recipe
@@ -62,9 +64,12 @@ def test_a_system_prompt_stands_before_every_conversation(plan):
     assert all([turn["role"] for turn in row["prompt"]] == ["system", "user"] for row in rows)
 
 
-@pytest.mark.parametrize(("iterations", "epochs"), [(1, 2.0), (2, 1.0), (1, 1.5)])
-def test_updates_are_as_many_as_trl_makes(iterations, epochs, tmp_path):
+@pytest.mark.parametrize(
+    ("iterations", "epochs", "per_generation"), [(1, 2.0, 2), (2, 1.0, 2), (1, 1.5, 2), (1, 1.0, 1), (1, 1.0, 3)]
+)
+def test_updates_are_as_many_as_trl_makes(iterations, epochs, per_generation, tmp_path):
     settings = {"max_steps": -1, "num_train_epochs": epochs, "num_iterations": iterations, "max_completion_length": 2}
+    settings |= {"steps_per_generation": per_generation}
     trainer = grpo_trainer(tiny("llava_clip_llama"), noise_rows(5), tmp_path, method=GRPO(), **settings)
     trainer.train()
     assert trainer.state.global_step == updates(trainer.args, 5)
@@ -81,6 +86,49 @@ def test_prompts_and_updates_are_counted(plan):
     assert updates(preferences, 17) == 3  # 9 batches of 2, 4 of them an update
     with pytest.raises(InputError, match="There are 3 rows, but completions of 4 prompts are sampled at once"):
         updates(arguments, 3)
+
+
+def test_a_checkpoint_must_stand_between_two_samplings(plan, tmp_path):
+    """Three backwards a sampling and two an update: of 25 rows that are 12 updates, and every third is a boundary."""
+    settings = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "num_generations": 4}
+    arguments = plan(**settings, save_steps=3, others={"steps_per_generation": 3}).arguments
+    assert updates_per_epoch(arguments, 25) == 12
+    for done in range(1, 25):
+        (tmp_path / "trainer_state.json").write_text(json.dumps({"global_step": done}))
+        if done % 3 == 0:
+            check_boundary(tmp_path, arguments, 12)
+        else:
+            with pytest.raises(InputError, match="stands between two updates of one sampling, which takes 1.5 now"):
+                check_boundary(tmp_path, arguments, 12)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"outcome": "nonsense"}, "There is no outcome 'nonsense'"),
+        ({"scoring_batch_size": 0}, "The batch size is 0, but it must be a whole number from 1 up, or auto"),
+    ],
+)
+def test_what_would_only_show_behind_the_first_sampling_is_refused(keys, message, plan):
+    with pytest.raises(InputError, match=message):
+        plan(**keys)
+
+
+def test_a_group_is_centred_on_one_process(plan):
+    arguments = plan(per_device_train_batch_size=8, gradient_accumulation_steps=1).arguments
+    check_whole_groups(COPO(center="group"), arguments)
+    arguments.per_device_train_batch_size = 4  # of the 8 of a prompt: TRL takes it on two processes
+    check_whole_groups(COPO(), arguments)
+    with pytest.raises(InputError, match="With center group the 8 completions of a prompt must lie on one process"):
+        check_whole_groups(COPO(center="group"), arguments)
+
+
+def test_a_column_of_two_kinds_is_refused(scenes, plan, tmp_path):
+    rows = [json.loads(line) for line in (Path(scenes) / "questions.jsonl").read_text().splitlines()[:2]]
+    rows[0]["more"], rows[1]["more"] = 1, ["a"]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(InputError, match="A column has values of different kinds"):
+        plan(data=str(tmp_path / "rows.jsonl"), image_root=scenes)
 
 
 def test_rows_of_symmpo_have_a_contrast(plan):

@@ -110,3 +110,12 @@ def test_a_reward_by_name_by_path_and_by_dots():
         choose_reward("nice")
     with pytest.raises(InputError, match="has no function 'nice'"):
         choose_reward("causal_attrib.training.rewards.nice")
+
+
+def test_what_an_own_reward_needs_must_be_a_column():
+    def own(completions, label, log_metric, weight=1.0, **_):
+        return [0.0]
+
+    rewards.check_reward("mine:own", own, [{"prompt": [], "label": "a"}], "rows.jsonl")
+    with pytest.raises(InputError, match="The reward mine:own needs 'label', which is no column of rows.jsonl"):
+        rewards.check_reward("mine:own", own, [{"prompt": [], "answer": "a"}], "rows.jsonl")

@@ -24,8 +24,9 @@ def test_samples_are_rewarded_and_the_same_seed_gives_the_same(bundled):
     rows, told = scene_rows(2), []
 
     def reward(prompts, completions, answer, **_):
-        told.extend(completions)
-        return [float(len(completion) % 7) for completion in completions]
+        said = [completion[-1]["content"] for completion in completions]  # as TRL hands them over
+        told.extend(said)
+        return [float(len(text) % 7) for text in said]
 
     first = sample_rewards(bundled, rows, reward, 3, longest=12, seed=1)
     assert [len(group) for group in first] == [3, 3] and len(set(told)) > 1

@@ -42,6 +42,8 @@ def test_scores_are_added_as_copo_adds_them():
 def test_equal_rewards_and_a_response_by_itself():
     advantage_BT, _ = copo_advantage_estimator(on_last_token(torch.tensor([1.0, 1.0, 0.5, 0.5])), MASK, [0, 0, 1, 2])
     # As in verl, a prompt with one response keeps its reward.
+    thirds_B = torch.full((4,), 0.1)  # whose mean rounds
+    assert not copo_advantage_estimator(on_last_token(thirds_B), MASK, [0, 0, 0, 1])[0][:3].any()
     assert advantage_BT[:2].abs().max() == 0 and torch.allclose(advantage_BT[2], torch.full((4,), 0.5), atol=1e-5)
 
 
