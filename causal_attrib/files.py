@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from causal_attrib.errors import InputError
+
+
+def check_not_input(output: str | os.PathLike, inputs: Iterable[str | os.PathLike]) -> None:
+    """Raises InputError if the output would be written over an input."""
+    for one in inputs:
+        # A file that is not there is none that could be lost.
+        if os.path.isfile(output) and os.path.isfile(one) and os.path.samefile(output, one):
+            raise InputError(f"{output} is read and would be written over; choose another place for the output.")
 
 
 def replace_file(path: str | os.PathLike, data: bytes) -> None:

@@ -6,6 +6,7 @@ import errno
 import inspect
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -170,15 +171,14 @@ def end_of_rows(failed: dict[str, Sequence[Failure]]) -> None:
 def told_plainly(*, debug: bool, quiet: bool) -> Iterator[None]:
     """Run a command so that what goes wrong is told in one sentence, and only our own warnings are shown.
 
-    Exit code 2 says that the user can mend it (`InputError`), 1 that something failed. `debug` lets everything through.
+    Exit code 2 says that the user can mend it (`InputError`), 1 that something failed. `debug` lets every warning
+    through, and shows where an error comes from.
     """
-    if debug:
-        yield
-        return
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if not quiet:
+            if not debug:
+                warnings.simplefilter("ignore")
+            if not (debug or quiet):
                 warnings.filterwarnings("always", module="causal_attrib")
                 warnings.showwarning = lambda message, *_: tell(f"Warning: {message}", "yellow")
             yield
@@ -189,11 +189,23 @@ def told_plainly(*, debug: bool, quiet: bool) -> Iterator[None]:
 
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
             raise  # the reader of our pipe has gone (`| head`): typer ends quietly
+        if debug:
+            traceback.print_exc()
         if isinstance(error, InputError):
             tell(f"Error: {error}", "red")
             raise typer.Exit(2) from None
-        tell(f"Error: {type(error).__name__} ({_first_line(error)}); run again with --debug to see where.", "red")
+        where = "see above where" if debug else "run again with --debug to see where"
+        tell(f"Error: {type(error).__name__} ({_first_line(error)}); {where}.", "red")
         raise typer.Exit(1) from None
+
+
+def check_outputs(outputs: Sequence[str | None], inputs: Sequence[str | None]) -> None:
+    """Raise an `InputError` if a file that is to be written is one that is read, or one that is written besides."""
+    from causal_attrib.files import check_not_input
+
+    written = [output for output in outputs if output not in (None, "-")]
+    for place, output in enumerate(written):
+        check_not_input(output, [one for one in (*inputs, *written[:place]) if one is not None])
 
 
 def load(model: str | None, *, debug: bool, **options) -> VLM:

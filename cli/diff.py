@@ -34,6 +34,7 @@ def diff(
     with common.told_plainly(debug=debug, quiet=quiet):
         from causal_attrib.evaluation.diff import diff as compare
 
+        common.check_outputs([out], [first, second])
         found = compare(first, second, resamples=bootstrap, seed=seed)
         settings = {"first": first, "second": second, "bootstrap": bootstrap, "seed": seed}
         results = eval_common.plain(found)

@@ -62,6 +62,8 @@ def amber(
         from causal_attrib.evaluation.amber_captions import named, score_captions
         from causal_attrib.evaluation.amber_questions import score_questions
 
+        read_from = [annotations, responses, relations, safe_words, queries]
+        common.check_outputs([out, running.save], read_from)
         speaks = running.wanted("--responses", responses)
         if speaks and queries is None:
             raise InputError("A run of the model needs what it is asked; add --queries query_all.json.")

@@ -67,6 +67,7 @@ def background(
         for file in (per_question, out):
             if file not in (None, "-"):
                 check_writable(file)
+        common.check_outputs([out, per_question], [rows])
         # Without a metric only the numbers of the bootstrap are looked at.
         estimate(np.zeros((1, 1)), {}, resamples=bootstrap, seed=seed)
         asked = read_questions(rows)

@@ -143,6 +143,8 @@ def chair(
         from causal_attrib.evaluation.matcher import Matcher
         from causal_attrib.evaluation.writing import write_rows
 
+        read_from = [captions, against, objects, instances, references, lexicon]
+        common.check_outputs([out, per_caption, running.save], read_from)
         if unknown_images not in ("error", "skip"):
             raise InputError(f"--unknown-images cannot be {unknown_images!r}; choose error or skip.")
         if (objects is None) == (instances is None):

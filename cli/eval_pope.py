@@ -109,6 +109,7 @@ def pope(
         from causal_attrib.evaluation import pope as benchmark
         from causal_attrib.evaluation import questions as files
 
+        common.check_outputs([out, running.save], [*questions, *(answers or []), *(baseline or [])])
         if unanswered not in ("error", "skip"):
             raise InputError(f"--unanswered cannot be {unanswered!r}; choose error or skip.")
         for flag, given in (("--answers", answers), ("--baseline", baseline)):

@@ -80,6 +80,7 @@ def verdict(
             check_writable(fit)
         if out not in (None, "-"):
             check_writable(out)
+        common.check_outputs([out, fit], [captions, None if calibration is None else str(calibration)])
         # Without a metric only the numbers of the bootstrap are looked at.
         estimate(np.zeros((1, 1)), {}, resamples=bootstrap, seed=seed)
         chosen = read_calibration(calibration, level)

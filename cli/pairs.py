@@ -30,6 +30,7 @@ def pairs(
         from causal_attrib.training.pairs import plain_preferences
 
         check_writable(out)
+        common.check_outputs([out], [data])
         rows = read_data(data, "contrasts", image_root)
         written = plain_preferences(rows)
         write_data(out, written)

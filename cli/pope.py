@@ -51,6 +51,7 @@ def build(
             Path(out).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{out} cannot be made ({error.strerror}); choose another folder.") from None
+        common.check_outputs([str(Path(out) / f"pope_{name}.jsonl") for name in sets], [objects])
         for name, rows in sets.items():
             write_rows(Path(out) / f"pope_{name}.jsonl", rows)
             if not quiet:

@@ -50,6 +50,7 @@ def select(
 
         judge = choose_reward(reward)
         check_writable(out)
+        common.check_outputs([out], [data])
         rows = read_data(data, image_root=image_root)
         check_selection(rows, keep, num_generations, max_completion_length)
         check_reward(reward, judge, rows, data)

@@ -22,6 +22,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.evaluation.caption_rows import CaptionRow, read_caption_rows, sha256_of, shard_of
 from causal_attrib.evaluation.failures import Failure, reason_of, write_failures
 from causal_attrib.evaluation.journal import Journal, digest
+from causal_attrib.files import check_not_input
 from causal_attrib.scores.settings import Settings
 from causal_attrib.scores.task import Task, make_task, run_tasks
 from causal_attrib.vlm import VLM
@@ -82,6 +83,7 @@ def score_file(
     settings = Settings(**scoring)
     caption_files.format_of(output)
     check_writable(output)
+    check_not_input(output, [source])
     if limit is not None and limit < 1:
         raise InputError(f"The limit is {limit}, but it must be 1 or more.")
     rows = read_caption_rows(source)[:limit]

@@ -11,6 +11,7 @@ from causal_attrib.attribution import check_writable
 from causal_attrib.caption_files import Scored
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.failures import Failure, read_failures, write_failures
+from causal_attrib.files import check_not_input
 
 
 def merge(output: str | os.PathLike, parts: Sequence[str | os.PathLike]) -> tuple[int, list[Failure]]:
@@ -24,6 +25,7 @@ def merge(output: str | os.PathLike, parts: Sequence[str | os.PathLike]) -> tupl
     """
     caption_files.format_of(output)
     check_writable(output)
+    check_not_input(output, parts)
     failures = sorted((failure for part in parts for failure in read_failures(part)), key=lambda failure: failure.row)
     count = 0
 

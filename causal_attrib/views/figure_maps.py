@@ -45,8 +45,12 @@ def plot_maps(
         raise InputError("There is no map to draw; choose at least one.")
     if columns < 1:
         raise InputError(f"A figure of {columns} columns cannot be drawn; give 1 or more.")
-    pixels = scored_picture(maps.image, picture)
-    ground = _blank(maps) if pixels is None else pixels
+    return draw_maps(maps, scored_picture(maps.image, picture), columns=columns, own_scale=own_scale)
+
+
+def draw_maps(maps: Maps, pixels: Image.Image | None, *, columns: int = 5, own_scale: bool = False) -> Plot:
+    """`plot_maps` on pixels that are known to be what the maps are of; None is white."""
+    ground = _blank(maps) if pixels is None else pixels.copy()
     ground.thumbnail((_PIXELS, _PIXELS))
     limits = [overlay.full_colour(map_HW if own_scale else maps.values_THW) for map_HW in maps.values_THW]
 

@@ -15,7 +15,7 @@ from PIL import Image
 from causal_attrib.errors import InputError
 from causal_attrib.files import replace_file
 from causal_attrib.maps import Maps
-from causal_attrib.views.figure_maps import plot_maps
+from causal_attrib.views.figure_maps import draw_maps
 from causal_attrib.views.overlay import full_colour, overlay
 
 SCHEMA = 1
@@ -41,7 +41,7 @@ def write_saliency(
     folder: str | os.PathLike, maps: Maps, picture: Image.Image, known: tuple[dict, ...] | None = None
 ) -> list[Path]:
     """Write `maps.safetensors`, `saliency.json`, `sheet.png` and `NN-word.png` for each map; files of those names are
-    replaced, others left alone.
+    replaced, overlays of an earlier `saliency.json` removed, others left alone.
 
     Args:
         picture: what the maps are of.
@@ -58,6 +58,8 @@ def write_saliency(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"The folder {folder} cannot be made ({error.strerror}); choose another.") from None
+    for name in _overlays_before(folder):
+        (folder / name).unlink(missing_ok=True)
     limit = full_colour(maps.values_THW)
     names = [f"{number:02d}-{_plain(label)}.png" for number, label in enumerate(maps.labels, 1)]
     written = [folder / "maps.safetensors", folder / "saliency.json", folder / "sheet.png"]
@@ -85,14 +87,22 @@ def write_saliency(
         ],
     }
     replace_file(written[1], (json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
-    png = _png(picture)
     sheet = io.BytesIO()
-    plot_maps(maps, png).savefig(sheet, format="png", dpi=150)
+    draw_maps(maps, picture).savefig(sheet, format="png", dpi=150)
     replace_file(written[2], sheet.getvalue())
     for name, image in zip(names, overlay(picture, maps, limit), strict=True):
         written.append(folder / name)
         replace_file(written[-1], _png(image))
     return written
+
+
+def _overlays_before(folder: Path) -> list[str]:
+    """Overlays that stand in the folder from an earlier call."""
+    try:
+        before = [entry["overlay"] for entry in json.loads((folder / "saliency.json").read_text("utf-8"))["maps"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [name for name in before if re.fullmatch(r"\d{2,}-[\w-]+\.png", str(name))]
 
 
 def _figures(map_HW: np.ndarray) -> dict:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -329,3 +330,31 @@ def test_a_model_that_fails_leaves_the_output_as_it_was(refused, picture, model_
         refused("score", picture, CAPTION, "--model", model_folder, "--out", path)
     assert kept.read_text() == "what was there" and not fresh.exists()
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".part")]
+
+
+def test_no_command_writes_over_what_it_reads(refused, park, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(park, "park.png")
+    given = {
+        "rows.csv": "image,caption\npark.png,a dog\n",
+        "rows.jsonl": '{"image": "park.png", "caption": "a dog"}\n',
+        "pairs.jsonl": '{"image": "park.png", "prompt": "Describe it.", "chosen": "a", "rejected": "b", '
+        '"image_contrast": "park.png", "chosen_contrast": "c"}\n',
+        "objects.json": '{"park": ["dog"]}',
+    }
+    for name, text in given.items():
+        Path(name).write_text(text)
+    Path("linked.jsonl").symlink_to("rows.jsonl")
+    chair = ("eval", "chair", "--captions", "rows.jsonl", "--objects", "objects.json")
+    for command in (
+        ("score", "--input", "rows.csv", "--output", "rows.csv"),
+        ("score", "--input", "rows.jsonl", "--output", "linked.jsonl"),
+        ("merge", "rows.jsonl", "rows.jsonl"),
+        ("diff", "rows.jsonl", "rows.csv", "--out", "rows.jsonl"),
+        ("pairs", "pairs.jsonl", "pairs.jsonl"),
+        ("select", "pairs.jsonl", "pairs.jsonl"),
+        (*chair, "--out", "objects.json"),
+        (*chair, "--per-caption", "rows.jsonl"),
+    ):
+        assert "is read and would be written over" in refused(*command), command
+    assert {name: Path(name).read_text() for name in given} == given

@@ -147,3 +147,24 @@ def test_flags_and_the_library_agree_on_defaults():
     shared = flags.keys() & library.keys() - {"image", "model", "caption"}
     assert {name: flags[name] for name in shared} == {name: library[name] for name in shared}
     assert {"method", "level", "baseline", "regions", "foil", "of", "samples", "seed"} <= shared
+
+
+@pytest.mark.parametrize("kind", ["jpg", "webp", "gif", "bmp", "grey.png", "rgba.png", "optimised.png"])
+def test_pictures_of_any_format(copo, park, tmp_path, kind):
+    file, opened = tmp_path / f"picture.{kind}", Image.open(park).convert("RGB")
+    shown = {"grey.png": opened.convert("L"), "rgba.png": opened.convert("RGBA")}.get(kind, opened)
+    shown.save(file, optimize=kind == "optimised.png")
+    result = copo(
+        "saliency", file, "a dog", "--token", "dog", "--method", "gradient_x_input", "--out", tmp_path / "out"
+    )
+    assert result.exit_code == 0, result.output
+    assert Image.open(tmp_path / "out" / "sheet.png").width > 512
+    assert Image.open(tmp_path / "out" / "01-dog.png").size == opened.size
+
+
+def test_overlays_of_an_earlier_call_are_removed_and_other_files_left(copo, park, tmp_path):
+    out, flags = tmp_path / "out", ("--method", "gradient_x_input", "--out", tmp_path / "out")
+    copo("saliency", park, "a dog", "--token", "dog", *flags)
+    (out / "notes.png").write_text("mine")
+    copo("saliency", park, "a dog", "--token", "a", *flags)
+    assert sorted(path.name for path in out.glob("*.png")) == ["01-a.png", "notes.png", "sheet.png"]
