@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import inspect
 import os
 import sys
@@ -180,7 +181,9 @@ def told_plainly(*, debug: bool, quiet: bool) -> Iterator[None]:
                 warnings.simplefilter("ignore")
             if not (debug or quiet):
                 warnings.filterwarnings("always", module="causal_attrib")
-                warnings.showwarning = lambda message, *_: tell(f"Warning: {message}", "yellow")
+                # Once each: of many captions all may give the same cause.
+                tell_once = functools.cache(tell)
+                warnings.showwarning = lambda message, *_: tell_once(f"Warning: {message}", "yellow")
             yield
     except (typer.Exit, typer.Abort):
         raise

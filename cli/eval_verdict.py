@@ -68,7 +68,7 @@ def verdict(
         from causal_attrib.evaluation.verdict_data import Scenes, read_captions
         from causal_attrib.evaluation.verdict_fit import fit as fitted
         from causal_attrib.scores.settings import LEVELS
-        from causal_attrib.scores.verdict import read_calibration, write_calibration
+        from causal_attrib.scores.verdict import model_of, read_calibration, write_calibration
 
         if level not in LEVELS:
             raise InputError(f"There is no level {level!r}; choose one of {', '.join(LEVELS)}.")
@@ -105,16 +105,16 @@ def verdict(
         notes = []
         if fit is not None:
             of_model = None if captions is not None else seed
-            chosen, words = fitted(words, model=vlm.name, level=level, data=data, seed=of_model)
+            chosen, words = fitted(words, model=model_of(vlm.record), level=level, data=data, seed=of_model)
             write_calibration(fit, [chosen])
-        elif vlm.name != chosen.model:
-            notes.append(chosen.record(vlm.name)["note"])
+        elif model_of(vlm.record) != chosen.model:
+            notes.append(chosen.record(model_of(vlm.record))["note"])
         scores = benchmark.measure(words, resamples=bootstrap, seed=seed)
         settings = {
             "data": data,
             "model": vlm.record,
             "level": level,
-            "calibration": chosen.record(vlm.name),
+            "calibration": chosen.record(model_of(vlm.record)),
             "cross_validated": fit is not None,
             "bins": benchmark.BINS,
             "bootstrap": bootstrap,

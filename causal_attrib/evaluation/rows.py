@@ -102,7 +102,9 @@ def read_values(path: str | os.PathLike) -> list[tuple[int, object]]:
         try:
             value, position = decoder.raw_decode(text, position)
         except json.JSONDecodeError as error:
-            raise InputError(f"{path} line {error.lineno} is not JSON ({error.msg}); mend the file.") from None
+            # An object that is not closed is only noticed in the next line.
+            wrong = error.lineno if listed else line
+            raise InputError(f"{path} line {wrong} is not JSON ({error.msg}); mend the file.") from None
         values.append((line, value))
     if listed and text[position:].strip() != "]":
         raise InputError(f"{path} does not end where its list ends (line {line}); it may be cut short.")

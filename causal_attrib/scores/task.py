@@ -20,6 +20,7 @@ from causal_attrib.scores import necessity, sufficiency
 from causal_attrib.scores.coherence import check_reasoned, coherence_of
 from causal_attrib.scores.completeness import causal_completeness
 from causal_attrib.scores.entropy import logprob_and_entropy
+from causal_attrib.scores.known_pictures import knows
 from causal_attrib.scores.settings import Settings
 from causal_attrib.scores.verdict import check_outcome, judged, read_calibration
 from causal_attrib.version import __version__
@@ -54,6 +55,7 @@ class Task:
     rewrites: bool
     generated: bool
     coherent: dict | None
+    known: bool
     seconds: float
 
     @property
@@ -107,6 +109,7 @@ def make_task(
         rewrites=rewrites,
         generated=generated,
         coherent=coherent,
+        known=knows(vlm, encoding.picture.pixels),
         seconds=time.perf_counter() - began,
     )
 
@@ -259,7 +262,8 @@ def _attribution(
     )
     if scan.prior_T is None:
         return attribution
-    return judged(attribution, scan.prior_T, read_calibration(settings.calibration, settings.level))
+    calibration = read_calibration(settings.calibration, settings.level)
+    return judged(attribution, scan.prior_T, calibration, known=task.known)
 
 
 def _outcome_record(task: Task, outcome_n: np.ndarray) -> dict:

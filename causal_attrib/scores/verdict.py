@@ -75,9 +75,14 @@ class Calibration:
         # The logistic without overflow.
         return np.exp(-np.logaddexp(0.0, -score_N))
 
-    def record(self, model: str) -> dict:
-        """What a result says of its verdicts: the rule, where it comes from and how often it errs."""
-        calibrated = model == self.model
+    def record(self, model: str, *, known: bool = True) -> dict:
+        """What a result says of its verdicts: the rule, where it comes from and how often it errs.
+
+        Args:
+            model: that gave them.
+            known: the picture is of the kind that it knows.
+        """
+        calibrated = model == self.model and known
         return {
             "calibrated": calibrated,
             "note": self._error_line() if calibrated else self._warning(model),
@@ -100,10 +105,25 @@ class Calibration:
         )
 
     def _warning(self, model: str) -> str:
+        if model == self.model:
+            return (
+                f"not calibrated for this picture: the calibration comes from {self.fitted['data']}, so how often "
+                "these verdicts err is not known"
+            )
         return (
             f"not calibrated for {model}: the calibration comes from the model {self.model}, so how often these "
             "verdicts err is not known; copo eval verdict --fit makes one for yours"
         )
+
+
+def model_of(record: dict) -> str:
+    """What a calibration belongs to: the name of a model, and how its weights are quantised, which makes it another.
+
+    >>> model_of({"id": "m", "quantization": None}), model_of({"id": "m", "quantization": "bitsandbytes, 4 bits"})
+    ('m', 'm (bitsandbytes, 4 bits)')
+    """
+    how = record.get("quantization")
+    return f"{record['id']} ({how})" if how else record["id"]
 
 
 def label(evidence: float, logprob: float, p_false: float) -> str:
@@ -124,13 +144,16 @@ def label(evidence: float, logprob: float, p_false: float) -> str:
     return PRIOR if logprob >= LIKELY and logprob - evidence >= LIKELY else UNDECIDED
 
 
-def judged(attribution: Attribution, prior_T: Sequence[float], calibration: Calibration) -> Attribution:
+def judged(
+    attribution: Attribution, prior_T: Sequence[float], calibration: Calibration, *, known: bool = True
+) -> Attribution:
     """The same attribution with a verdict on each scored word, borne by each of its tokens.
 
     Args:
         attribution: scored at the calibration's level under the outcome `OUTCOME` with the mask `MASK`.
         prior_T: log-probability of each token with the neutral picture, in nats.
         calibration: of the model that scored it, or of another, which the result then says.
+        known: the picture is of the kind that the model knows; the result says if not.
     """
     verdicts = {}
     for _, tokens in groupby(attribution.tokens, key=lambda token: token.word):
@@ -142,7 +165,7 @@ def judged(attribution: Attribution, prior_T: Sequence[float], calibration: Cali
     return replace(
         attribution,
         tokens=[replace(token, **verdicts.get(token.index, unscored)) for token in attribution.tokens],
-        verdict=calibration.record(attribution.model["id"]),
+        verdict=calibration.record(model_of(attribution.model), known=known),
     )
 
 

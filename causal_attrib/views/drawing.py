@@ -80,7 +80,7 @@ def outcome_line(attribution: Attribution) -> str:
 def model_line(attribution: Attribution) -> str:
     """Which model, how it ran and what that cost."""
     model, cost = attribution.model, attribution.cost
-    parts = [model.get("id"), model.get("dtype"), model.get("device")]
+    parts = [model.get(key) for key in ("id", "quantization", "dtype", "device")]
     if "forwards" in cost:
         parts.append(f"{cost['forwards']:,} forwards")
     if "positions" in cost:

@@ -34,7 +34,9 @@ def examination(report: Report) -> Group:
             _tolerance(check),
             Text(drawing.visible(check.detail)),
         )
-    model = ", ".join(str(report.model[key]) for key in ("id", "dtype", "device", "attn") if report.model.get(key))
+    model = ", ".join(
+        str(report.model[key]) for key in ("id", "quantization", "dtype", "device", "attn") if report.model.get(key)
+    )
     return Group(
         rows, Text.assemble(("model    ", "bold"), model), Text.assemble(("verdict  ", "bold"), _verdict(report))
     )

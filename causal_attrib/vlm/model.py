@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel, ProcessorMixin
+from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
 from causal_attrib.errors import InputError
 from causal_attrib.vlm.encoding import Encoding
@@ -70,6 +70,7 @@ class VLM:
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "device": str(self.model.device),
             "attn": self.model.config._attn_implementation,
+            "quantization": _quantization(self.model.config),
         }
 
     @functools.cached_property
@@ -445,6 +446,17 @@ def _check_unicode(what: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise InputError(f"The {what} is not valid Unicode text; write it in UTF-8.") from None
+
+
+def _quantization(config: PreTrainedConfig) -> str | None:
+    """The method that weights are quantised by, and to how many bits where it says so."""
+    how = getattr(config, "quantization_config", None)
+    if how is None:
+        return None
+    how = how if isinstance(how, dict) else how.to_dict()
+    bits = how.get("bits") or (4 if how.get("load_in_4bit") else 8 if how.get("load_in_8bit") else None)
+    method = str(getattr(how.get("quant_method"), "value", how.get("quant_method") or "quantised"))
+    return f"{method}, {bits} bits" if bits else method
 
 
 def _reasoning_tokens(spans: Sequence[Span], parts: Parts) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
+from causal_attrib.scenes import PARK, render
 from causal_attrib_cli.main import app
 
 
@@ -32,5 +32,5 @@ def refused(copo):
 @pytest.fixture(scope="session")
 def picture(tmp_path_factory):
     path = tmp_path_factory.mktemp("picture") / "picture.png"
-    Image.linear_gradient("L").resize((96, 96)).convert("RGB").save(path)
+    render(PARK)[0].save(path)
     return path

@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import matplotlib
 import pandas as pd
 import pytest
 
@@ -195,3 +197,10 @@ def test_long_work_is_announced(copo, picture, monkeypatch):
     result = copo("score", picture, CAPTION)
     assert re.search(r"\d+ interventions, at most [\d,]+ positions, about \d+ s\n", result.stderr)
     assert "interventions" not in copo("score", picture, CAPTION, "--quiet").stderr
+
+
+def test_a_photograph_is_nothing_for_the_bundled_model(copo, park):
+    photograph = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    said = "this picture is none, so its scores mean little"
+    assert copo("score", photograph, "a dog", "--also", "a cat").stderr.count(said) == 1
+    assert said not in copo("score", park, "a dog").stderr

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pandas as pd
 import pytest
-from PIL import Image
 
 from causal_attrib import Attribution
 from causal_attrib.evaluation import batch
+from causal_attrib.scenes import PARK, render
 
 ROWS = [
     {"image": "a.png", "caption": "a dog"},
@@ -23,8 +24,8 @@ ROWS = [
 
 @pytest.fixture
 def folder(tmp_path):
-    for name, colour in (("a", "red"), ("b", "green"), ("c", "blue")):
-        Image.new("RGB", (64, 64), colour).save(tmp_path / f"{name}.png")
+    for seed, name in enumerate("abc"):
+        render(replace(PARK, seed=seed))[0].save(tmp_path / f"{name}.png")
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     return tmp_path
 
@@ -73,7 +74,7 @@ def test_failures_are_told_and_the_others_kept(copo, folder, monkeypatch):
     assert first.startswith(f"{folder / 'rows.jsonl'} line 2 failed: ") and "not an image" in first
     assert second == f"Wrote 2 captions to {folder / 'scores.parquet'}"
     assert third == f"1 rows failed; they are listed in {folder / 'scores.parquet.failed.jsonl'}."
-    Image.new("RGB", (64, 64)).save(folder / "b.png")
+    render(PARK)[0].save(folder / "b.png")
     result = copo(*many(folder))
     assert result.exit_code == 0
     assert result.stderr == f"Wrote 3 captions to {folder / 'scores.parquet'}, 2 of them by an earlier run\n"

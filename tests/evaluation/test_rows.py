@@ -37,6 +37,7 @@ def test_every_way_to_write_rows(tmp_path, text, lines, zipped):
         ("", "is empty"),
         ("[]", "is empty"),
         ('{"a": 1}\n{"a": ', "line 2 is not JSON"),
+        ('{"a": 1}\n{"a": 2\n{"a": 3}\n', "line 2 is not JSON"),
         ('[{"a": 1}', "line 1"),
         ('[{"a": 1}] {"b": 2}', "line 1"),
         ('{"a": 1}\n7', "line 2 holds 7"),

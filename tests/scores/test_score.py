@@ -161,7 +161,7 @@ def test_json_follows_the_schema(bundled):
     record = json.loads(score(PARK, "a dog", model=bundled).to_bytes("json"))
     assert record["schema"] == 1
     assert {"path", "sha256", "width", "height"} == set(record["image"])
-    assert {"id", "revision", "dtype", "device", "attn"} == set(record["model"])
+    assert {"id", "revision", "dtype", "device", "attn", "quantization"} == set(record["model"])
     assert {"forwards", "positions", "captions", "seconds"} == set(record["cost"])
     assert {"name", "version"} == set(record["tool"])
     assert {"index", "text", "id", "word", "char_start", "char_end", "logprob", "entropy", "sufficiency"} <= set(

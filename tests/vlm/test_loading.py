@@ -45,6 +45,7 @@ def test_local_folder(folder):
         "dtype": "float32",
         "device": "cpu",
         "attn": "sdpa",
+        "quantization": None,
     }
     assert not vlm.model.training
 
@@ -93,9 +94,10 @@ def test_device_map(folder):
 @pytest.mark.parametrize("flag", ["load_in_4bit", "load_in_8bit"])
 def test_quantised(folder, flag):
     pytest.importorskip("bitsandbytes")
-    kept = load(str(folder), device="cpu").model
-    model = load(str(folder), device="cpu", **{flag: True}).model
-    assert model.get_memory_footprint() < kept.get_memory_footprint()
+    kept, quantised = load(str(folder), device="cpu"), load(str(folder), device="cpu", **{flag: True})
+    assert quantised.model.get_memory_footprint() < kept.model.get_memory_footprint()
+    assert kept.record["quantization"] is None
+    assert quantised.record["quantization"] == f"bitsandbytes, {4 if '4' in flag else 8} bits"
 
 
 def refusal(*args, **kwargs) -> str:

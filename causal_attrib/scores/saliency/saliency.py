@@ -14,6 +14,7 @@ from torch import Tensor
 
 from causal_attrib.errors import InputError
 from causal_attrib.maps import Maps
+from causal_attrib.scores.known_pictures import knows
 from causal_attrib.scores.saliency.attention import attention
 from causal_attrib.scores.saliency.baselines import baseline_picture, baseline_value
 from causal_attrib.scores.saliency.choice import REDUCED, Choice, check_of
@@ -96,6 +97,7 @@ def saliency(
     if caption is None:
         caption = vlm.describe(image, prompt)
     encoding = vlm.encode(image, prompt, caption, answer, question=question)
+    knows(vlm, encoding.picture.pixels)
     target = choose_target(vlm, encoding, of, words, foil)
     batch_size = rows_at_once(vlm, batch_size, keeps_graph=method in REDUCED)
     reader = Reader(vlm, encoding, target, batch_size, progress or (lambda rows: None))
