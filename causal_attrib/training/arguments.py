@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Learning rates that adapters and whole models are usually trained with.
 LEARNING_RATE, LEARNING_RATE_FULL = 1e-5, 1e-6
+# SymMPO (arXiv 2506.11712). The authors' script for adapters has 5e-7 written into it, which looks like an accident.
+LEARNING_RATE_SYMMPO, EPOCHS_SYMMPO = 5e-6, 2.0
 
 
 def trl_arguments(recipe: Recipe) -> GRPOConfig | DPOConfig:
@@ -47,6 +49,13 @@ def trl_arguments(recipe: Recipe) -> GRPOConfig | DPOConfig:
     values = {name: value for name, value in values.items() if value is not None}
     if recipe.learning_rate is None:
         values["learning_rate"] = LEARNING_RATE_FULL if recipe.full else LEARNING_RATE
+        if preferences:
+            values["learning_rate"] = LEARNING_RATE_SYMMPO
+    if recipe.num_train_epochs is None:
+        values["num_train_epochs"] = EPOCHS_SYMMPO if preferences else 1.0
+    if recipe.loss_type is None and not preferences:
+        # As in the papers of GRPO and COPO; TRL's own default is dapo.
+        values["loss_type"] = "grpo"
     values |= {
         "bf16": has_bf16() if recipe.bf16 is None else recipe.bf16,
         "save_strategy": "steps",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,8 @@ def read_picture(source: str | os.PathLike | Image.Image | np.ndarray | Picture)
         pixels = _upright_rgb(source)
         return Picture(pixels, None, hashlib.sha256(pixels.tobytes()).hexdigest())
 
+    if re.match(r"https?://", str(source)):
+        raise InputError(f"{source} is an address, and pictures are not fetched; save it and give the file.")
     path = Path(source)
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the path of one image file.")

@@ -90,3 +90,17 @@ def test_entropy_is_in_float32_whatever_the_logits():
     coarse = logprob_and_entropy(logits_TV.bfloat16(), (0, 1, 2))[1]
     fine = logprob_and_entropy(logits_TV.bfloat16().double(), (0, 1, 2))[1]
     np.testing.assert_allclose(coarse, fine, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("p0", "p1", "low", "high"), [(0.3, 0.8, 0.5, 0.7), (0.5, 0.5, 0.0, 0.5), (0.1, 0.6, 0.5, 0.6)]
+)
+def test_coupled_draws_stay_within_the_bounds_of_any_coupling(p0, p1, low, high):
+    """The bounds are max(0, p1 - p0) and min(p1, 1 - p0), [0.5, 0.7] in the first case; independent draws have 0.56.
+
+    A toy: both arms draw one of two words by a softmax, with the same Gumbel noise. That is never above independence.
+    """
+    noise_K2 = -np.log(np.random.default_rng(0).standard_exponential((400_000, 2)))
+    outcome_NH = np.stack([(np.log([p, 1 - p]) + noise_K2).argmax(1) == 0 for p in (p0, p1)]).astype(float)
+    coupled = sufficiency.read(UNIT, outcome_NH)[0][0]
+    assert low - 0.004 < coupled < high and coupled < p1 * (1 - p0)

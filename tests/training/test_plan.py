@@ -56,6 +56,9 @@ def test_defaults_follow_what_is_trained(plan):
     assert plan().arguments.learning_rate == 1e-5 and plan(full=True).arguments.learning_rate == 1e-6
     assert plan(method="symmpo").arguments.beta == 0.1 and plan(method="grpo").arguments.beta == 0.0
     assert plan(method="hero").method.keep == 0.6
+    assert plan(method="copo").arguments.loss_type == "grpo" and plan(loss_type="dapo").arguments.loss_type == "dapo"
+    symmpo = plan(method="symmpo").arguments
+    assert (symmpo.learning_rate, symmpo.num_train_epochs) == (5e-6, 2) and plan().arguments.num_train_epochs == 1
 
 
 def test_a_system_prompt_stands_before_every_conversation(plan):
@@ -82,7 +85,9 @@ def test_prompts_and_updates_are_counted(plan):
     twice = plan(others={"num_iterations": 2}, save_steps=2, num_train_epochs=1.5).arguments
     assert updates_per_sampling(twice) == 2 and updates(twice, 25) == 18
     assert updates(plan(max_steps=7).arguments, 25) == 7
-    preferences = plan(method="symmpo", per_device_train_batch_size=2, gradient_accumulation_steps=4).arguments
+    preferences = plan(
+        method="symmpo", num_train_epochs=1.0, per_device_train_batch_size=2, gradient_accumulation_steps=4
+    ).arguments
     assert updates(preferences, 17) == 3  # 9 batches of 2, 4 of them an update
     with pytest.raises(InputError, match="There are 3 rows, but completions of 4 prompts are sampled at once"):
         updates(arguments, 3)

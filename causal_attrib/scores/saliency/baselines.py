@@ -44,7 +44,9 @@ def baseline_picture(name: str, picture: Picture, colour: tuple[int, int, int], 
             return blurred(pixels)
         case "swap":
             if other is None:
-                raise InputError("The baseline swap needs another picture to take regions from; give it as other.")
+                raise InputError(
+                    "The baseline swap needs another picture to take regions from; give it by --other (other=)."
+                )
             return read_picture(other).pixels.resize(pixels.size, Image.Resampling.BICUBIC)
     raise InputError(f"There is no baseline {name!r}; choose one of {', '.join(BASELINES)}.")
 
