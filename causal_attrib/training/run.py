@@ -36,6 +36,7 @@ from causal_attrib.training.plan import Plan
 from causal_attrib.training.recipe import Recipe
 from causal_attrib.training.recipe_file import changes, write_recipe
 from causal_attrib.training.symmpo_trainer import SymMPOTrainer
+from causal_attrib.training.trainable import check_trainable
 from causal_attrib.version import __version__
 from causal_attrib.vlm import VLM, load
 
@@ -126,6 +127,7 @@ def build(plan: Plan, load: Callable[..., VLM] = load) -> RolloutTrainer | Prefe
     cpu = arguments.device.type == "cpu"
     with explained(recipe):
         vlm = _load(recipe, load, cpu=cpu)
+    check_trainable(vlm)
     if vlm.revision is not None and recipe.full:
         # TRL loads the reference from the same place.
         arguments.model_init_kwargs = {"revision": vlm.revision}

@@ -7,6 +7,7 @@ slot for one cannot be built without it; here the slot stays empty, since we sho
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Iterator
@@ -77,10 +78,16 @@ def load_processor(source: str, config: PreTrainedConfig, **hub) -> ProcessorMix
 
 
 def forget_empty_slots(processor: ProcessorMixin | ImageAndTokenizer) -> ProcessorMixin | ImageAndTokenizer:
-    """Make a processor without a video part one that can be saved: transformers saves every part that it counts."""
+    """Make a processor without a video part one that can be saved and put into a trainer.
+
+    transformers saves every part that it counts, and SmolVLM asks its video part how many frames a conversation has.
+    """
     if isinstance(processor, ProcessorMixin):
-        filled = [name for name in processor.get_attributes() if getattr(processor, name, None) is not None]
+        counted = processor.get_attributes()
+        filled = [name for name in counted if getattr(processor, name, None) is not None]
         processor.get_attributes = lambda: filled
+        if "video_processor" in counted and "video_processor" not in filled:
+            processor.apply_chat_template = functools.partial(ProcessorMixin.apply_chat_template, processor)
     return processor
 
 

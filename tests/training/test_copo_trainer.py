@@ -34,8 +34,8 @@ class Spread(GRPO):
 
 
 def by_id(ids_BT):
-    """An advantage that tells which token it belongs to."""
-    return 1 + ids_BT / 1000
+    """An advantage, of either sign, that tells which token it belongs to."""
+    return (1 - 2 * (ids_BT % 2)) * (1 + ids_BT / 1000)
 
 
 class Probe(CopoGRPOTrainer):
@@ -117,7 +117,10 @@ class Parity(Probe):
         theirs = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
         ids_BL = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
         attention_BL = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
-        pixels = {k: inputs[k] for k in ("pixel_values", "pixel_attention_mask") if k in inputs}
+        pictures = ("pixel_values", "pixel_attention_mask", "image_grid_thw")
+        pixels = {k: inputs[k] for k in pictures if k in inputs}
+        if "image_grid_thw" in pixels:
+            pixels["mm_token_type_ids"] = (ids_BL == self.model.config.image_token_id).long()
         length = inputs["completion_ids"].shape[1]
         logits_BTV = model(input_ids=ids_BL, attention_mask=attention_BL, **pixels).logits[:, -length - 1 : -1]
         logprob_BT = logits_BTV.log_softmax(-1).gather(2, inputs["completion_ids"][..., None])[..., 0]
@@ -126,6 +129,9 @@ class Parity(Probe):
             logprob_BT,
             inputs["advantages"],
             inputs["completion_mask"],
+            old_logprob_BT=inputs.get("old_per_token_logps"),
+            reference_logprob_BT=inputs.get("ref_per_token_logps"),
+            beta=self.beta,
             loss_type=self.loss_type,
             max_length=self.max_completion_length,
             batch_tokens=inputs["num_items_in_batch"] * steps / self.args.steps_per_generation,
@@ -142,12 +148,36 @@ class Parity(Probe):
         return loss
 
 
-@pytest.mark.parametrize("name", ("llava_clip_llama", "idefics3"))
+@pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize("loss_type", ("grpo", "bnpo", "dr_grpo", "dapo"))
 def test_loss_and_gradient_of_trl_are_those_of_our_formula(name, loss_type, tmp_path):
     trainer = grpo_trainer(tiny(name), noise_rows(), tmp_path, Parity, method=GRPO(), loss_type=loss_type, max_steps=1)
     trainer.train()
     assert trainer.seen == 2
+
+
+@pytest.mark.parametrize("loss_type", ("grpo", "bnpo", "dr_grpo", "dapo"))
+def test_and_so_they_are_off_policy_clipped_and_with_a_reference(loss_type, tmp_path):
+    """The second use of the completions, behind an update that went far; the reference is the model without adapter."""
+    from peft import LoraConfig
+
+    trainer = grpo_trainer(
+        tiny(LAYOUTS[0]),
+        noise_rows(),
+        tmp_path,
+        Parity,
+        method=GRPO(),
+        loss_type=loss_type,
+        num_iterations=2,
+        beta=0.1,
+        use_bias_correction_kl=False,  # which TRL has from DeepSeek-V3.2
+        learning_rate=3e-2,
+        peft_config=LoraConfig(r=4, target_modules=["q_proj", "v_proj"]),
+    )
+    trainer.train()
+    assert trainer.seen == 4
+    first, second = logged(trainer, "kl", "clip_ratio/region_mean")
+    assert first["clip_ratio/region_mean"] == 0 < second["clip_ratio/region_mean"] and second["kl"] > 0
 
 
 @pytest.mark.parametrize("method", (COPO(keep=0.5), HERO()))

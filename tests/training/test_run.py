@@ -9,12 +9,15 @@ pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
 
 from causal_attrib.errors import InputError
 from causal_attrib.scenes import write_dataset
+from causal_attrib.training.method import GRPO
 from causal_attrib.training.out_of_memory import hints
 from causal_attrib.training.phases import SCORE, PhaseClock
 from causal_attrib.training.plan import make_plan
 from causal_attrib.training.recipe import Recipe
 from causal_attrib.training.run import explained, train
-from tests.training.runs import SMALL
+from causal_attrib.training.trainable import check_trainable
+from tests.tiny_models import tiny
+from tests.training.runs import SMALL, grpo_trainer, noise_rows
 
 
 def test_too_little_memory_names_the_phase_and_what_to_try_in_order():
@@ -50,3 +53,27 @@ def test_a_full_disk_ends_the_run_with_a_sentence(tmp_path):
 def test_other_errors_are_let_through():
     with pytest.raises(RuntimeError, match="something else"), explained(Recipe()):
         raise RuntimeError("something else")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        *((name, "has no chat template") for name in ("paligemma", "blip2_opt", "florence2")),
+        *(
+            (name, "reads its picture apart from the text")
+            for name in ("mllama", "blip", "kosmos2", "vision_encoder_decoder")
+        ),
+    ],
+)
+def test_models_that_trl_cannot_train_are_refused(name, reason):
+    with pytest.raises(InputError, match=reason):
+        check_trainable(tiny(name))
+
+
+@pytest.mark.parametrize("name", ["smolvlm", "internvl", "mistral3", "aya_vision", "gemma3"])
+def test_models_beside_the_three_layouts_train(name, tmp_path):
+    check_trainable(tiny(name))
+    trainer = grpo_trainer(tiny(name), noise_rows(), tmp_path, method=GRPO(), max_steps=1, max_completion_length=3)
+    trainer.train()
+    trainer.save_model(str(tmp_path / "saved"))
+    assert (tmp_path / "saved" / "processor_config.json").is_file()
