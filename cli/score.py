@@ -83,7 +83,10 @@ def score(
     estimator: Annotated[
         str,
         typer.Option(
-            "--estimator", metavar="NAME", help="How sufficiency is read: paired, mean_gain.", rich_help_panel=_METHOD
+            "--estimator",
+            metavar="NAME",
+            help="How sufficiency is read: paired, mean_gain, product.",
+            rich_help_panel=_METHOD,
         ),
     ] = "paired",
     coupling: Annotated[

@@ -55,7 +55,7 @@ def score(
         mask: how a token is hidden for necessity: zero or mean (embedding), token, delete.
         samples: H sampled completions per prefix for sufficiency; 0 judges the prefix as it is. Default 0, or 4 for
             outcomes that judge text.
-        estimator: "paired" (the paper's) or "mean_gain".
+        estimator: "paired" (the paper's), "mean_gain", or "product" for outcomes of 0 and 1.
         coupling: "independent" draws or position-keyed "gumbel" draws.
         level: "token", or "word" to hide and keep all tokens of a word at once (each gets the word's score).
         lambda_s, lambda_n: weights in causal completeness, from 0 to 1.

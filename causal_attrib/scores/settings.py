@@ -42,6 +42,11 @@ class CausalSettings:
         check_contrast(self.outcome, self.against)
         check_fill(self.mask)
         one_of("estimator", self.estimator, sufficiency.ESTIMATORS)
+        if self.estimator == "product" and self.outcome != "match" and ":" not in self.outcome:
+            raise InputError(
+                f"The estimator product is for outcomes of 0 and 1, and {self.outcome} is graded; take the outcome "
+                "match, or the estimator mean_gain."
+            )
         one_of("coupling", self.coupling, COUPLINGS)
         one_of("engine", self.engine, ENGINES)
         if self.samples is not None and self.samples < 0:

@@ -71,7 +71,7 @@ class Recipe:
     outcome: str | None = _key(None, SCORES, "What scores are differences of, as in copo score.", "auto")
     against: str | None = _key(None, SCORES, "What grounding holds the picture against: colour, blur.", "colour")
     samples: int | None = _key(None, SCORES, "Sampled completions per prefix.", "0, or 4 if the outcome judges text")
-    estimator: str | None = _key(None, SCORES, "How sufficiency is read: paired, mean_gain.", "paired")
+    estimator: str | None = _key(None, SCORES, "How sufficiency is read: paired, mean_gain, product.", "paired")
     coupling: str | None = _key(None, SCORES, "How samples of prefixes are drawn: independent, gumbel.", "independent")
     mask: str | None = _key(None, SCORES, "How a token is hidden: zero, mean, token, delete.", "zero")
     level: str | None = _key(None, SCORES, "What is scored as one: token, word, span.", "token")

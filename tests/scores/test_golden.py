@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from causal_attrib.errors import InputError
 from causal_attrib.scores import causal_completeness, logprob_and_entropy, necessity, sufficiency
+from causal_attrib.scores.settings import Settings
 
 # COPO's worked example: sufficiency, necessity, causal score at lambda 0.35 / 0.35.
 TRIPLES = {
@@ -51,6 +53,26 @@ def test_bias_does_not_shrink_with_more_draws_but_the_gain_estimator_s_does():
     assert np.mean([sufficiency.read(UNIT, run)[0][0] for run in runs]) == pytest.approx(0.25, abs=0.005)
     gain = np.mean([sufficiency.read(UNIT, run, "mean_gain")[0][0] for run in runs])
     assert gain == pytest.approx(0.098, abs=0.002)
+
+
+@pytest.mark.parametrize(("p0", "p1", "expected"), [(0.5, 0.5, 0.25), (0.3, 0.8, 0.56), (0.1, 0.1, 0.09)])
+def test_the_product_has_the_paired_value_with_less_noise(p0, p1, expected):
+    rng = np.random.default_rng(0)
+    runs = [np.stack([rng.random(8) < p0, rng.random(8) < p1]).astype(float) for _ in range(20_000)]
+    found = [sufficiency.read(UNIT, run, "product") for run in runs]
+    products, errors = np.array([suff[0] for suff, _ in found]), np.array([error[0] for _, error in found])
+    paired = np.array([sufficiency.read(UNIT, run)[0][0] for run in runs])
+    assert products.mean() == pytest.approx(expected, abs=0.005) and products.std() < paired.std()
+    # The stated error is the spread of the estimates.
+    assert np.sqrt((errors**2).mean()) == pytest.approx(products.std(), rel=0.1)
+
+
+def test_the_product_is_for_outcomes_of_0_and_1():
+    with pytest.raises(InputError, match="The estimator product is for outcomes of 0 and 1"):
+        sufficiency.read(UNIT, np.array([[0.2], [1.0]]), "product")
+    with pytest.raises(InputError, match="and grounding is graded; take the outcome match"):
+        Settings(outcome="grounding", estimator="product")
+    assert Settings(outcome="match", estimator="product")
 
 
 def test_plain_gain():
