@@ -102,19 +102,19 @@ def verdict(
                 batch_size=common.rows_per_forward(batch_size),
                 progress=progress,
             )
-        notes = []
+        notes, name = [], model_of(vlm.record)
         if fit is not None:
             of_model = None if captions is not None else seed
-            chosen, words = fitted(words, model=model_of(vlm.record), level=level, data=data, seed=of_model)
+            chosen, words = fitted(words, model=name, level=level, data=data, seed=of_model)
             write_calibration(fit, [chosen])
-        elif model_of(vlm.record) != chosen.model:
-            notes.append(chosen.record(model_of(vlm.record))["note"])
+        elif name != chosen.model:
+            notes.append(chosen.record(name)["note"])
         scores = benchmark.measure(words, resamples=bootstrap, seed=seed)
         settings = {
             "data": data,
             "model": vlm.record,
             "level": level,
-            "calibration": chosen.record(model_of(vlm.record)),
+            "calibration": chosen.record(name),
             "cross_validated": fit is not None,
             "bins": benchmark.BINS,
             "bootstrap": bootstrap,

@@ -30,6 +30,7 @@ NEEDED = {
     "contrasts": ("prompt", "chosen", "rejected", "image_contrast", "chosen_contrast"),
 }
 _ROLES = ("system", "user", "assistant")
+_PICTURES = ("image", "images", "image_contrast")
 # What PIL raises for a picture that is none, cut off, broken or far too large.
 _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
@@ -77,7 +78,6 @@ def to_dataset(rows: Sequence[dict]) -> datasets.Dataset:
         InputError: a column has values of different kinds.
     """
     import datasets
-    import pyarrow
 
     if any(row.get("images") is not None for row in rows):
         rows = [
@@ -86,18 +86,30 @@ def to_dataset(rows: Sequence[dict]) -> datasets.Dataset:
             else row
             for row in rows
         ]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    try:
-        table = datasets.Dataset.from_dict({name: [row.get(name) for row in rows] for name in columns})
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, TypeError) as error:
-        raise InputError(f"A column has values of different kinds ({error}); give each column one kind.") from None
+    table = _table(rows)
     picture = datasets.Image(mode="RGB")
     for name in ("image", "image_contrast"):
-        if name in columns:
+        if name in table.column_names:
             table = table.cast_column(name, picture)
-    if "images" in columns:
+    if "images" in table.column_names:
         table = table.cast_column("images", datasets.List(picture))
     return table
+
+
+def check_columns(rows: Sequence[dict]) -> None:
+    """Raises InputError if a column has values of different kinds; pictures, which may be large, are left alone."""
+    _table([{name: value for name, value in row.items() if name not in _PICTURES} for row in rows])
+
+
+def _table(rows: Sequence[dict]) -> datasets.Dataset:
+    import datasets
+    import pyarrow
+
+    columns = dict.fromkeys(name for row in rows for name in row)
+    try:
+        return datasets.Dataset.from_dict({name: [row.get(name) for row in rows] for name in columns})
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, TypeError) as error:
+        raise InputError(f"A column has values of different kinds ({error}); give each column one kind.") from None
 
 
 def check_folder(folder: Path) -> None:
@@ -138,7 +150,7 @@ def write_data(path: str | os.PathLike, rows: Iterable[dict]) -> Path:
 
 
 def _checked(row: dict, where: str, kind: str, root: Path) -> dict:
-    names = [name for name in ("image", "images", "image_contrast") if row.get(name) is not None]
+    names = [name for name in _PICTURES if row.get(name) is not None]
     if not {"image", "images"} & set(names):
         raise InputError(f"{where} has no key 'image' (it has {_listed(row)}); add the path of its picture.")
     for name in NEEDED[kind]:

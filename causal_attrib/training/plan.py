@@ -19,7 +19,7 @@ from causal_attrib.training.checkpoints import (
     last_checkpoint,
     updates_done,
 )
-from causal_attrib.training.data import check_folder, read_data, to_dataset
+from causal_attrib.training.data import check_columns, check_folder, read_data
 from causal_attrib.training.method import Method, SymMPO, check_whole_groups, choose_method
 from causal_attrib.training.policy_scores import Scoring
 from causal_attrib.training.recipe import METHOD, SCORES, Recipe, keys
@@ -120,7 +120,7 @@ def make_plan(recipe: Recipe, resume: str | None = None) -> Plan:
         eval_rows = _rows(recipe, recipe.eval_file, method)
     for some, path in ((rows, recipe.data), (eval_rows or [], recipe.eval_file)):
         _check_pictures(some, path, method)
-        to_dataset(some)
+        check_columns(some)
         if not isinstance(method, SymMPO):
             for name, reward in zip(recipe.reward, rewards, strict=True):
                 check_reward(name, reward, some, path, alone=len(rewards) == 1)
