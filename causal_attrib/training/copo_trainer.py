@@ -8,6 +8,7 @@ Axes: B completions, T tokens, N prompts, G completions of a prompt, F reward fu
 
 from __future__ import annotations
 
+import functools
 import warnings
 
 import torch
@@ -50,7 +51,6 @@ class TokenAdvantageMixin:
         super().__init__(*args, **kwargs)
         self.method = method or COPO()
         self.scoring = scoring or Scoring()
-        self._scorer: PolicyScorer | None = None
         plugin = self.accelerator.state.deepspeed_plugin if self.is_deepspeed_enabled else None
         check_sharding(self.method, fsdp=self.is_fsdp_enabled, zero_stage=None if plugin is None else plugin.zero_stage)
         check_save_steps(self.args)
@@ -105,14 +105,16 @@ class TokenAdvantageMixin:
 
     # -- scores -----------------------------------------------------------------------------------------------------
 
+    @functools.cached_property
+    def scorer(self) -> PolicyScorer:
+        model = self.accelerator.unwrap_model(self.model)
+        # Of an adapted model the part that transformers knows; the adapters are in it.
+        model = model if isinstance(model, PreTrainedModel) else model.get_base_model()
+        return PolicyScorer(model, self.processing_class, self.scoring)
+
     def _scores(self, inputs: list[dict], batch: dict, mask_BT: Tensor) -> PolicyScores:
-        if self._scorer is None:
-            model = self.accelerator.unwrap_model(self.model)
-            # Of an adapted model the part that transformers knows; the adapters are in it.
-            model = model if isinstance(model, PreTrainedModel) else model.get_base_model()
-            self._scorer = PolicyScorer(model, self.processing_class, self.scoring)
-        return self._scorer(
-            [self._rollout(row, batch, b, bool(mask_BT[b].any())) for b, row in enumerate(inputs)],
+        return self.scorer(
+            [self.rollout_of(row, batch, b, counts=bool(mask_BT[b].any())) for b, row in enumerate(inputs)],
             mask_BT.shape[1],
             effects=self.method.needs_effects,
             entropy=self.method.needs_entropy,
@@ -120,9 +122,9 @@ class TokenAdvantageMixin:
             seed=self.args.seed + self.state.global_step,
         )
 
-    def _rollout(self, row: dict, batch: dict, b: int, counts: bool) -> Rollout:
+    def rollout_of(self, row: dict, batch: dict, b: int, *, counts: bool) -> Rollout:
         """Completion `b`, without its tokens if it does not count for the loss: those are not scored."""
-        pictures = [row["image"]] if row.get("image") is not None else row.get("images") or []
+        pictures = pictures_of(row)
         if len(pictures) != 1:
             raise InputError(
                 f"A row has {len(pictures)} images, but {self.method.name} scores completions of one; give each row "
@@ -182,6 +184,11 @@ class TokenAdvantageMixin:
         batch["num_items_in_batch"] = self.accelerator.gather(mask_BT.sum()).sum()
         self._metrics["train"]["copo/prompts_kept"].append(kept_B.float().mean().item())
         return mask_BT
+
+
+def pictures_of(row: dict) -> list:
+    """The pictures of a row, as TRL finds them."""
+    return [row["image"]] if row.get("image") is not None else row.get("images") or []
 
 
 def _total_reward(rewards_BF: Tensor, weight_F: Tensor, group: int) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
-from causal_attrib.engine import Engine, Job, choose_engine
+from causal_attrib.engine import Engine, Job, PlainEngine, choose_engine
 from causal_attrib.engine.base import SLACK
 from causal_attrib.outcomes import Outcome, choose_outcome
 from causal_attrib.scores import logprob_and_entropy, necessity, sufficiency
@@ -128,6 +128,25 @@ class PolicyScorer:
             entropy_BT,
             seconds=time.perf_counter() - began,
         )
+
+    def logprobs(self, rollouts: Sequence[Rollout], length: int, temperature: float = 1.0) -> Tensor:
+        """Log-probabilities (B, T) of the completions' tokens in nats, float32, 0 at padding.
+
+        One plain forward for each completion, without padding: what a batch is held against.
+
+        Args:
+            length: T, tokens of the longest with its padding.
+            temperature: what logits are divided by.
+        """
+        logprob_BT = np.zeros((len(rollouts), length), dtype=np.float32)
+        engine = PlainEngine(self.vlm)
+        with _as_for_inference(self.vlm.model):
+            for prompt, members in _by_prompt(self.vlm, rollouts, self.scoring.against):
+                for b in members:
+                    ids = rollouts[b].completion_ids
+                    logits_TV = engine.scan(dataclasses.replace(prompt, response_ids=ids))
+                    logprob_BT[b, : len(ids)] = logprob_and_entropy(logits_TV.float() / temperature, ids)[0]
+        return torch.from_numpy(logprob_BT).to(self.vlm.model.device)
 
     def _together(self, prompts: Sequence[_Prompt]) -> Iterator[tuple[Engine, list[_Prompt]]]:
         """The engine, and the prompts in groups that share forwards."""

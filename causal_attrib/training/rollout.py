@@ -20,6 +20,10 @@ from causal_attrib.vlm.text import decode
 _PLACE = "."
 
 
+class PromptMismatch(RuntimeError):
+    """The prompt of a rollout, as it is encoded here, is not the one that the policy saw."""
+
+
 @dataclass(frozen=True)
 class Rollout:
     """A completion and what it was written for.
@@ -81,7 +85,7 @@ def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour") -> Encodi
         against: what outcomes hold the picture against, as in `VLM.encode`.
 
     Raises:
-        RuntimeError: the prompt is not the one that the policy saw.
+        PromptMismatch: the prompt is not the one that the policy saw.
     """
     # Of the base class: overrides deal with videos, and fail where there is no video processor.
     before = ProcessorMixin.apply_chat_template(
@@ -94,7 +98,7 @@ def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour") -> Encodi
     )
     ids_L = shown[vlm.family.row][0]
     if rollout.prompt_ids is not None and tuple(ids_L.tolist()) != rollout.prompt_ids:
-        raise RuntimeError(
+        raise PromptMismatch(
             f"The prompt that is scored ({len(ids_L)} tokens) is not the one that the policy saw "
             f"({len(rollout.prompt_ids)} tokens); its chat template was applied in another way."
         )

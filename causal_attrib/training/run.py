@@ -29,6 +29,7 @@ from causal_attrib.training.copo_trainer import CopoGRPOTrainer
 from causal_attrib.training.data import to_dataset
 from causal_attrib.training.early_signs import EarlySigns
 from causal_attrib.training.lora import lora_config
+from causal_attrib.training.loss_check import CheckableMixin, CheckLoss
 from causal_attrib.training.method import CEPO, SymMPO
 from causal_attrib.training.out_of_memory import out_of_memory
 from causal_attrib.training.phases import TimedMixin, TimedRolloutsMixin
@@ -68,8 +69,8 @@ _FULL = ("No space left", "File too large", "Disk quota", "PytorchStreamWriter f
 _MOMENTS = 8
 
 
-class RolloutTrainer(TimedRolloutsMixin, CopoGRPOTrainer):
-    """`CopoGRPOTrainer` with a clock."""
+class RolloutTrainer(CheckableMixin, TimedRolloutsMixin, CopoGRPOTrainer):
+    """`CopoGRPOTrainer` with a clock, whose loss can be checked."""
 
 
 class PreferenceTrainer(TimedMixin, SymMPOTrainer):
@@ -111,6 +112,8 @@ def train(
         record(plan, tell)
     trainer.add_callback(Watch(tell, progress))
     trainer.add_callback(EarlySigns(lambda sign: tell(f"Warning: {sign}")))
+    if isinstance(trainer, RolloutTrainer):
+        trainer.add_callback(CheckLoss(trainer, lambda sign: tell(f"Warning: {sign}")))
     if plan.recipe.show_completions and isinstance(trainer, RolloutTrainer):
         trainer.add_callback(ShowCompletions(trainer, plan.recipe.show_completions, folder / COMPLETIONS, show))
     with explained(plan.recipe, trainer.clock):

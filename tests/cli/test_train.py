@@ -17,6 +17,7 @@ import causal_attrib
 from causal_attrib.scenes import write_dataset
 from causal_attrib.training.checkpoints import last_checkpoint
 from causal_attrib.training.recipe_file import read_recipe
+from tests.tiny_models import tiny
 from tests.training.runs import SMALL
 
 ROOT = Path(__file__).parents[2]
@@ -117,6 +118,17 @@ def test_a_dry_run_goes_through_every_phase_and_leaves_nothing(copo, flags, scen
     assert "7 updates of" in result.stdout and "MB on disk" in result.stdout
     assert "reward  advantage  completion" in result.stdout
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("more", (["--dry-run"], []))
+def test_a_loss_of_trl_that_is_not_the_formulas_is_told(more, copo, flags, tmp_path):
+    """TRL scales the logits of Aya Vision, and transformers does not."""
+    vlm = tiny("aya_vision")
+    vlm.model.save_pretrained(tmp_path / "aya")
+    vlm.processor.save_pretrained(tmp_path / "aya")
+    result = copo("train", *flags(method="grpo", model=tmp_path / "aya"), *more)
+    assert result.exit_code == 0, result.output
+    assert "of a batch for which the formula gives" in result.stderr
 
 
 def test_a_reward_that_never_varies_is_told(copo, flags):

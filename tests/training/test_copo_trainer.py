@@ -240,7 +240,7 @@ def test_nothing_is_reported_to_anybody(tmp_path, monkeypatch):
 def test_a_row_without_a_picture_cannot_be_scored(bundled, tmp_path):
     trainer = grpo_trainer(bundled, scene_rows(), tmp_path, method=COPO())
     with pytest.raises(InputError, match="A row has 0 images, but copo scores completions of one"):
-        trainer._rollout({"prompt": [], "image": None}, {}, 0, True)
+        trainer.rollout_of({"prompt": [], "image": None}, {}, 0, counts=True)
 
 
 def test_the_gate_leaves_whole_prompts_out_of_the_loss(tmp_path):
@@ -297,10 +297,10 @@ def test_an_adapter_is_scored_as_it_stands(bundled, tmp_path):
     trainer.train()
     assert all(module.training for module in trainer.model.modules())
     one = Rollout(trainer.train_dataset[0]["image"], trainer.train_dataset[0]["prompt"], tuple(range(40, 60)))
-    changed, again = (trainer._scorer([one], 24).necessity_BT for _ in range(2))
+    changed, again = (trainer.scorer([one], 24).necessity_BT for _ in range(2))
     assert torch.equal(changed, again)
     with trainer.model.disable_adapter():
-        assert not torch.equal(trainer._scorer([one], 24).necessity_BT, changed)
+        assert not torch.equal(trainer.scorer([one], 24).necessity_BT, changed)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
