@@ -33,6 +33,12 @@ def select(
         str | None,
         typer.Option("--image-root", help="What the paths of pictures start from.", show_default="the folder of DATA"),
     ] = None,
+    system_prompt: Annotated[
+        str | None,
+        typer.Option(
+            "--system-prompt", metavar="TEXT", help="System message for rows that have none; not written to OUT."
+        ),
+    ] = None,
     seed: common.Seed = 0,
     model: common.Model = None,
     debug: common.Debug = False,
@@ -44,7 +50,7 @@ def select(
     that copo train and TRL take (HERO's gate, done beforehand).
     """
     with common.told_plainly(debug=debug, quiet=quiet):
-        from causal_attrib.training.data import check_writable, read_data, write_data
+        from causal_attrib.training.data import check_writable, read_data, with_system_prompt, write_data
         from causal_attrib.training.rewards import check_reward, choose_reward
         from causal_attrib.training.select import check_selection, sample_rewards, select_prompts
 
@@ -57,7 +63,13 @@ def select(
         vlm = common.load(model, debug=debug, **loading)
         with common.progress("Sampling", quiet=quiet) as progress:
             rewards = sample_rewards(
-                vlm, rows, judge, num_generations, longest=max_completion_length, seed=seed, progress=progress
+                vlm,
+                with_system_prompt(rows, system_prompt),
+                judge,
+                num_generations,
+                longest=max_completion_length,
+                seed=seed,
+                progress=progress,
             )
         write_data(out, select_prompts(rows, rewards, keep))
         if not quiet:

@@ -53,15 +53,19 @@ class CEPOReward:
         accuracy: how right the answer is, a reward in [0, 1]; in the paper BERTScore has a part in it.
         method: p, weights and draws.
         seed: of the counterfactual texts, which are the same for the same completion.
+        options: further arguments of the chat template, those that the policy's prompts are made with.
     """
 
     __name__ = "cepo"
 
-    def __init__(self, scorer: VLM, accuracy: Reward, method: CEPO | None = None, seed: int = 0):
+    def __init__(
+        self, scorer: VLM, accuracy: Reward, method: CEPO | None = None, seed: int = 0, options: dict | None = None
+    ):
         self.scorer = scorer
         self.accuracy = accuracy
         self.method = method or CEPO()
         self.seed = seed
+        self.options = options or {}
 
     def __call__(
         self,
@@ -76,8 +80,11 @@ class CEPOReward:
             raise InputError("The reward cepo needs the column 'image'; give each row one picture.")
         told = {"prompts": prompts, "completions": completions, "completion_ids": completion_ids, "image": image}
         accuracy = self.accuracy(**told, **columns)
-        rows = zip(image, prompts, completion_ids, strict=True)
-        coherence_B3 = torch.stack([self.coherence(Rollout(*row[:2], tuple(row[2]))) for row in rows])
+        rollouts = [
+            Rollout(picture, prompt, tuple(ids), options=self.options)
+            for picture, prompt, ids in zip(image, prompts, completion_ids, strict=True)
+        ]
+        coherence_B3 = torch.stack([self.coherence(rollout) for rollout in rollouts])
         if log_metric is not None:
             for name, value in zip(CHANNELS, coherence_B3.mean(0).tolist(), strict=True):
                 log_metric(f"cepo/{name}", value)

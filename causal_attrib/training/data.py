@@ -69,6 +69,18 @@ def read_data(
     return rows
 
 
+def with_system_prompt(rows: Sequence[dict], text: str | None) -> list[dict]:
+    """The rows with this as their system message, where they have none; as they are without a text.
+
+    >>> with_system_prompt([{"prompt": [{"role": "user", "content": "Is there a dog?"}]}], "Be brief.")[0]["prompt"][0]
+    {'role': 'system', 'content': 'Be brief.'}
+    """
+    if not text:
+        return list(rows)
+    system = {"role": "system", "content": text}
+    return [row if row["prompt"][0]["role"] == "system" else row | {"prompt": [system, *row["prompt"]]} for row in rows]
+
+
 def to_dataset(rows: Sequence[dict]) -> datasets.Dataset:
     """The rows as TRL takes them; pictures are opened when they are needed, as RGB.
 

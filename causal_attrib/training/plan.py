@@ -19,7 +19,7 @@ from causal_attrib.training.checkpoints import (
     last_checkpoint,
     updates_done,
 )
-from causal_attrib.training.data import check_columns, check_folder, read_data
+from causal_attrib.training.data import check_columns, check_folder, read_data, with_system_prompt
 from causal_attrib.training.method import Method, SymMPO, check_whole_groups, choose_method
 from causal_attrib.training.policy_scores import Scoring
 from causal_attrib.training.recipe import METHOD, SCORES, Recipe, keys
@@ -179,12 +179,7 @@ def _checkpoint(recipe: Recipe, resume: str | None) -> Path | None:
 
 def _rows(recipe: Recipe, path: str, method: Method) -> list[dict]:
     rows = read_data(path, "contrasts" if isinstance(method, SymMPO) else "answers", recipe.image_root)
-    if recipe.system_prompt:
-        system = {"role": "system", "content": recipe.system_prompt}
-        for row in rows:
-            if row["prompt"][0]["role"] != "system":
-                row["prompt"] = [system, *row["prompt"]]
-    return rows
+    return with_system_prompt(rows, recipe.system_prompt)
 
 
 def _check_pictures(rows: Sequence[dict], path: str | None, method: Method) -> None:

@@ -150,7 +150,8 @@ def build(plan: Plan, load: Callable[..., VLM] = load) -> RolloutTrainer | Prefe
             rewards = list(plan.rewards)
             if isinstance(plan.method, CEPO):
                 scorer = _load(recipe, load, cpu=cpu)
-                rewards[0] = CEPOReward(scorer, rewards[0], plan.method, recipe.seed)
+                options = arguments.chat_template_kwargs
+                rewards[0] = CEPOReward(scorer, rewards[0], plan.method, recipe.seed, options)
             trainer = RolloutTrainer(reward_funcs=rewards, scoring=plan.scoring, **shared)
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -34,6 +34,15 @@ def test_the_share_asked_for_is_written_as_rows(copo, scenes, questions, tmp_pat
     assert out.read_bytes() == first
 
 
+def test_a_system_prompt_is_sampled_with_and_not_written(copo, scenes, questions, tmp_path):
+    out = tmp_path / "selected.jsonl"
+    words = ("select", questions, out, "--image-root", scenes / "images", "--num-generations", "2", "--keep", "1")
+    words += ("--max-completion-length", "2", "--reward", "tests.training.runs:ruled")
+    assert copo(*words).stderr.startswith("Mean reward 0.00;")
+    assert copo(*words, "--system-prompt", "Be brief.").stderr.startswith("Mean reward 1.00;")
+    assert read_data(out) == read_data(questions, image_root=scenes / "images")
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

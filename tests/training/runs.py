@@ -100,3 +100,8 @@ def logged(trainer, *names):
 def constant(completions, **_):
     """A reward that nothing can be learned from."""
     return [1.0 for _ in completions]
+
+
+def ruled(prompts, **_):
+    """1 for conversations that begin with a system message."""
+    return [float(prompt[0]["role"] == "system") for prompt in prompts]

@@ -106,6 +106,17 @@ def test_the_reward_is_the_power_mean_and_the_same_again(bundled):
         reward(**told, answer=["yes", None])
 
 
+def test_the_prompt_is_laid_out_as_the_policys(bundled):
+    made = rollout(bundled)
+    options = {"chat_template": "Be brief. " + bundled.processor.chat_template}
+    told = {"prompts": [made.messages], "completions": [REASONED], "completion_ids": [made.completion_ids]}
+    told |= {"image": [made.image], "answer": ["yes"]}
+    plain, laid_out = (
+        CEPOReward(bundled, rewards.match, CEPO(draws=1), options=given)(**told) for given in (None, options)
+    )
+    assert plain != laid_out
+
+
 def test_the_last_sentence_answers_where_nothing_else_says_so():
     text = "A dog. The final answer is yes."
     assert [text[slice(*span)] for span in split(text)] == ["A dog.", "yes"]
