@@ -17,7 +17,7 @@ from pathlib import Path
 from causal_attrib.training.arithmetic import prompts_at_once, updates_per_sampling
 from causal_attrib.training.completions import Sample, samples
 from causal_attrib.training.early_signs import signs
-from causal_attrib.training.loss_check import check_loss
+from causal_attrib.training.loss_check import loss_sign
 from causal_attrib.training.method import SymMPO
 from causal_attrib.training.phases import REST, REWARD, SAMPLE, SCORE, UPDATE
 from causal_attrib.training.plan import Plan
@@ -76,10 +76,10 @@ def dry_run(plan: Plan, load: Callable[..., VLM] = load) -> DryRun:
             if plan.eval_rows is not None:
                 phases.append(_timed(trainer, "evaluation of two rows", trainer.evaluate))
             phases.append(_timed(trainer, "save the model", lambda: trainer.save_model(folder)))
-            check = check_loss(trainer) if isinstance(trainer, RolloutTrainer) else None
+            of_loss = loss_sign(trainer) if isinstance(trainer, RolloutTrainer) else None
         shown, warned = [], [sentence for _, sentence in signs(lines)]
-        if check is not None and check.sign:
-            warned.append(check.sign)
+        if of_loss:
+            warned.append(of_loss)
         if isinstance(trainer, RolloutTrainer):
             tokenizer = trainer.processing_class.tokenizer
             shown = samples(trainer.sampled, tokenizer, ROWS, trainer.state.global_step, trainer.num_generations)

@@ -81,9 +81,18 @@ class CheckLoss(TrainerCallback):
         if self.done:
             return
         self.done = True
-        check = check_loss(self.trainer)
-        if check is not None and check.sign and state.is_world_process_zero:
-            self.alarm(check.sign)
+        sign = loss_sign(self.trainer)
+        if sign and state.is_world_process_zero:
+            self.alarm(sign)
+
+
+def loss_sign(trainer: CheckableMixin) -> str | None:
+    """What is to be said of TRL's loss, or None; also where another version of TRL does not let it be checked."""
+    try:
+        check = check_loss(trainer)
+    except (AttributeError, KeyError, TypeError) as error:
+        return f"The loss of TRL {trl.__version__} was not held against the formula, since TRL has changed ({error})."
+    return check and check.sign
 
 
 def check_loss(trainer: CheckableMixin) -> LossCheck | None:

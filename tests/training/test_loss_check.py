@@ -6,7 +6,7 @@ import torch
 pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
 
 from causal_attrib.training.lora import lora_config
-from causal_attrib.training.loss_check import check_loss
+from causal_attrib.training.loss_check import check_loss, loss_sign
 from causal_attrib.training.method import COPO, GRPO
 from causal_attrib.training.policy_scores import Scoring
 from causal_attrib.training.run import RolloutTrainer
@@ -102,14 +102,25 @@ def test_what_has_no_counterpart_is_not_checked(tmp_path):
     assert checked(tmp_path, rows=two) is None
 
 
-def test_the_check_leaves_no_trace(tmp_path):
-    """Metrics, modes of modules and random numbers are as they were."""
+@pytest.fixture
+def trained(tmp_path):
     trainer = grpo_trainer(tiny(LAYOUTS[0]), noise_rows(), tmp_path, RolloutTrainer, method=GRPO(), max_steps=1)
     trainer.train()
-    trainer._metrics["eval"]["entropy"].append(3.0)
-    before = [module.training for module in trainer.model.modules()], torch.get_rng_state()
+    return trainer
+
+
+def test_a_trl_that_cannot_be_checked_does_not_end_the_run(trained):
+    assert loss_sign(trained) is None
+    del trained.aux_loss_enabled
+    assert "was not held against the formula, since TRL has changed" in loss_sign(trained)
+
+
+def test_the_check_leaves_no_trace(trained):
+    """Metrics, modes of modules and random numbers are as they were."""
+    trained._metrics["eval"]["entropy"].append(3.0)
+    before = [module.training for module in trained.model.modules()], torch.get_rng_state()
     assert any(before[0])
-    assert check_loss(trainer).sign is None
-    assert [module.training for module in trainer.model.modules()] == before[0]
+    assert check_loss(trained).sign is None
+    assert [module.training for module in trained.model.modules()] == before[0]
     assert torch.equal(torch.get_rng_state(), before[1])
-    assert trainer._metrics["eval"] == {"entropy": [3.0]}
+    assert trained._metrics["eval"] == {"entropy": [3.0]}
