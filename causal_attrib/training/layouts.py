@@ -18,13 +18,14 @@ Columns with other names are kept: rewards may want them. These layouts are know
     image_1, resp_1_w, resp_1_l, image_2, resp_2_w     SymMPO's release (arXiv 2506.11712)
     text, label                           POPE and its kin
     question, answer                      a question without another prompt is the prompt
-    caption, false_caption                scenes written by `copo scenes`
+    caption (false_caption)               a picture that is to be described; scenes written by `copo scenes`
 """
 
 from __future__ import annotations
 
 import re
 
+from causal_attrib.outcomes.lexicon import mentions
 from causal_attrib.training.rewards import answer_in
 from causal_attrib.vlm.conversation import DEFAULT_PROMPT
 
@@ -40,6 +41,8 @@ def to_ours(row: dict) -> dict:
     >>> to_ours({"image": "1.png", "conversations": [{"from": "human", "value": "Hi?\\n<image>"},
     ...                                              {"from": "gpt", "value": "Hello."}]})
     {'image': '1.png', 'prompt': [{'role': 'user', 'content': 'Hi?'}], 'answer': 'Hello.'}
+    >>> to_ours({"image": "1.png", "caption": "a puppy on grass"})
+    {'image': '1.png', 'prompt': 'Describe this image.', 'objects': ['dog'], 'chosen': 'a puppy on grass'}
 
     Raises:
         KeyError: a layout is recognised, and then one of its keys is not there.
@@ -62,6 +65,9 @@ def to_ours(row: dict) -> dict:
         row["prompt"] = row.pop("question")
     if "caption" in row:
         row.setdefault("prompt", DEFAULT_PROMPT)
+        named = sorted({mention.cls for mention in mentions(str(row["caption"]))})
+        if named:
+            row.setdefault("objects", named)
         row.setdefault("chosen", row.pop("caption"))
         if "false_caption" in row:
             row.setdefault("rejected", row.pop("false_caption"))

@@ -71,6 +71,14 @@ def test_every_recipe_runs(copo, flags, name, tmp_path):
         assert entry["loss"] == pytest.approx(2.7726, abs=1e-3)
 
 
+def test_the_example_for_captions_runs(copo, flags, scenes, tmp_path):
+    result = copo(
+        "train", "--config", ROOT / "examples" / "captions.yaml", *flags(data=scenes / "captions.jsonl"), "--dry-run"
+    )
+    assert result.exit_code == 0, result.output
+    assert "\nscores" in result.stdout and "Describe this image." in result.stdout
+
+
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(copo, flags, scenes, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
 

@@ -109,6 +109,11 @@ def test_scenes_can_be_trained_on_as_they_are_written(tmp_path):
     captions = read_data(folder / "captions.jsonl", "preferences")
     assert captions[0]["prompt"] == [{"role": "user", "content": "Describe this image."}]
     assert captions[0]["chosen"] != captions[0]["rejected"]
+    # What a caption names is what a description of its picture is rewarded for.
+    scenes = json.loads((folder / "objects.json").read_text())
+    for row in read_data(folder / "captions.jsonl"):
+        there = {sticker["class"] for sticker in scenes[row["image"].rpartition("/")[2]]["objects"]}
+        assert set(row["objects"]) == there
 
 
 def test_parquet_with_the_pictures_in_it(folder):
