@@ -101,17 +101,14 @@ def check_loss(trainer: CheckableMixin) -> LossCheck | None:
     That is so for TRL's further losses and its masks of tokens, for a model in shards, and for rows that do not have
     one picture, or whose prompt TRL writes in a way of its own.
     """
-    rows = trainer.sampled.rows
-    if not _has_counterpart(trainer) or any(len(pictures_of(row)) != 1 for row in rows):
+    if not _has_counterpart(trainer):
         return None
     batch = trainer.kept
-    ids_BT, mask_BT = batch["completion_ids"], batch["completion_mask"]
-    rollouts = [
-        trainer.rollout_of(rows[place], batch, b, counts=True) for b, place in enumerate(batch[_PLACE].tolist())
-    ]
-    try:
-        logprob_BT = trainer.scorer.logprobs(rollouts, ids_BT.shape[1], trainer.temperature)
-    except PromptMismatch:
+    mask_BT = batch["completion_mask"]
+    logprob_BT = _logprobs(trainer)
+    # TRL's loss is taken by all processes or by none: it waits for the others.
+    read = torch.tensor([logprob_BT is not None], device=mask_BT.device)
+    if not trainer.accelerator.gather(read).all():
         return None
     advantage_BT, ratio_BT = _probe(mask_BT)
     old_BT, reference_BT = (logprob_BT - ratio_BT.log()) * mask_BT, (logprob_BT - 0.5) * mask_BT
@@ -143,6 +140,19 @@ def check_loss(trainer: CheckableMixin) -> LossCheck | None:
     )
     exact = trainer.model.dtype == torch.float32 and not (trainer.args.bf16 or trainer.args.fp16)
     return LossCheck(theirs, ours, size * (TOLERANCE if exact else TOLERANCE_16_BIT))
+
+
+def _logprobs(trainer: CheckableMixin) -> Tensor | None:
+    """Ours (B, T), or None where a completion of this process cannot be read."""
+    rows, batch = trainer.sampled.rows, trainer.kept
+    if any(len(pictures_of(row)) != 1 for row in rows):
+        return None
+    places = batch[_PLACE].tolist()
+    rollouts = [trainer.rollout_of(rows[place], batch, b, counts=True) for b, place in enumerate(places)]
+    try:
+        return trainer.scorer.logprobs(rollouts, batch["completion_ids"].shape[1], trainer.temperature)
+    except PromptMismatch:
+        return None
 
 
 def _loss(trainer: CheckableMixin, batch: dict) -> float:

@@ -43,6 +43,8 @@ def test_the_gate_keeps_the_same_prompts_on_both_processes(tmp_path):
     assert first["all_tokens"] == second["all_tokens"] == first["tokens"] + second["tokens"]
     (entry,) = first["logged"]
     assert entry["copo/prompts_kept"] == pytest.approx(2 / 3) and entry["grad_norm"] > 0
+    # Where one process cannot read its rows the other does not wait for it.
+    assert first["loss"] == second["loss"] == {"alike": True, "mixed": None}
 
 
 RECIPE = """

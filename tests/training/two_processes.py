@@ -1,4 +1,7 @@
-"""Run by test_two_processes.py in two processes: one step with a gate, and what each process saw of it."""
+"""Run by test_two_processes.py in two processes: one step with a gate, and what each process saw of it.
+
+Then one whose loss one of the processes cannot hold against the formula, since its row has two pictures.
+"""
 
 import json
 import sys
@@ -41,7 +44,33 @@ def main(folder: Path) -> None:
     trainer.train()
     told = trainer.told | {"logged": logged(trainer, "copo/prompts_kept", "copo/scored_tokens", "loss", "grad_norm")}
     told["weights"] = sum(parameter.double().abs().sum().item() for parameter in trainer.model.parameters())
+    told["loss"] = {kind: held_against_the_formula(folder / kind, kind) for kind in ("alike", "mixed")}
     (folder / f"{trainer.accelerator.process_index}.json").write_text(json.dumps(told))
+
+
+def held_against_the_formula(folder: Path, kind: str) -> bool | None:
+    from causal_attrib.training.loss_check import check_loss
+    from causal_attrib.training.method import GRPO
+    from causal_attrib.training.run import RolloutTrainer
+
+    first, second = noise_rows(2)
+    rows = [
+        {"images": [first["image"]], "prompt": first["prompt"]},
+        {"images": [second["image"]] * (2 if kind == "mixed" else 1), "prompt": second["prompt"]},
+    ]
+    trainer = grpo_trainer(
+        tiny("llava_clip_llama"),
+        rows,
+        folder,
+        RolloutTrainer,
+        method=GRPO(),
+        gradient_accumulation_steps=1,
+        max_steps=1,
+        ddp_backend="gloo",
+    )
+    trainer.train()
+    check = check_loss(trainer)
+    return None if check is None else check.sign is None
 
 
 if __name__ == "__main__":
