@@ -21,6 +21,7 @@ from transformers import TrainerCallback
 from causal_attrib.objectives import LOSS_TYPES, aggregate, clipped_surrogate, kl_to_reference
 from causal_attrib.training.copo_trainer import pictures_of
 from causal_attrib.training.rollout import PromptMismatch
+from causal_attrib.vlm.modes import eval_mode
 
 # Of the mean size of a token's loss; log-probabilities that are off by one place move the loss by .1 of it and more.
 TOLERANCE = 1e-3
@@ -157,15 +158,12 @@ def _logprobs(trainer: CheckableMixin) -> Tensor | None:
 
 def _loss(trainer: CheckableMixin, batch: dict) -> float:
     """TRL's, without dropout, and without a trace in what is logged."""
-    logged, modes = dict(trainer._metrics["eval"]), [(module, module.training) for module in trainer.model.modules()]
+    logged = dict(trainer._metrics["eval"])
     trainer._metrics["eval"].clear()
-    trainer.model.eval()
     try:
-        with torch.no_grad():
+        with eval_mode(trainer.model), torch.no_grad():
             return trainer.compute_loss(trainer.model, batch).item()
     finally:
-        for module, mode in modes:
-            module.training = mode
         trainer._metrics["eval"].clear()
         trainer._metrics["eval"].update(logged)
 

@@ -29,6 +29,7 @@ from causal_attrib.scores.task import outcomes_of
 from causal_attrib.training.rollout import Rollout, encode_completion, encode_prompt
 from causal_attrib.training.units import check_units, choose_units
 from causal_attrib.vlm import VLM, Encoding
+from causal_attrib.vlm.modes import eval_mode
 
 # A picture with its prompt, and the numbers of its completions.
 _Prompt = tuple[Encoding, list[int]]
@@ -260,19 +261,15 @@ def _by_prompt(vlm: VLM, rollouts: Sequence[Rollout], against: str) -> list[_Pro
 @contextmanager
 def _as_for_inference(model: PreTrainedModel) -> Iterator[None]:
     """Eval mode, no gradient and the model's own precision while it lasts; then all is as it was."""
-    modes = [(module, module.training) for module in model.modules()]
     # Under mixed precision accelerate puts an autocasting forward before the model's own. The packed engine calls parts
     # of the model too, which that does not reach, and would differ from the whole by rounding to half precision.
     wrapped = model.__dict__.get("forward")
     plain = model.__dict__.get("_original_forward")
     if plain is not None:
         model.forward = plain
-    model.eval()
     try:
-        with torch.no_grad():
+        with eval_mode(model), torch.no_grad():
             yield
     finally:
         if plain is not None:
             model.forward = wrapped
-        for module, mode in modes:
-            module.training = mode

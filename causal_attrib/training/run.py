@@ -114,8 +114,8 @@ def train(
     trainer.add_callback(EarlySigns(lambda sign: tell(f"Warning: {sign}")))
     if isinstance(trainer, RolloutTrainer):
         trainer.add_callback(CheckLoss(trainer, lambda sign: tell(f"Warning: {sign}")))
-    if plan.recipe.show_completions and isinstance(trainer, RolloutTrainer):
-        trainer.add_callback(ShowCompletions(trainer, plan.recipe.show_completions, folder / COMPLETIONS, show))
+        if plan.recipe.show_completions:
+            trainer.add_callback(ShowCompletions(trainer, plan.recipe.show_completions, folder / COMPLETIONS, show))
     with explained(plan.recipe, trainer.clock):
         trainer.train(resume_from_checkpoint=None if plan.checkpoint is None else str(plan.checkpoint))
         trainer.save_model()

@@ -18,6 +18,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.scores.saliency.target import Target
 from causal_attrib.vlm import VLM, Encoding
 from causal_attrib.vlm.images import at_least_smallest
+from causal_attrib.vlm.modes import eval_mode
 
 
 class Reader:
@@ -117,12 +118,10 @@ def rows_at_once(vlm: VLM, asked: int | str, keeps_graph: bool = False) -> int:
 def frozen(model: PreTrainedModel) -> Iterator[None]:
     """No gradient for any parameter and eval mode while the context lasts; then everything is as it was."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    training = [module for module in model.modules() if module.training]
-    model.eval().requires_grad_(False)
+    model.requires_grad_(False)
     try:
-        yield
+        with eval_mode(model):
+            yield
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
-        for module in training:
-            module.training = True
