@@ -25,12 +25,12 @@ from rich.console import Console
 from scipy.stats import binomtest
 
 import causal_attrib
-from causal_attrib.evaluation.background import outside_mask
-from causal_attrib.evaluation.background_swap import leave_one_out, region_swap
+from causal_attrib.evaluation.background.shares import outside_mask
+from causal_attrib.evaluation.background.swap import leave_one_out, region_swap
 from causal_attrib.scenes import PLACES, render
 from causal_attrib.scenes.shortcut import draw_trials, log_odds
 from causal_attrib.vlm.layout import grid_boxes
-from causal_attrib_cli.eval_common import table
+from causal_attrib_cli.eval.common import table
 
 RESULTS = Path(__file__).parent / "results" / "background_blame.json"
 # Readings of a region's effect: how it is hidden, and where.

@@ -12,9 +12,9 @@ import pandas as pd
 import torch
 
 import causal_attrib
-from causal_attrib.evaluation.verdict import judge
-from causal_attrib.evaluation.verdict_data import Scenes
-from causal_attrib.evaluation.verdict_fit import fit
+from causal_attrib.evaluation.verdict.fit import fit
+from causal_attrib.evaluation.verdict.labelled import Scenes
+from causal_attrib.evaluation.verdict.scores import judge
 from causal_attrib.scores.settings import LEVELS
 from causal_attrib.scores.verdict import BUNDLED, write_calibration
 

@@ -25,7 +25,7 @@ from causal_attrib import scenes
 from causal_attrib.scenes.language import falsify_words, object_question
 from causal_attrib.scores import logprob_and_entropy
 from causal_attrib.views.drawing import is_contradicted
-from causal_attrib.vlm import VLM, Row
+from causal_attrib.vlm import VLM, Continuation
 
 # Scenes the bundled model has never seen: training uses small seeds.
 SEED = 20_261_121
@@ -48,7 +48,9 @@ def baselines(vlm: VLM, picture, text: str) -> pd.DataFrame:
     """Per token: log-probability with and without the picture, entropy. What needs no intervention."""
     encoding = vlm.encode(picture, None, text)
     ids = encoding.response_ids
-    (seen_TV,), (unseen_TV,) = (vlm.read(encoding, [Row(ids, neutral=neutral)]) for neutral in (False, True))
+    (seen_TV,), (unseen_TV,) = (
+        vlm.read(encoding, [Continuation(ids, reference=reference)]) for reference in (False, True)
+    )
     logprob, entropy = logprob_and_entropy(seen_TV[:-1], ids)
     prior, _ = logprob_and_entropy(unseen_TV[:-1], ids)
     return pd.DataFrame({"word": encoding.words, "logprob": logprob, "gain": logprob - prior, "entropy": entropy})

@@ -48,7 +48,7 @@ from causal_attrib.interventions import Keep
 from causal_attrib.outcomes import Likelihood
 from causal_attrib.scenes import PARK, render
 from causal_attrib.scores import necessity, sufficiency
-from causal_attrib.vlm import VLM, Row
+from causal_attrib.vlm import VLM, Continuation
 from causal_attrib.vlm.encoding import Encoding
 from causal_attrib.vlm.processors import forget_empty_slots, still_images_only
 
@@ -558,7 +558,10 @@ def sampled_ways(vlm: VLM, encoding: Encoding, quick: bool) -> list[Way]:
     def draw():
         drafts = [
             Draft(
-                encoding, Row(encoding.response_ids[:count]), length_of(encoding, count), GumbelNoise(0, 1 + count, k)
+                encoding,
+                Continuation(encoding.response_ids[:count]),
+                length_of(encoding, count),
+                GumbelNoise(0, 1 + count, k),
             )
             for count in range(T + 1)
             for k in range(SAMPLES)

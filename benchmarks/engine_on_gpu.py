@@ -24,7 +24,7 @@ from causal_attrib.engine.budget import pictures_at_once
 from causal_attrib.outcomes import Likelihood
 from causal_attrib.scenes import PARK, render
 from causal_attrib.scores import necessity, sufficiency
-from causal_attrib.vlm import VLM, Row
+from causal_attrib.vlm import VLM, Continuation
 
 PROMPT, CAPTION, SAMPLES, NEW, BATCH = 600, 32, 8, 32, 16
 # Completions of all prefixes together then have as many tokens as if each had NEW.
@@ -98,7 +98,7 @@ def main():
 
         return run
 
-    answer = Row(one.response_ids + one.cue_ids + one.answer_ids)
+    answer = Continuation(one.response_ids + one.cue_ids + one.answer_ids)
     ways = {
         "one forward": lambda: vlm.read(one, [answer]),
         "necessity and early answers, 1 caption": packed("necessity and early answers, 1 caption", [one], scores, 0),

@@ -122,6 +122,8 @@ def equal(before: Path, after: Path) -> bool:
 
 def timeless(value: object) -> object:
     if isinstance(value, dict):
+        if "target_modules" in value:  # a set in peft, written in any order
+            value = {**value, "target_modules": sorted(value["target_modules"])}
         return {key: timeless(item) for key, item in value.items() if not _is_time(key)}
     if isinstance(value, list):
         return [timeless(item) for item in value]

@@ -30,8 +30,8 @@ from scipy.stats import binomtest
 
 import causal_attrib
 from causal_attrib import scenes
-from causal_attrib.scores.saliency import saliency
-from causal_attrib.scores.saliency.geometry import smoothed
+from causal_attrib.scores.saliency_methods import saliency
+from causal_attrib.scores.saliency_methods.geometry import smoothed
 
 # Scenes the bundled model has never seen: training uses small seeds.
 SEED = 20_261_121

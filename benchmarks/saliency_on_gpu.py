@@ -22,10 +22,10 @@ import transformers as tf
 from engine_on_gpu import CAPTION, build, seconds
 
 from causal_attrib.scenes import PARK, render
-from causal_attrib.scores.saliency.gradient import gradient
-from causal_attrib.scores.saliency.inputs import EmbeddingInput, PixelInput
-from causal_attrib.scores.saliency.reader import Reader, frozen
-from causal_attrib.scores.saliency.target import choose_target
+from causal_attrib.scores.saliency_methods.gradient import gradient
+from causal_attrib.scores.saliency_methods.inputs import EmbeddingInput, PixelInput
+from causal_attrib.scores.saliency_methods.reader import Reader, frozen
+from causal_attrib.scores.saliency_methods.target import choose_target
 
 
 def a_forward_for_each(given):

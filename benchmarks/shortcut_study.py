@@ -55,7 +55,7 @@ from causal_attrib.scenes import CAPTION_PROMPT, caption, render
 from causal_attrib.scenes.measure import conversation
 from causal_attrib.scenes.plant import load, plant, planted_scenes
 from causal_attrib.scenes.shortcut import ShortcutTest
-from causal_attrib.scores.saliency import saliency
+from causal_attrib.scores.saliency_methods import saliency
 from causal_attrib.vlm import VLM
 
 EVALUATION_SEED = 20_261_122  # settings were chosen on the trials of 20_261_121

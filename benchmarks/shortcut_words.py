@@ -31,10 +31,10 @@ from causal_attrib.scenes import CAPTION_PROMPT, CLASSES, COLOURS, PARTNERS, PLA
 from causal_attrib.scenes.language import TIME_WORDS
 from causal_attrib.scenes.measure import conversation
 from causal_attrib.scenes.plant import load, planted_scenes
-from causal_attrib.training import rewards, rollout
-from causal_attrib.training.method import COPO
-from causal_attrib.training.policy_scores import PolicyScorer, Scoring
-from causal_attrib.training.rollout import Rollout
+from causal_attrib.training.recipe.method import COPO
+from causal_attrib.training.scoring import rewards, rollout
+from causal_attrib.training.scoring.policy_scores import PolicyScorer, Scoring
+from causal_attrib.training.scoring.rollout import Rollout
 from causal_attrib.vlm.text import spans_of_ids
 
 KINDS = ("seen", "false partner", "place, time", "colour", "other")

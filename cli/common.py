@@ -18,7 +18,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from causal_attrib.evaluation.failures import Failure
+    from causal_attrib.io.failures import Failure
     from causal_attrib.vlm import VLM
 
 # Seconds; what takes less needs no announcement.
@@ -159,7 +159,7 @@ def tell_failure(failure: Failure) -> None:
 
 def end_of_rows(failed: dict[str, Sequence[Failure]]) -> None:
     """End with exit code 1 if rows of an output failed, and say where they are listed."""
-    from causal_attrib.evaluation.failures import failures_path
+    from causal_attrib.io.failures import failures_path
 
     for output, failures in failed.items():
         if failures:
@@ -204,7 +204,7 @@ def told_plainly(*, debug: bool, quiet: bool) -> Iterator[None]:
 
 def check_outputs(outputs: Sequence[str | None], inputs: Sequence[str | None]) -> None:
     """Raise an `InputError` if a file that is to be written is one that is read, or one that is written besides."""
-    from causal_attrib.files import check_not_input
+    from causal_attrib.io.atomic import check_not_input
 
     written = [output for output in outputs if output not in (None, "-")]
     for place, output in enumerate(written):

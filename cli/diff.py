@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from causal_attrib_cli import common, eval_common
+from causal_attrib_cli import common
+from causal_attrib_cli.eval import common as eval_common
 
 if TYPE_CHECKING:
-    from causal_attrib.evaluation.diff import Diff
+    from causal_attrib.batch.diff import Diff
 
 _LEGEND = (
     "Means over words, with 95 % bootstrap intervals of the change over images. log-probability, entropy and evidence "
@@ -32,7 +33,7 @@ def diff(
     With --verdict in both, also which words moved from prior to evidence.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
-        from causal_attrib.evaluation.diff import diff as compare
+        from causal_attrib.batch.diff import diff as compare
 
         common.check_outputs([out], [first, second])
         found = compare(first, second, resamples=bootstrap, seed=seed)

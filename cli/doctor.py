@@ -44,7 +44,7 @@ def doctor(
     """
     with common.told_plainly(debug=debug, quiet=quiet):
         from causal_attrib.doctor import environment, examine
-        from causal_attrib.vlm.images import read_picture
+        from causal_attrib.io.pictures import read_picture
 
         if image is None:
             from causal_attrib import scenes

@@ -70,7 +70,7 @@ def _devices() -> dict[str, object]:
 
 
 def _torchvision_problems() -> list[str]:
-    from causal_attrib.torchvision import remedy, torchvision_state
+    from causal_attrib.vlm.torchvision import remedy, torchvision_state
 
     if torchvision_state() != "broken":
         return []

@@ -22,7 +22,7 @@ def merge(
     OUT is what one run without --shard would have written. A row that is missing or there twice is an error.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
-        from causal_attrib.evaluation.merge import merge as join
+        from causal_attrib.batch.merge import merge as join
 
         count, failures = join(output, parts)
         if not quiet:

@@ -23,7 +23,7 @@ def merge_adapter(
         from pathlib import Path
 
         from causal_attrib.errors import InputError
-        from causal_attrib.training.data import check_folder
+        from causal_attrib.training.data.reading import check_folder
 
         if Path(adapter).is_dir() and not (Path(adapter) / "adapter_config.json").is_file():
             raise InputError(f"{adapter} holds no adapter (no adapter_config.json); a whole model needs no merging.")

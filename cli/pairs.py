@@ -26,8 +26,8 @@ def pairs(
     Each row becomes three (SymMPO, arXiv 2506.11712), so that any DPO trainer learns its symmetric part.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
-        from causal_attrib.training.data import check_writable, read_data, write_data
-        from causal_attrib.training.pairs import plain_preferences
+        from causal_attrib.training.data.pairs import plain_preferences
+        from causal_attrib.training.data.reading import check_writable, read_data, write_data
 
         check_writable(out)
         common.check_outputs([out], [data])

@@ -39,10 +39,10 @@ def build(
         from pathlib import Path
 
         from causal_attrib.errors import InputError
-        from causal_attrib.evaluation.ground_truth import read_objects
-        from causal_attrib.evaluation.pope_build import STRATEGIES
-        from causal_attrib.evaluation.pope_build import build as build_rows
-        from causal_attrib.evaluation.writing import write_rows
+        from causal_attrib.evaluation.chair.ground_truth import read_objects
+        from causal_attrib.evaluation.pope.build import STRATEGIES
+        from causal_attrib.evaluation.pope.build import build as build_rows
+        from causal_attrib.io.json_files import write_rows
 
         names = STRATEGIES if strategy == "all" else (strategy,)
         listed = read_objects(objects)

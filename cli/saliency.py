@@ -136,10 +136,10 @@ def saliency(
     with common.told_plainly(debug=debug, quiet=quiet):
         import causal_attrib
         from causal_attrib import views
-        from causal_attrib.attribution import check_writable
         from causal_attrib.evaluation.localisation import localise, read_mask
-        from causal_attrib.files import replace_file
-        from causal_attrib.vlm.images import read_picture
+        from causal_attrib.io.atomic import replace_file
+        from causal_attrib.io.pictures import read_picture
+        from causal_attrib.results.attribution import check_writable
 
         if html is not None:
             check_writable(html)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from causal_attrib_cli import common
 
 if TYPE_CHECKING:
-    from causal_attrib.attribution import Attribution
+    from causal_attrib.results.attribution import Attribution
     from causal_attrib.vlm import VLM
 
 _FOR_SEVERAL = ("html", "jsonl")
@@ -44,10 +44,10 @@ def score_one(
 ) -> None:
     """One caption, or several of one image, to a table, a file or a pipe (`output_of`)."""
     import causal_attrib
-    from causal_attrib.attribution import check_writable
     from causal_attrib.engine import SharedEngine
+    from causal_attrib.io.pictures import read_picture
+    from causal_attrib.results.attribution import check_writable
     from causal_attrib.scores.settings import Settings
-    from causal_attrib.vlm.images import read_picture
 
     file, piped = output
     # What can be found wrong at once is found before the model is loaded, which may take minutes.
@@ -56,7 +56,7 @@ def score_one(
         check_writable(file)
     picture = read_picture(image)
     if scoring["coherence"]:
-        from causal_attrib.scores.coherence import check_reasoned
+        from causal_attrib.scores.coherence_channels.channels import check_reasoned
 
         for one in [caption, *also]:
             if one is not None:
@@ -96,7 +96,7 @@ def score_one(
 
 
 def _save(attributions: Sequence[Attribution], file: str) -> None:
-    from causal_attrib.files import replace_file
+    from causal_attrib.io.atomic import replace_file
 
     if len(attributions) == 1:
         attributions[0].save(file)
@@ -125,8 +125,8 @@ def score_many(
     quiet: bool,
 ) -> None:
     """Every row of a file, to another; `where` says which rows."""
-    from causal_attrib import caption_files
-    from causal_attrib.evaluation.batch import score_file
+    from causal_attrib.batch.run import score_file
+    from causal_attrib.results import caption_files
 
     with common.progress("Scoring", quiet=quiet) as progress:
         done = score_file(
@@ -159,8 +159,8 @@ def output_of(
     out: str | None, format: str | None, json: bool, *, several: bool = False
 ) -> tuple[str | None, str | None]:
     """The file to write or the format to pipe; neither means a table. Not every format has room for `several`."""
-    from causal_attrib.attribution import FORMATS
     from causal_attrib.errors import InputError
+    from causal_attrib.results.attribution import FORMATS
 
     if json and out is not None:
         raise InputError("--json writes to stdout and --out to a file; leave one of them out.")

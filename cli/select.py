@@ -50,9 +50,9 @@ def select(
     that copo train and TRL take (HERO's gate, done beforehand).
     """
     with common.told_plainly(debug=debug, quiet=quiet):
-        from causal_attrib.training.data import check_writable, read_data, with_system_prompt, write_data
-        from causal_attrib.training.rewards import check_reward, choose_reward
-        from causal_attrib.training.select import check_selection, sample_rewards, select_prompts
+        from causal_attrib.training.data.reading import check_writable, read_data, with_system_prompt, write_data
+        from causal_attrib.training.data.select import check_selection, sample_rewards, select_prompts
+        from causal_attrib.training.scoring.rewards import check_reward, choose_reward
 
         judge = choose_reward(reward)
         check_writable(out)

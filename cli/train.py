@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from causal_attrib.training.recipe import Recipe, keys
+from causal_attrib.training.recipe.keys import Recipe, keys
 from causal_attrib_cli import common
 
 
@@ -64,7 +64,7 @@ def train(
     """
     with common.told_plainly(debug=debug, quiet=quiet):
         from causal_attrib.errors import InputError
-        from causal_attrib.training.recipe_file import read_recipe, split_words
+        from causal_attrib.training.recipe.file import read_recipe, split_words
 
         of_trl, bare = split_words(context.args)
         if len(bare) > resume:

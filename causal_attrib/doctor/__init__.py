@@ -6,8 +6,8 @@
 True
 """
 
-from causal_attrib.doctor.environment import environment
-from causal_attrib.doctor.examine import examine
+from causal_attrib.doctor.examination import examine
 from causal_attrib.doctor.report import Check, Report
+from causal_attrib.doctor.software import environment
 
 __all__ = ["Check", "Report", "environment", "examine"]

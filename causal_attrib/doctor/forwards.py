@@ -6,16 +6,16 @@ import math
 
 from PIL import ImageOps
 
-from causal_attrib.doctor.patient import Patient, change, change_anywhere
+from causal_attrib.doctor.case import Case, change, change_anywhere
 from causal_attrib.doctor.report import Check
 from causal_attrib.scores import logprob_and_entropy
-from causal_attrib.vlm import Row
+from causal_attrib.vlm import Continuation
 
 
-def numbers(patient: Patient) -> Check:
+def numbers(case: Case) -> Check:
     """Log-probabilities and entropies are numbers, and entropies possible ones."""
-    logprob, entropy = logprob_and_entropy(patient.logits_TV[:-1], patient.ids)
-    most = math.log(patient.logits_TV.shape[-1])
+    logprob, entropy = logprob_and_entropy(case.logits_TV[:-1], case.ids)
+    most = math.log(case.logits_TV.shape[-1])
     strange = "The weights are damaged or the dtype overflows: download them again, or try --dtype float32."
     if not all(map(math.isfinite, [*logprob, *entropy])) or entropy.min() < -1e-5:
         return Check("numbers", False, f"Some of the model's numbers are infinite or impossible. {strange}")
@@ -29,19 +29,19 @@ def numbers(patient: Patient) -> Check:
     )
 
 
-def image_is_seen(patient: Patient) -> Check:
+def image_is_seen(case: Case) -> Check:
     """Words get another probability when the picture is grey, and when it is its own negative."""
-    ids, picture = patient.ids, patient.picture
-    negative = patient.vlm.encode(ImageOps.invert(picture.pixels), None, ids)
+    ids, picture = case.ids, case.picture
+    negative = case.vlm.encode(ImageOps.invert(picture.pixels), None, ids)
     moved = {
-        "a blank one": change(patient.logits_TV, patient.read(Row(ids, neutral=True)), ids),
-        "its negative": change(patient.logits_TV, patient.read(Row(ids), negative), ids),
+        "a blank one": change(case.logits_TV, case.read(Continuation(ids, reference=True)), ids),
+        "its negative": change(case.logits_TV, case.read(Continuation(ids), negative), ids),
     }
     least = min(moved, key=moved.get)
     return Check.at_least(
         "image is seen",
         moved[least],
-        patient.clear,
+        case.clear,
         "nats",
         good="Other images in its place change how likely the words are.",
         bad=f"With {least} in its place the words stay as likely: the image does not reach the words. If the image "
@@ -49,18 +49,18 @@ def image_is_seen(patient: Patient) -> Check:
     )
 
 
-def causality(patient: Patient) -> Check:
+def causality(case: Case) -> Check:
     """Predictions do not depend on what comes after them."""
-    rows = [(t, Row(patient.ids, (t,))) for t in _places(patient)]
-    last = len(patient.ids) - 1
-    others = [token for token in patient.ids if token != patient.ids[last]]
+    rows = [(t, Continuation(case.ids, (t,))) for t in _places(case)]
+    last = len(case.ids) - 1
+    others = [token for token in case.ids if token != case.ids[last]]
     if others:
-        rows.append((last, Row((*patient.ids[:last], others[0]))))
-    leak = max(change_anywhere(patient.logits_TV[: t + 1], patient.read(row)[: t + 1]) for t, row in rows)
+        rows.append((last, Continuation((*case.ids[:last], others[0]))))
+    leak = max(change_anywhere(case.logits_TV[: t + 1], case.read(row)[: t + 1]) for t, row in rows)
     return Check.at_most(
         "causality",
         leak,
-        patient.equal(patient.noise),
+        case.equal(case.noise),
         "nats",
         good="A later word changes nothing about earlier ones.",
         bad="A later word changes how likely earlier ones are: the caption is read as part of a two-way prefix (wrong "
@@ -68,16 +68,16 @@ def causality(patient: Patient) -> Check:
     )
 
 
-def hiding(patient: Patient) -> Check:
+def hiding(case: Case) -> Check:
     """A hidden word has an effect on what follows it: hiding happens."""
     effect = min(
-        change_anywhere(patient.logits_TV[t + 1 :], patient.read(Row(patient.ids, (t,)))[t + 1 :])
-        for t in _places(patient)
+        change_anywhere(case.logits_TV[t + 1 :], case.read(Continuation(case.ids, (t,)))[t + 1 :])
+        for t in _places(case)
     )
     return Check.at_least(
         "hiding",
         effect,
-        patient.clear,
+        case.clear,
         "nats",
         good="A hidden word changes what is expected after it.",
         bad="Hiding a word changes nothing after it, so its embedding is not where it was looked for; use --mask token "
@@ -85,20 +85,26 @@ def hiding(patient: Patient) -> Check:
     )
 
 
-def padding(patient: Patient) -> Check:
+def padding(case: Case) -> Check:
     """Rows of different lengths give the same numbers in one forward as alone."""
-    ids = patient.ids
+    ids = case.ids
     half = len(ids) // 2
-    rows = [Row(ids), Row(()), Row(ids[:half]), Row(ids, (half,)), Row(ids[: half + 1], (0,))]
+    rows = [
+        Continuation(ids),
+        Continuation(()),
+        Continuation(ids[:half]),
+        Continuation(ids, (half,)),
+        Continuation(ids[: half + 1], (0,)),
+    ]
     leak = 0.0
-    for row, together_TV in zip(rows, patient.vlm.read(patient.encoding, rows), strict=True):
-        alone_TV = patient.read(row)
+    for row, together_TV in zip(rows, case.vlm.read(case.encoding, rows), strict=True):
+        alone_TV = case.read(row)
         # The most likely next word too, so that a row without words says something.
         leak = max(leak, change(alone_TV, together_TV, (*row.ids, int(alone_TV[-1].argmax()))))
     return Check.at_most(
         "padding",
         leak,
-        patient.equal(patient.noise_of_shapes),
+        case.equal(case.noise_of_shapes),
         "nats",
         good="Rows of different lengths give the same numbers together as alone.",
         bad="A row's numbers depend on the rows beside it: padding is attended to, or products are rounded coarsely "
@@ -106,7 +112,7 @@ def padding(patient: Patient) -> Check:
     )
 
 
-def _places(patient: Patient) -> list[int]:
+def _places(case: Case) -> list[int]:
     """The first, a middle and the last token of the caption."""
-    last = len(patient.ids) - 1
+    last = len(case.ids) - 1
     return sorted({0, last // 2, last})

@@ -7,34 +7,34 @@ from pathlib import Path
 
 import torch
 
-from causal_attrib.attribution import Attribution
-from causal_attrib.doctor.patient import Patient
+from causal_attrib.doctor.case import Case
 from causal_attrib.doctor.report import Check
+from causal_attrib.results.attribution import Attribution
 from causal_attrib.vlm import VLM
 
 # Rounding may move a score by half of the caption's largest: with more, not even the strongest word clearly stands out.
 SHARE = 0.5
 
 
-def precision(patient: Patient) -> Check:
+def precision(case: Case) -> Check:
     """Rounding moves necessity by less than half of the caption's largest.
 
     In half precision, rounding is what the same weights change when computed in float32; in float32, what another batch
     size changes.
     """
-    in_float32 = patient.vlm.model.dtype == torch.float32
+    in_float32 = case.vlm.model.dtype == torch.float32
     if in_float32:
-        rounding = moved_necessity(patient.attribution, patient.score(batch_size=4))
-        aside = _cost_of_bfloat16(patient)
+        rounding = moved_necessity(case.attribution, case.score(batch_size=4))
+        aside = _cost_of_bfloat16(case)
         remedy = "choose a caption that says what the image shows"
     else:
-        obstacle = _obstacle(patient.vlm, torch.float32)
+        obstacle = _obstacle(case.vlm, torch.float32)
         if obstacle:
             return Check.skipped("precision", f"float32 cannot be compared with: {obstacle}.")
-        rounding = moved_necessity(patient.attribution, patient.score(in_precision(patient.vlm, torch.float32)))
+        rounding = moved_necessity(case.attribution, case.score(in_precision(case.vlm, torch.float32)))
         aside = ""
         remedy = "score in float32 (--dtype float32)"
-    largest = max(abs(token.necessity) for token in patient.attribution.tokens if token.necessity is not None)
+    largest = max(abs(token.necessity) for token in case.attribution.tokens if token.necessity is not None)
     return Check.at_most(
         "precision",
         rounding / largest if largest else float("inf"),
@@ -45,15 +45,15 @@ def precision(patient: Patient) -> Check:
     )
 
 
-def _cost_of_bfloat16(patient: Patient) -> str:
+def _cost_of_bfloat16(case: Case) -> str:
     """What a user of float32 would lose; for information, so that nothing here can fail the check."""
-    if _obstacle(patient.vlm, torch.bfloat16):
+    if _obstacle(case.vlm, torch.bfloat16):
         return ""
     try:
-        coarse = patient.score(in_precision(patient.vlm, torch.bfloat16))
+        coarse = case.score(in_precision(case.vlm, torch.bfloat16))
     except Exception as error:
         return f" It cannot be scored in bfloat16 ({type(error).__name__})."
-    return f" bfloat16 would move it by {moved_necessity(patient.attribution, coarse):.2g}."
+    return f" bfloat16 would move it by {moved_necessity(case.attribution, coarse):.2g}."
 
 
 def moved_necessity(a: Attribution, b: Attribution) -> float:

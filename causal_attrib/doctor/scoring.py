@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from causal_attrib.attribution import Attribution
-from causal_attrib.doctor.patient import Patient
+from causal_attrib.doctor.case import Case
 from causal_attrib.doctor.report import Check
 from causal_attrib.engine.gumbel import GumbelNoise
-from causal_attrib.vlm import Row
+from causal_attrib.results.attribution import Attribution
+from causal_attrib.vlm import Continuation
 
 _COMPARED = ("logprob", "sufficiency", "necessity")
 
 
-def deterministic(patient: Patient) -> Check:
+def deterministic(case: Case) -> Check:
     """The same scores twice are the same bits, and the same seed draws the same words."""
-    first, second = patient.attribution, patient.score()
-    noise = GumbelNoise(patient.seed, 0, 0)
-    drawn = [patient.vlm.write(patient.encoding, Row(()), len(patient.ids), [noise]) for _ in range(2)]
+    first, second = case.attribution, case.score()
+    noise = GumbelNoise(case.seed, 0, 0)
+    drawn = [case.vlm.write(case.encoding, Continuation(()), len(case.ids), [noise]) for _ in range(2)]
     same = _but_for_time(first) == _but_for_time(second) and drawn[0] == drawn[1]
     return Check(
         "deterministic",
@@ -33,15 +33,15 @@ def deterministic(patient: Patient) -> Check:
     )
 
 
-def engines(patient: Patient, scorers: Mapping[str, Callable[[], Attribution]]) -> Check:
+def engines(case: Case, scorers: Mapping[str, Callable[[], Attribution]]) -> Check:
     """Every engine that is faster than the plain one gives its numbers.
 
     Args:
-        scorers: by name of the engine, what scores the patient's caption with it.
+        scorers: by name of the engine, what scores the case's caption with it.
     """
     if not scorers:
         return Check.skipped("engines", "This architecture is served by the plain engine alone, which defines right.")
-    plain = patient.score(engine="plain")
+    plain = case.score(engine="plain")
     scored = {name: scorer() for name, scorer in scorers.items()}
     refused = [name for name, attribution in scored.items() if attribution.settings["engine"] != name]
     if refused:
@@ -55,7 +55,7 @@ def engines(patient: Patient, scorers: Mapping[str, Callable[[], Attribution]]) 
     return Check.at_most(
         "engines",
         differences[worst],
-        patient.equal(patient.noise_of_shapes),
+        case.equal(case.noise_of_shapes),
         "",
         good=f"Scores by {', '.join(scorers)} equal those of one ordinary forward per edit.",
         bad=f"The engine {worst} gives other scores than one ordinary forward per edit; use --engine plain, and report "

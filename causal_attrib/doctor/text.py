@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from causal_attrib.doctor.patient import Patient
+from causal_attrib.doctor.case import Case
 from causal_attrib.doctor.report import Check
 from causal_attrib.vlm.text import decode
 
 _TASK = re.compile(r"<\w+>")
 
 
-def spans(patient: Patient) -> Check:
+def spans(case: Case) -> Check:
     """The pieces of the caption that scores are printed beside are what the token ids decode to.
 
     Compared is all text up to each token, since a character may take several tokens and a decoder may glue words.
     """
-    encoding, tokenizer = patient.encoding, patient.vlm.tokenizer
+    encoding, tokenizer = case.encoding, case.vlm.tokenizer
     edges = [0, *(end for _, end in encoding.spans)]
     if [start for start, _ in encoding.spans] != edges[:-1] or edges[-1] != len(encoding.response):
         return Check(
@@ -43,9 +43,9 @@ def spans(patient: Patient) -> Check:
     )
 
 
-def prompt(patient: Patient) -> Check:
+def prompt(case: Case) -> Check:
     """What the model is asked is among the ids it is given."""
-    encoding = patient.encoding
+    encoding = case.encoding
     row = encoding.prompt_inputs.get("input_ids")
     if row is None or not encoding.prompt.strip():
         return Check.skipped("prompt", "This model is asked nothing.")
@@ -54,7 +54,7 @@ def prompt(patient: Patient) -> Check:
     asked = _letters(encoding.prompt)
     return Check.at_least(
         "prompt",
-        _letters(patient.vlm.tokenizer.decode(row[0])).count(asked),
+        _letters(case.vlm.tokenizer.decode(row[0])).count(asked),
         1,
         "times",
         good=f'"{encoding.prompt}" stands in the text before the caption.',
@@ -63,9 +63,9 @@ def prompt(patient: Patient) -> Check:
     )
 
 
-def image_tokens(patient: Patient) -> Check:
+def image_tokens(case: Case) -> Check:
     """The places taken for the picture's are the placeholders, all of them, and fill their grid."""
-    encoding, config = patient.encoding, patient.vlm.model.config
+    encoding, config = case.encoding, case.vlm.model.config
     # Not every architecture has one; those that look by cross-attention have a single mark or none.
     placeholder = getattr(config, "image_token_id", None)
     row = encoding.prompt_inputs.get("input_ids")

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from causal_attrib.vlm.trunk import Trunk
+from causal_attrib.vlm.prefix_cache import PrefixCache
 
 # Keys are picked out where no more than this share of them is looked at: picking copies them.
 _WORTH = 0.7
@@ -27,9 +27,9 @@ _WORTH = 0.7
 class _Attention(TorchFunctionMode):
     """Catches the calls of one forward."""
 
-    def __init__(self, trunk: Trunk):
+    def __init__(self, prefix: PrefixCache):
         super().__init__()
-        self.trunk = trunk
+        self.prefix = prefix
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -38,7 +38,7 @@ class _Attention(TorchFunctionMode):
         return function(*args, **kwargs)
 
     def _is_ours(self, query: Tensor, mask: Tensor | None) -> bool:
-        ours = self.trunk.mask
+        ours = self.prefix.mask
         if not (torch.is_tensor(mask) and torch.is_tensor(ours)):
             return False
         # A single query's heads may come packed behind one another: transformers' way to group them without a copy.
@@ -46,28 +46,28 @@ class _Attention(TorchFunctionMode):
 
 
 class JoinedAttention(_Attention):
-    """Queries of several trunks in one forward: each looks at the keys of its own, in its own way.
+    """Queries of several prefixes in one forward: each looks at the keys of its own, in its own way.
 
     joined:   from `join`
-    each:     how the queries of each trunk attend
+    each:     how the queries of each prefix attend
     attended: how many calls were answered
     """
 
-    def __init__(self, joined: Trunk, each: Sequence[_Attention]):
+    def __init__(self, joined: PrefixCache, each: Sequence[_Attention]):
         super().__init__(joined)
         self.each = each
         self.attended = 0
 
     def attend(self, query, key, value, attn_mask, **options) -> Tensor:
-        cache = self.trunk.cache
+        cache = self.prefix.cache
         answers = []
         for attention, query_BHQd in zip(self.each, query.split(cache.counts, 2), strict=True):
-            layer = attention.trunk.cache.layers[cache.updated]
+            layer = attention.prefix.cache.layers[cache.updated]
             groups = query.shape[1] // layer.keys.shape[1]
             keys, values = layer.keys, layer.values
             if groups > 1:
                 keys, values = (tensor.repeat_interleave(groups, 1) for tensor in (keys, values))
-            answers.append(attention.attend(query_BHQd, keys, values, attention.trunk.mask, **options))
+            answers.append(attention.attend(query_BHQd, keys, values, attention.prefix.mask, **options))
         cache.updated = None
         self.attended += 1
         return torch.cat(answers, 2)
@@ -75,7 +75,7 @@ class JoinedAttention(_Attention):
     @property
     def caught_all(self) -> bool:
         """Whether each layer that was given keys looked at them here, so that the forward is what it should be."""
-        return self.attended == self.trunk.cache.updates > 0
+        return self.attended == self.prefix.cache.updates > 0
 
 
 class PickedKeys(_Attention):
@@ -84,8 +84,8 @@ class PickedKeys(_Attention):
     seen_QK: the forward's mask, True where a query looks at a key
     """
 
-    def __init__(self, trunk: Trunk, seen_QK: np.ndarray):
-        super().__init__(trunk)
+    def __init__(self, prefix: PrefixCache, seen_QK: np.ndarray):
+        super().__init__(prefix)
         needed_K = seen_QK.any(0)
         edges = np.flatnonzero(np.diff(needed_K, prepend=False, append=False)).tolist()
         self.runs = list(zip(edges[::2], edges[1::2], strict=True))
@@ -110,11 +110,11 @@ class OwnKeys(_Attention):
     places_QL: indices of each query's own keys, and -1 behind the last of them
     """
 
-    def __init__(self, trunk: Trunk, shared: int, places_QL: np.ndarray):
-        super().__init__(trunk)
+    def __init__(self, prefix: PrefixCache, shared: int, places_QL: np.ndarray):
+        super().__init__(prefix)
         self.shared = shared
-        self.none_QL = torch.from_numpy(places_QL < 0).to(trunk.key_position_K.device)
-        self.place_P = torch.from_numpy(places_QL.clip(min=0).ravel()).to(trunk.key_position_K.device)
+        self.none_QL = torch.from_numpy(places_QL < 0).to(prefix.key_position_K.device)
+        self.place_P = torch.from_numpy(places_QL.clip(min=0).ravel()).to(prefix.key_position_K.device)
 
     def attend(self, query, key, value, attn_mask, *, scale=None, dropout_p=0.0, is_causal=False, enable_gqa=False):
         if enable_gqa:  # transformers repeats keys itself or leaves it to the kernel

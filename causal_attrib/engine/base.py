@@ -21,7 +21,7 @@ from causal_attrib.engine.cost import Cost
 from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.interventions import Edited, Intervention, Rewrite, edit
 from causal_attrib.outcomes import Outcome, Probe, Reading, checked
-from causal_attrib.vlm import VLM, Encoding, Noise, Row
+from causal_attrib.vlm import VLM, Continuation, Encoding, Noise
 from causal_attrib.vlm.reasoning import split_response
 from causal_attrib.vlm.text import decode
 
@@ -34,7 +34,7 @@ class Request:
     """Log-probabilities that are wanted: of `row.ids[place]`, given all before it, for each of `places`."""
 
     encoding: Encoding
-    row: Row
+    row: Continuation
     places: tuple[int, ...]
 
 
@@ -43,7 +43,7 @@ class Draft:
     """A text that is wanted: what follows `row`, at most `longest` tokens of it, greedy but for the noise."""
 
     encoding: Encoding
-    row: Row
+    row: Continuation
     longest: int
     noise: Noise | None = None
 
@@ -92,7 +92,7 @@ class Engine(ABC):
         """The new ids of each draft, end-of-sequence and what follows it cut off."""
 
     @abstractmethod
-    def positions(self, rows: Sequence[tuple[Encoding, Row, int]]) -> int:
+    def positions(self, rows: Sequence[tuple[Encoding, Continuation, int]]) -> int:
         """Token positions that it takes to read each row up to the place given with it, and not what stands there."""
 
     @contextmanager
@@ -315,14 +315,14 @@ def _completed(edited: Edited, written: tuple[int, ...]) -> Edited:
     return replace(edited, ids=edited.ids + written)
 
 
-def _row(edited: Edited, suffix: tuple[int, ...], neutral: bool = False) -> Row:
+def _row(edited: Edited, suffix: tuple[int, ...], reference: bool = False) -> Continuation:
     embedded = edited.hidden if edited.fill in ("zero", "mean") else ()
-    return Row(edited.ids + suffix, embedded, edited.fill if embedded else "zero", neutral)
+    return Continuation(edited.ids + suffix, embedded, edited.fill if embedded else "zero", reference)
 
 
 def _request(encoding: Encoding, edited: Edited, probe: Probe) -> Request:
     """A probe with an answer reads that; one without reads the visible part of the response."""
-    row = _row(edited, probe.cue + probe.answer, probe.neutral)
+    row = _row(edited, probe.cue + probe.answer, probe.reference)
     answer = range(len(row.ids) - len(probe.answer), len(row.ids))
     return Request(encoding, row, tuple(answer) if probe.answer else edited.visible)
 

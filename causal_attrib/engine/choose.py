@@ -15,7 +15,7 @@ from causal_attrib.engine.packed import PackedEngine
 from causal_attrib.engine.plain import PlainEngine
 from causal_attrib.engine.together import NotJoinedError
 from causal_attrib.errors import InputError
-from causal_attrib.vlm import VLM, Encoding, Row
+from causal_attrib.vlm import VLM, Continuation, Encoding
 
 ENGINES = ("auto", "packed", "plain")
 # How far log-probabilities (nats) may lie apart. A wrong mask or position makes a difference of .05 and more, rounding
@@ -128,7 +128,7 @@ def disagreement(vlm: VLM, encoding: Encoding) -> tuple[float, float]:
 def _may_join(vlm: VLM, encoding: Encoding, allowed: float) -> bool:
     """Whether branches behind the picture and behind what it is held against come out right from one forward."""
     seen = _branches(encoding)
-    requests = seen + [replace(request, row=replace(request.row, neutral=True)) for request in seen]
+    requests = seen + [replace(request, row=replace(request.row, reference=True)) for request in seen]
     try:
         joined = PackedEngine(vlm, pictures=2).logprobs(requests, lambda count: None)
     except (NotJoinedError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError):
@@ -147,5 +147,5 @@ def _may_join(vlm: VLM, encoding: Encoding, allowed: float) -> bool:
 def _branches(encoding: Encoding) -> list[Request]:
     """A branch with a hidden token, and one without a token; both leave the response in its middle."""
     body = (encoding.response_ids * 6)[:6]
-    rows = [Row(body, (1,)), Row(body[:2] + body[3:])]
+    rows = [Continuation(body, (1,)), Continuation(body[:2] + body[3:])]
     return [Request(encoding, rows[0], (0, 2, 3, 4, 5)), Request(encoding, rows[1], (0, 1, 2, 3, 4))]

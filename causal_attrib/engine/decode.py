@@ -11,7 +11,7 @@ from torch import Tensor
 from causal_attrib.engine.base import Draft
 from causal_attrib.engine.gumbel import add_noise
 from causal_attrib.engine.node import Node
-from causal_attrib.engine.tree import Ask, Tree
+from causal_attrib.engine.tree import Tree, TreeRequest
 
 
 @dataclass(eq=False)
@@ -33,7 +33,7 @@ class _Text:
         return tuple(self.ids) + (self.then.all_ids() if self.then else ())
 
 
-def decode(tree: Tree, drafts: Sequence[Draft], budget: int) -> Generator[Ask, Tensor, list[tuple[int, ...]]]:
+def decode(tree: Tree, drafts: Sequence[Draft], budget: int) -> Generator[TreeRequest, Tensor, list[tuple[int, ...]]]:
     """What follows each draft; its nodes stay in the tree's cache. A task of `engine.together`.
 
     Args:

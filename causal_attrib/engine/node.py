@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from causal_attrib.vlm import Row
+from causal_attrib.vlm import Continuation
 
 
 @dataclass(eq=False)
@@ -34,7 +34,7 @@ class Node:
         return self.children[token, fill]
 
 
-def spell(root: Node, row: Row) -> list[Node]:
+def spell(root: Node, row: Continuation) -> list[Node]:
     """The nodes of a row's tokens, made where they are new."""
     hidden, nodes, node = set(row.hidden), [], root
     for place, token in enumerate(row.ids):

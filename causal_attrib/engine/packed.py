@@ -19,8 +19,8 @@ from causal_attrib.engine.budget import Meter, drafts_at_once, is_out_of_memory
 from causal_attrib.engine.decode import decode
 from causal_attrib.engine.node import Node, spell, unplaced
 from causal_attrib.engine.together import run
-from causal_attrib.engine.tree import Ask, Tree
-from causal_attrib.vlm import Encoding, Row
+from causal_attrib.engine.tree import Tree, TreeRequest
+from causal_attrib.vlm import Continuation, Encoding
 
 
 @dataclass
@@ -29,8 +29,8 @@ class PackedEngine(Engine):
 
     batch_size: rows of full length per forward; "auto" is what suits the device and the memory that is free. Where
         memory runs out all the same, the forwards are made smaller and tried again.
-    pictures: how many pictures are held at once, and as many neutral ones; with several, branches behind all of them
-        come into the same forwards, on models that `joins` says it of.
+    pictures: how many pictures are held at once, and as many reference images; with several, branches behind all of
+        them come into the same forwards, on models that `joins` says it of.
     """
 
     name = "packed"
@@ -45,7 +45,7 @@ class PackedEngine(Engine):
     def scan(self, encoding: Encoding) -> Tensor:
         def look(groups: Sequence[Encoding]) -> list[Tensor]:
             (tree,) = self._grown([(encoding, False)])
-            path = [tree.root, *tree.path(Row(encoding.response_ids))]
+            path = [tree.root, *tree.path(Continuation(encoding.response_ids))]
             return run([tree.expect(path[:-1], self._nodes(encoding))], self._nodes(encoding))
 
         (logits_TV,) = self._in_memory(look, [encoding])
@@ -57,7 +57,7 @@ class PackedEngine(Engine):
 
     def logprobs(self, requests: Sequence[Request], advance: Callable[[int], None]) -> list[Tensor]:
         answers: dict[int, Tensor] = {}
-        for groups in self._side_by_side([(request.encoding, request.row.neutral) for request in requests]):
+        for groups in self._side_by_side([(request.encoding, request.row.reference) for request in requests]):
             read = self._in_memory(self._read, [[requests[n] for n in some] for some in groups])
             for alike, some in zip(groups, read, strict=True):
                 answers.update(zip(alike, some, strict=True))
@@ -66,7 +66,7 @@ class PackedEngine(Engine):
 
     def write(self, drafts: Sequence[Draft]) -> list[tuple[int, ...]]:
         written: dict[int, tuple[int, ...]] = {}
-        for groups in self._side_by_side([(draft.encoding, draft.row.neutral) for draft in drafts]):
+        for groups in self._side_by_side([(draft.encoding, draft.row.reference) for draft in drafts]):
             left = groups
             while left:
                 for some in self._in_memory(functools.partial(self._write, drafts), left):
@@ -74,13 +74,13 @@ class PackedEngine(Engine):
                 left = [rest for group in left if (rest := [n for n in group if n not in written])]
         return [written[n] for n in range(len(drafts))]
 
-    def positions(self, rows: Sequence[tuple[Encoding, Row, int]]) -> int:
+    def positions(self, rows: Sequence[tuple[Encoding, Continuation, int]]) -> int:
         total, trees = 0, {}
         for encoding, row, place in rows:
-            key = _tree_key(encoding, row.neutral)
+            key = _tree_key(encoding, row.reference)
             if key not in trees:
                 root = Node(-1, None, None, -1)
-                stem = spell(root, Row(encoding.response_ids))
+                stem = spell(root, Continuation(encoding.response_ids))
                 total += -len(stem) if key in self._trees else encoding.prompt_length
                 trees[key] = root, set(stem)
             root, nodes = trees[key]
@@ -105,7 +105,7 @@ class PackedEngine(Engine):
 
     def _read(self, groups: Sequence[Sequence[Request]]) -> list[list[Tensor]]:
         """Log-probabilities of the requests of several trees."""
-        trees = self._grown([(some[0].encoding, some[0].row.neutral) for some in groups])
+        trees = self._grown([(some[0].encoding, some[0].row.reference) for some in groups])
         budget = self._nodes(groups[0][0].encoding)
         tasks, wanted = [], []
         for tree, some in zip(trees, groups, strict=True):
@@ -135,7 +135,7 @@ class PackedEngine(Engine):
             groups: indices of the drafts that are wanted, by tree.
         """
         first = drafts[groups[0][0]].encoding
-        trees = self._grown([(drafts[some[0]].encoding, drafts[some[0]].row.neutral) for some in groups])
+        trees = self._grown([(drafts[some[0]].encoding, drafts[some[0]].row.reference) for some in groups])
         room, chosen = self.drafts_at_once(first), []
         for some in groups:
             chosen.append(some[:room])
@@ -158,14 +158,14 @@ class PackedEngine(Engine):
         for key in keys:
             if key in self._trees:
                 self._trees[key] = self._trees.pop(key)  # used last
-        for key, (encoding, neutral) in zip(keys, wanted, strict=True):
+        for key, (encoding, reference) in zip(keys, wanted, strict=True):
             if key in self._trees:
                 continue
             # The old one is let go first: there may be no room for two.
-            held = [other for other in self._trees if other.neutral == neutral]
+            held = [other for other in self._trees if other.reference == reference]
             for other in held[: max(0, len(held) + 1 - self.pictures)]:
                 del self._trees[other]
-            inputs = encoding.neutral_inputs if neutral else encoding.prompt_inputs
+            inputs = encoding.reference_inputs if reference else encoding.prompt_inputs
             self.vlm.check_length(encoding.prompt_length, len(encoding.response_ids))
             with self._meter.measuring(encoding.prompt_length + len(encoding.response_ids)):
                 self._trees[key] = Tree(self.vlm, inputs, encoding.response_ids, self.cost)
@@ -207,7 +207,7 @@ class PackedEngine(Engine):
             self._budget //= 2
 
 
-def _logprobs_of(tree: Tree, nodes: Sequence[Node], budget: int) -> Generator[Ask, Tensor, dict[Node, float]]:
+def _logprobs_of(tree: Tree, nodes: Sequence[Node], budget: int) -> Generator[TreeRequest, Tensor, dict[Node, float]]:
     """Log-probability of each node given its path. A task of `engine.together`."""
     behind: dict[Node, list[Node]] = defaultdict(list)
     for node in nodes:
@@ -228,10 +228,10 @@ def _logprobs_of(tree: Tree, nodes: Sequence[Node], budget: int) -> Generator[As
             note([parent], logits_V[None])
     again = [parent for parent in unknown if parent.place is not None]
     for piece in chunks(again, budget):
-        note(piece, (yield Ask(tree, (), piece)))
+        note(piece, (yield TreeRequest(tree, (), piece)))
     for forward in forwards(tree, [parent for parent in unknown if parent.place is None], budget):
         parents = [node for node in forward if node in behind]
-        note(parents, (yield Ask(tree, forward, parents)))
+        note(parents, (yield TreeRequest(tree, forward, parents)))
     return logprob
 
 
@@ -294,19 +294,19 @@ def gather_logprobs(logits_NV: Tensor, rows: Sequence[int], tokens: Sequence[int
 class _Key(NamedTuple):
     """What a tree's keys and values depend on.
 
-    neutral: whether it stands behind what the picture is held against
+    reference: whether it stands behind the reference image
     seen:    the picture, or what is left of it
     prompt:  not its text: the same words may stand in another conversation
     """
 
-    neutral: bool
+    reference: bool
     seen: object
     prompt: tuple
 
 
-def _tree_key(encoding: Encoding, neutral: bool) -> _Key:
+def _tree_key(encoding: Encoding, reference: bool) -> _Key:
     record = encoding.picture.record
     # One colour is the same for all pictures of a size.
-    of_size = neutral and encoding.against == "colour"
+    of_size = reference and encoding.against == "colour"
     seen = (record["width"], record["height"]) if of_size else record["sha256"]
-    return _Key(neutral, seen, encoding.prompt_key)
+    return _Key(reference, seen, encoding.prompt_key)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from causal_attrib.engine.base import Draft, Engine, Request, chunks
-from causal_attrib.vlm import Encoding, Row
+from causal_attrib.vlm import Continuation, Encoding
 
 
 @dataclass
@@ -24,16 +24,16 @@ class PlainEngine(Engine):
     name = "plain"
 
     def scan(self, encoding: Encoding) -> Tensor:
-        (logits_TV,) = self.vlm.read(encoding, [Row(encoding.response_ids)])
+        (logits_TV,) = self.vlm.read(encoding, [Continuation(encoding.response_ids)])
         self._count(encoding, [encoding.response_ids])
         return logits_TV[:-1]
 
     def logprobs(self, requests: Sequence[Request], advance: Callable[[int], None]) -> list[Tensor]:
         answers: dict[int, Tensor] = {}
         # Rows of one forward share a picture.
-        by_picture = sorted(range(len(requests)), key=lambda n: (id(requests[n].encoding), requests[n].row.neutral))
+        by_picture = sorted(range(len(requests)), key=lambda n: (id(requests[n].encoding), requests[n].row.reference))
         for _, alike in itertools.groupby(
-            by_picture, key=lambda n: (id(requests[n].encoding), requests[n].row.neutral)
+            by_picture, key=lambda n: (id(requests[n].encoding), requests[n].row.reference)
         ):
             for chunk in chunks(list(alike), self._rows):
                 encoding, rows = requests[chunk[0]].encoding, [requests[n].row for n in chunk]
@@ -57,7 +57,7 @@ class PlainEngine(Engine):
             self.cost.add(draft.encoding.prompt_length + len(draft.row.ids) + len(ids), forwards=len(ids) + 1)
         return written
 
-    def positions(self, rows: Sequence[tuple[Encoding, Row, int]]) -> int:
+    def positions(self, rows: Sequence[tuple[Encoding, Continuation, int]]) -> int:
         return sum(encoding.prompt_length + len(row.ids) for encoding, row, _ in rows)
 
     @property

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from causal_attrib.engine.attention import JoinedAttention
-from causal_attrib.engine.tree import Ask
-from causal_attrib.vlm.trunk import join
+from causal_attrib.engine.tree import TreeRequest
+from causal_attrib.vlm.prefix_cache import join
 
 Result = TypeVar("Result")
 
@@ -24,7 +24,7 @@ class NotJoinedError(RuntimeError):
     """The model attends where it cannot be seen, so its trees cannot come into one forward."""
 
 
-def run(tasks: Sequence[Generator[Ask, Tensor, Result]], budget: int) -> list[Result]:
+def run(tasks: Sequence[Generator[TreeRequest, Tensor, Result]], budget: int) -> list[Result]:
     """What each task returns.
 
     Args:
@@ -34,16 +34,16 @@ def run(tasks: Sequence[Generator[Ask, Tensor, Result]], budget: int) -> list[Re
         NotJoinedError: there are several tasks, and the model's trees cannot be joined.
     """
     results: dict[int, Result] = {}
-    waiting: dict[int, Ask] = {}
+    waiting: dict[int, TreeRequest] = {}
 
-    def go_on(number: int, logits_NV: Tensor | None) -> None:
+    def decode_step(number: int, logits_NV: Tensor | None) -> None:
         try:
             waiting[number] = tasks[number].send(logits_NV)
         except StopIteration as end:
             results[number] = end.value
 
     for number in range(len(tasks)):
-        go_on(number, None)
+        decode_step(number, None)
     while waiting:
         chosen, room = [], budget
         for number, ask in waiting.items():
@@ -52,27 +52,29 @@ def run(tasks: Sequence[Generator[Ask, Tensor, Result]], budget: int) -> list[Re
                 room -= ask.size
         asks = [waiting.pop(number) for number in chosen]
         for number, logits_NV in zip(chosen, forward(asks), strict=True):
-            go_on(number, logits_NV)
+            decode_step(number, logits_NV)
     return [results[number] for number in range(len(tasks))]
 
 
 @torch.no_grad()
-def forward(asks: Sequence[Ask]) -> list[Tensor]:
+def forward(asks: Sequence[TreeRequest]) -> list[Tensor]:
     """Logits (N, V) for each ask, in the model's dtype, from one forward."""
     first = asks[0].tree
     steps = [ask.tree.prepare(ask) for ask in asks]
     if len(asks) == 1:
         (step,) = steps
         with step.attention:
-            logits = [first.family.go_on(first.trunk, step.embedded_QD, step.depth_Q, step.seen_QK, step.wanted_N)]
+            logits = [
+                first.family.decode_step(first.prefix, step.embedded_QD, step.depth_Q, step.seen_QK, step.wanted_N)
+            ]
     else:
-        if any(ask.tree.trunk.shared for ask in asks):
+        if any(ask.tree.prefix.shared for ask in asks):
             raise NotJoinedError  # the pictures are looked at beside the keys
-        joined = join([ask.tree.trunk for ask in asks], [ask.size for ask in asks], steps[0].embedded_QD.dtype)
+        joined = join([ask.tree.prefix for ask in asks], [ask.size for ask in asks], steps[0].embedded_QD.dtype)
         attention = JoinedAttention(joined, [step.attention for step in steps])
         starts = torch.tensor([0, *(ask.size for ask in asks[:-1])]).cumsum(0).tolist()
         with attention:
-            logits_NV = first.family.go_on_together(
+            logits_NV = first.family.decode_step_together(
                 joined,
                 torch.cat([step.embedded_QD for step in steps]),
                 [step.depth_Q for step in steps],

@@ -20,11 +20,11 @@ from causal_attrib.engine.attention import OwnKeys, PickedKeys
 from causal_attrib.engine.base import chunks
 from causal_attrib.engine.cost import Cost
 from causal_attrib.engine.node import Node, above, spell, unplaced
-from causal_attrib.vlm import VLM, Row
+from causal_attrib.vlm import VLM, Continuation
 
 
 @dataclass(frozen=True)
-class Ask:
+class TreeRequest:
     """Logits (N, V) that are wanted behind nodes of a tree, from one forward; `engine.together` runs it.
 
     nodes:  are put into the cache; not in it yet, each behind its parent or with that in the cache
@@ -76,42 +76,42 @@ class Tree:
         self.vlm, self.family, self.cost = vlm, vlm.family, cost
         longer = self.family.extend(inputs, [stem], vlm.pad_id)
         with torch.no_grad():
-            self.trunk = self.family.read_prompt(longer, len(stem) + 1)
-        vlm.check_numbers(self.trunk.logits_TV)
+            self.prefix = self.family.prefill(longer, len(stem) + 1)
+        vlm.check_numbers(self.prefix.logits_TV)
         cost.add(longer[self.family.row].shape[1])
         self.read = len(stem)  # tokens behind the prompt that came in with it
-        self.prompt_keys = self.trunk.length - self.read
+        self.prompt_keys = self.prefix.length - self.read
         self.root = Node(-1, None, None, -1)
         self.cached: list[Node] = []  # in the order of their keys
-        for node in self.path(Row(stem)):
+        for node in self.path(Continuation(stem)):
             self._cache(node)
 
     @property
     def device(self) -> torch.device:
-        return self.trunk.logits_TV.device
+        return self.prefix.logits_TV.device
 
     @property
     def keys(self) -> int:
         """How many keys the cache holds."""
         return self.prompt_keys + len(self.cached)
 
-    def path(self, row: Row) -> list[Node]:
+    def path(self, row: Continuation) -> list[Node]:
         """The nodes of a row's tokens, made where they are new."""
         return spell(self.root, row)
 
     # -- forwards ---------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def prepare(self, ask: Ask) -> Step:
+    def prepare(self, ask: TreeRequest) -> Step:
         """What a forward is to be given of this tree."""
         again = ask.again
         forward = [*ask.nodes, *again]
         seen_QK = self.sees(ask.nodes, again)
         index = {node: number for number, node in enumerate(forward)}
         if ask.shared is None:
-            attention = PickedKeys(self.trunk, seen_QK)
+            attention = PickedKeys(self.prefix, seen_QK)
         else:
-            attention = OwnKeys(self.trunk, ask.shared, _places(seen_QK, ask.shared))
+            attention = OwnKeys(self.prefix, ask.shared, _places(seen_QK, ask.shared))
         return Step(
             self._embed(forward),
             # The family counts from the end of what was read.
@@ -121,21 +121,23 @@ class Tree:
             attention=attention,
         )
 
-    def take(self, ask: Ask, logits_NV: Tensor) -> None:
+    def take(self, ask: TreeRequest, logits_NV: Tensor) -> None:
         """Note what a forward has put into the cache."""
         again = ask.again
         self.vlm.check_numbers(logits_NV)
         self.cost.add(len(ask.nodes) + len(again), forwards=0)
-        self.family.cut(self.trunk, len(again))
+        self.family.cut(self.prefix, len(again))
         for node in ask.nodes:
             self._cache(node)
 
     def known(self, node: Node) -> Tensor | None:
         """Logits (V,) behind the root or a node that was read together with the prompt."""
         is_known = node is self.root or (node.place is not None and node.place < self.prompt_keys + self.read)
-        return self.trunk.logits_TV[node.depth + 1] if is_known else None
+        return self.prefix.logits_TV[node.depth + 1] if is_known else None
 
-    def expect(self, leaves: Sequence[Node], budget: int, shared: int | None = None) -> Generator[Ask, Tensor, Tensor]:
+    def expect(
+        self, leaves: Sequence[Node], budget: int, shared: int | None = None
+    ) -> Generator[TreeRequest, Tensor, Tensor]:
         """Logits (R, V), float32, behind each of `leaves`, which are put into the cache if they are not there.
 
         A task of `engine.together`.
@@ -152,7 +154,7 @@ class Tree:
         for piece in chunks(forward, budget):
             wanted = [node for node in piece if node in logits_of]
             new = [node for node in piece if node.place is None]
-            logits_of.update(zip(wanted, (yield Ask(self, new, wanted, shared)), strict=True))
+            logits_of.update(zip(wanted, (yield TreeRequest(self, new, wanted, shared)), strict=True))
         return torch.stack([logits_of[node] for node in leaves]).float()
 
     def sees(self, nodes: Sequence[Node], again: Sequence[Node] = ()) -> np.ndarray:
@@ -183,7 +185,7 @@ class Tree:
         """
         gone = self.cached[count:]
         if gone:
-            self.family.cut(self.trunk, len(gone))
+            self.family.cut(self.prefix, len(gone))
         self.cached = self.cached[:count]
         for node in gone:
             node.place = None

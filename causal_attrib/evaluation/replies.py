@@ -12,14 +12,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from causal_attrib.attribution import check_writable
 from causal_attrib.engine.base import chunks
 from causal_attrib.engine.budget import is_out_of_memory
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation.asks import Ask
-from causal_attrib.evaluation.failures import Failure, reason_of, write_failures
-from causal_attrib.evaluation.journal import Journal, digest
-from causal_attrib.files import replacing
+from causal_attrib.evaluation.prompts import Prompt
+from causal_attrib.io.atomic import replacing
+from causal_attrib.io.failures import Failure, reason_of, write_failures
+from causal_attrib.io.journal import Journal, digest
+from causal_attrib.results.attribution import check_writable
 from causal_attrib.vlm import VLM
 from causal_attrib.vlm.text import decode
 
@@ -29,7 +29,7 @@ _WINDOW = 8
 
 
 def write_replies(
-    asks: Sequence[Ask],
+    asks: Sequence[Prompt],
     output: str | os.PathLike,
     load: Callable[[], VLM],
     *,
@@ -102,7 +102,7 @@ def write_replies(
     return failures
 
 
-def _replies(vlm: VLM, asks: Sequence[Ask], longest: int, batch_size: int | str) -> list[dict]:
+def _replies(vlm: VLM, asks: Sequence[Prompt], longest: int, batch_size: int | str) -> list[dict]:
     """For each of `asks` the `text` of the reply, or the `reason` why there is none."""
     if batch_size == "auto":
         batch_size = _CPU_ROWS if vlm.model.device.type == "cpu" else _GPU_ROWS

@@ -5,7 +5,7 @@ from causal_attrib.objectives.aggregation import LOSS_TYPES, aggregate
 from causal_attrib.objectives.cepo import cepo_reward, power_mean
 from causal_attrib.objectives.copo import NORMALISATIONS, causal_reward, copo_advantage, flipped_share
 from causal_attrib.objectives.hero import entropy_weights, hero_advantage, variance_gate
-from causal_attrib.objectives.policy_loss import policy_loss
+from causal_attrib.objectives.loss import policy_loss
 from causal_attrib.objectives.surrogate import clipped_surrogate, kl_to_reference
 from causal_attrib.objectives.symmpo import LogRatios, SymMPOLoss, log_ratio, symmpo_loss
 

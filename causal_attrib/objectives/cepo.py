@@ -5,7 +5,7 @@ CE-PO (arXiv 2509.23095; definitions as in the authors' code):
     R = ( sum_k w_k * s_k^p )^(1/p),     s = (accuracy, S(Z->X), S(X->Y), S(Z->Y)) clipped to [0, 1],  sum of w = 1
 
 Z is the question, X the reasoning, Y the answer. The coherence channels S are Jacobians' business
-(`causal_attrib.scores.coherence_algebra`); here they are numbers.
+(`causal_attrib.scores.coherence_channels.algebra`); here they are numbers.
 
 Axes: B completions, K scores.
 """

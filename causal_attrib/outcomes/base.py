@@ -21,12 +21,12 @@ class Probe:
     """One reading of log-probabilities behind an edited response.
 
     cue, answer: ids put behind the response; `answer` is what is read
-    neutral:     read it with the neutral picture instead of the user's
+    reference:   read it with the reference image instead of the user's
     """
 
     cue: tuple[int, ...] = ()
     answer: tuple[int, ...] = ()
-    neutral: bool = False
+    reference: bool = False
 
 
 @dataclass(frozen=True)

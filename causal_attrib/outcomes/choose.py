@@ -11,7 +11,7 @@ from causal_attrib.outcomes.match import Match
 from causal_attrib.outcomes.objects import Objects, annotated_objects
 from causal_attrib.outcomes.yesno import YesNo
 from causal_attrib.vlm import Encoding
-from causal_attrib.vlm.images import check_against
+from causal_attrib.vlm.reference_image import check_reference
 
 NAMES = ("auto", "likelihood", "match", "objects", "yesno", "grounding", "module:function")
 
@@ -57,7 +57,7 @@ def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = No
 
 def check_contrast(outcome: str, against: str) -> None:
     """Raises InputError if there is no such contrast, or `outcome` does not hold the picture against anything."""
-    check_against(against)
+    check_reference(against)
     if against != "colour" and outcome not in ("auto", BEST_FOR_CAPTIONS):
         raise InputError(
             f"The outcome {outcome} does not hold the picture against another; leave out --against (or against=), or "

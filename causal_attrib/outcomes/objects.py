@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from causal_attrib.errors import InputError
-from causal_attrib.outcomes.lexicon import COCO, mentions
+from causal_attrib.words.coco import COCO, mentions
 
 
 @dataclass(frozen=True)

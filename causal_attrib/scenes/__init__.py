@@ -13,11 +13,12 @@ and `reasoned_answer` talk about it, `write_dataset` writes many to a folder. Ho
 from pathlib import Path
 
 from causal_attrib.scenes.dataset import write_dataset
+from causal_attrib.scenes.drawing import NATIVE_SIZE, render
 from causal_attrib.scenes.language import (
     CAPTION_PROMPT,
     CAPTION_QUESTION,
     FalseCaption,
-    Question,
+    SceneQuestion,
     caption,
     describe,
     falsify,
@@ -25,7 +26,6 @@ from causal_attrib.scenes.language import (
     reasoned_answer,
     reasoned_prompt,
 )
-from causal_attrib.scenes.render import NATIVE_SIZE, render
 from causal_attrib.scenes.world import (
     CLASSES,
     COLOURS,
@@ -54,9 +54,9 @@ __all__ = [
     "PARK",
     "PARTNERS",
     "PLACES",
-    "Question",
     "STYLES",
     "Scene",
+    "SceneQuestion",
     "Sticker",
     "TIMES",
     "caption",

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from causal_attrib.errors import InputError
+from causal_attrib.scenes.drawing import NATIVE_SIZE, render
 from causal_attrib.scenes.language import caption, falsify, questions, reasoned_answer
-from causal_attrib.scenes.render import NATIVE_SIZE, render
 from causal_attrib.scenes.stickers import bundled, from_folder
 from causal_attrib.scenes.world import CLASSES, PAINTED, STYLES, check_plant, sample_scene
 

@@ -165,7 +165,7 @@ def falsify(scene, rng, *, kind=None, classes=CLASSES, order=None):
 
 
 @dataclass(frozen=True)
-class Question:
+class SceneQuestion:
     """A question with its one-word answer; `conclusion` is the sentence that leads to the answer.
 
     kind is object (yes/no), pair (yes/no about a coloured object), colour, place, time or count;
@@ -199,9 +199,9 @@ def object_question(scene, rng, answer, negative="random", classes=CLASSES):
     if answer == "yes":
         name = scene.objects[rng.integers(len(scene.objects))].cls
         named = with_article(name)
-        return Question(f"Is there {named} in the image?", "yes", "object", f"there is {named}")
+        return SceneQuestion(f"Is there {named} in the image?", "yes", "object", f"there is {named}")
     name = absent_class(scene, rng, negative, classes)
-    return Question(
+    return SceneQuestion(
         f"Is there {with_article(name)} in the image?", "no", "object", f"there is no {name}", negative=negative
     )
 
@@ -219,7 +219,7 @@ def pair_question(scene, rng, answer):
     if answer == "no":
         colour = str(rng.choice([other for other in COLOURS if other != sticker.colour]))
     conclusion = f"the {sticker.cls} is {sticker.colour}"
-    return Question(f"Is there a {colour} {sticker.cls} in the image?", answer, "pair", conclusion)
+    return SceneQuestion(f"Is there a {colour} {sticker.cls} in the image?", answer, "pair", conclusion)
 
 
 def colour_question(scene, rng):
@@ -229,21 +229,21 @@ def colour_question(scene, rng):
         return None
     sticker = coloured[rng.integers(len(coloured))]
     conclusion = f"the {sticker.cls} is {sticker.colour}"
-    return Question(f"What color is the {sticker.cls}?", sticker.colour, "colour", conclusion)
+    return SceneQuestion(f"What color is the {sticker.cls}?", sticker.colour, "colour", conclusion)
 
 
 def place_question(scene):
-    return Question("Where is this?", scene.place, "place", f"this is on the {scene.place}")
+    return SceneQuestion("Where is this?", scene.place, "place", f"this is on the {scene.place}")
 
 
 def time_question(scene):
-    return Question("What time of day is it?", TIME_WORDS[scene.time], "time", f"it is {TIME_WORDS[scene.time]}")
+    return SceneQuestion("What time of day is it?", TIME_WORDS[scene.time], "time", f"it is {TIME_WORDS[scene.time]}")
 
 
 def count_question(scene):
     number = NUMBERS[len(scene.objects)]
     conclusion = "there is one object" if number == "one" else f"there are {number} objects"
-    return Question("How many objects are there?", number, "count", conclusion)
+    return SceneQuestion("How many objects are there?", number, "count", conclusion)
 
 
 def questions(scene, rng, classes=CLASSES):

@@ -11,7 +11,7 @@ from transformers import (
     LlavaProcessor,
 )
 
-from causal_attrib.scenes.render import NATIVE_SIZE
+from causal_attrib.scenes.drawing import NATIVE_SIZE
 from causal_attrib.scenes.world import GRID
 
 PATCH = NATIVE_SIZE // GRID  # one grid cell of the world is one patch, and so one image token

@@ -22,7 +22,7 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from causal_attrib.scenes import BUNDLED_MODEL
-from causal_attrib.scenes.render import render
+from causal_attrib.scenes.drawing import render
 from causal_attrib.scenes.shortcut import ShortcutTest
 from causal_attrib.scenes.tasks import Tasks
 from causal_attrib.scenes.train import conversation_loss, learning_rate, log, optimiser, precompute, save_model, update

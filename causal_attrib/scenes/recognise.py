@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from causal_attrib.scenes.render import GROUND, LIGHT, NATIVE_SIZE, SKY, WALL
+from causal_attrib.scenes.drawing import GROUND, LIGHT, NATIVE_SIZE, SKY, WALL
 
 # Of colours, in levels of 255: how far the median of a strip may lie from what a scene has there.
 NEAR = 20

@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from causal_attrib.scenes.drawing import render
 from causal_attrib.scenes.language import CAPTION_PROMPT, with_article
 from causal_attrib.scenes.measure import conversation, read_caption, reply
-from causal_attrib.scenes.render import render
 from causal_attrib.scenes.world import CLASSES, COLOURS, PAINTED, PARTNERS, PLACES, Scene, sample_scene
 
 CELLS = ("own_absent", "own_present", "other_present", "other_absent")

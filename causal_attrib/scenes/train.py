@@ -26,9 +26,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
+from causal_attrib.scenes.drawing import NATIVE_SIZE, render
 from causal_attrib.scenes.measure import measure, summary
 from causal_attrib.scenes.model import IMAGE_TOKENS, build_model, build_processor, normalise
-from causal_attrib.scenes.render import NATIVE_SIZE, render
 from causal_attrib.scenes.tasks import IGNORE, Tasks
 from causal_attrib.scenes.tokenizer import build_tokenizer
 from causal_attrib.scenes.world import CLASSES, COLOURS, GRID, PLACES, TIMES, sample_scene

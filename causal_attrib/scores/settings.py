@@ -12,7 +12,7 @@ from causal_attrib.interventions import check_fill
 from causal_attrib.outcomes import Outcome, check_contrast
 from causal_attrib.outcomes.choose import check_name
 from causal_attrib.scores import sufficiency
-from causal_attrib.scores.saliency.choice import one_of
+from causal_attrib.scores.saliency_methods.choice import one_of
 from causal_attrib.scores.verdict import OUTCOME, check_outcome, read_calibration
 
 LEVELS = ("token", "word")

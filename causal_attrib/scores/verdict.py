@@ -1,6 +1,6 @@
 """Does the picture bear this word out? A label per word, and the probability that the word is false.
 
-    evidence = log p(word | picture, what precedes) - log p(word | neutral picture, what precedes)      in nats
+    evidence = log p(word | picture, what precedes) - log p(word | reference image, what precedes)      in nats
     p_false  = s( intercept + a * evidence + b * entropy + c * necessity ),  s the logistic
 
 The first is pointwise mutual information of word and picture given what precedes (Church & Hanks, 1990), as the model
@@ -26,9 +26,9 @@ from pathlib import Path
 
 import numpy as np
 
-from causal_attrib.attribution import Attribution, Token
 from causal_attrib.errors import InputError
-from causal_attrib.files import replace_file
+from causal_attrib.io.atomic import replace_file
+from causal_attrib.results.attribution import Attribution, Token
 from causal_attrib.version import __version__
 
 GROUNDED, AGAINST, PRIOR, UNDECIDED = VERDICTS = ("grounded", "against the image", "language prior", "undecided")
@@ -151,7 +151,7 @@ def judged(
 
     Args:
         attribution: scored at the calibration's level under the outcome `OUTCOME` with the mask `MASK`.
-        prior_T: log-probability of each token with the neutral picture, in nats.
+        prior_T: log-probability of each token with the reference image, in nats.
         calibration: of the model that scored it, or of another, which the result then says.
         known: the picture is of the kind that the model knows; the result says if not.
     """

@@ -14,14 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from causal_attrib.training.arithmetic import prompts_at_once, updates_per_sampling
-from causal_attrib.training.completions import Sample, samples
-from causal_attrib.training.early_signs import signs
-from causal_attrib.training.loss_check import loss_sign
-from causal_attrib.training.method import SymMPO
-from causal_attrib.training.phases import REST, REWARD, SAMPLE, SCORE, UPDATE
 from causal_attrib.training.plan import Plan
+from causal_attrib.training.recipe.arithmetic import prompts_at_once, updates_per_sampling
+from causal_attrib.training.recipe.method import SymMPO
 from causal_attrib.training.run import RolloutTrainer, build, explained
+from causal_attrib.training.watch.completions import Sample, samples
+from causal_attrib.training.watch.early_signs import signs
+from causal_attrib.training.watch.loss_check import loss_sign
+from causal_attrib.training.watch.phases import REST, REWARD, SAMPLE, SCORE, UPDATE
 from causal_attrib.vlm import VLM, load
 
 ROWS = 2

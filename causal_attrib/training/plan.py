@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causal_attrib.errors import InputError
-from causal_attrib.training.arguments import trl_arguments
-from causal_attrib.training.arithmetic import updates, updates_per_epoch
-from causal_attrib.training.checkpoints import (
+from causal_attrib.training.data.reading import check_columns, check_folder, read_data, with_system_prompt
+from causal_attrib.training.recipe.arguments import trl_arguments
+from causal_attrib.training.recipe.arithmetic import updates, updates_per_epoch
+from causal_attrib.training.recipe.keys import METHOD, SCORES, Recipe, keys
+from causal_attrib.training.recipe.method import Method, SymMPO, check_whole_groups, choose_method
+from causal_attrib.training.scoring.policy_scores import Scoring
+from causal_attrib.training.scoring.rewards import Reward, check_reward, choose_reward
+from causal_attrib.training.trainers.checkpoints import (
     check_boundary,
     check_kind,
     check_save_steps,
@@ -19,12 +24,7 @@ from causal_attrib.training.checkpoints import (
     last_checkpoint,
     updates_done,
 )
-from causal_attrib.training.data import check_columns, check_folder, read_data, with_system_prompt
-from causal_attrib.training.method import Method, SymMPO, check_whole_groups, choose_method
-from causal_attrib.training.policy_scores import Scoring
-from causal_attrib.training.recipe import METHOD, SCORES, Recipe, keys
-from causal_attrib.training.rewards import Reward, check_reward, choose_reward
-from causal_attrib.training.sharding import check_sharding
+from causal_attrib.training.trainers.sharding import check_sharding
 from causal_attrib.vlm.hub import find
 from causal_attrib.vlm.loading import BUNDLED
 

@@ -20,24 +20,24 @@ from safetensors import SafetensorError
 from transformers import PrinterCallback, TrainerCallback
 
 from causal_attrib.errors import InputError
-from causal_attrib.files import replace_file
-from causal_attrib.training.arguments import has_bf16, refused_in_a_sentence
-from causal_attrib.training.cepo_reward import CEPOReward
-from causal_attrib.training.checkpoints import put_in_place
-from causal_attrib.training.completions import Sample, ShowCompletions
-from causal_attrib.training.copo_trainer import CopoGRPOTrainer
-from causal_attrib.training.data import to_dataset
-from causal_attrib.training.early_signs import EarlySigns
-from causal_attrib.training.lora import lora_config
-from causal_attrib.training.loss_check import CheckableMixin, CheckLoss
-from causal_attrib.training.method import CEPO, SymMPO
-from causal_attrib.training.out_of_memory import out_of_memory
-from causal_attrib.training.phases import TimedMixin, TimedRolloutsMixin
+from causal_attrib.io.atomic import replace_file
+from causal_attrib.training.data.reading import to_dataset
 from causal_attrib.training.plan import Plan
-from causal_attrib.training.recipe import Recipe
-from causal_attrib.training.recipe_file import changes, write_recipe
-from causal_attrib.training.symmpo_trainer import SymMPOTrainer
-from causal_attrib.training.trainable import check_trainable
+from causal_attrib.training.recipe.arguments import has_bf16, refused_in_a_sentence
+from causal_attrib.training.recipe.file import changes, write_recipe
+from causal_attrib.training.recipe.keys import Recipe
+from causal_attrib.training.recipe.method import CEPO, SymMPO
+from causal_attrib.training.scoring.cepo_reward import CEPOReward
+from causal_attrib.training.trainers.checkpoints import put_in_place
+from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
+from causal_attrib.training.trainers.lora import lora_config
+from causal_attrib.training.trainers.symmpo_trainer import SymMPOTrainer
+from causal_attrib.training.trainers.trainable import check_trainable
+from causal_attrib.training.watch.completions import Sample, ShowCompletions
+from causal_attrib.training.watch.early_signs import EarlySigns
+from causal_attrib.training.watch.loss_check import CheckableMixin, CheckLoss
+from causal_attrib.training.watch.out_of_memory import out_of_memory
+from causal_attrib.training.watch.phases import TimedMixin, TimedRolloutsMixin
 from causal_attrib.version import __version__
 from causal_attrib.vlm import VLM, load
 

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from causal_attrib.views.report import notebook, report
-from causal_attrib.views.table import table
+from causal_attrib.views.report_page import notebook, report
+from causal_attrib.views.token_table import table
 
 if TYPE_CHECKING:
     from causal_attrib.views.figure_maps import plot_maps

@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from causal_attrib.views import drawing
-from causal_attrib.views.shade import shade
+from causal_attrib.views.token_style import token_style
 
 
-class Sample(Protocol):
+class ShownSample(Protocol):
     """What is read of a completion: `training.completions.Sample` has it."""
 
     step: int
@@ -25,7 +25,7 @@ class Sample(Protocol):
     added: Sequence[float] | None
 
 
-def completions(samples: Sequence[Sample]) -> Group:
+def completions(samples: Sequence[ShownSample]) -> Group:
     """A row per completion; blue tokens are reinforced by it, red ones held back, the strongest in full colour."""
     limit = max((abs(value) for sample in samples for value in sample.added or ()), default=0.0)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
@@ -36,7 +36,7 @@ def completions(samples: Sequence[Sample]) -> Group:
         written = Text()
         for t, token in enumerate(sample.tokens):
             value = sample.added[t] if sample.added is not None and limit else 0.0
-            written.append(drawing.visible(token), shade(value / limit if limit else 0.0))
+            written.append(drawing.visible(token), token_style(value / limit if limit else 0.0))
         if sample.reference is not None:
             written.append(f"   (reference: {drawing.visible(sample.reference)})", "dim")
         table.add_row(f"{sample.reward:.2f}", f"{sample.advantage:+.2f}", written)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from causal_attrib.attribution import Attribution, Token
+from causal_attrib.results.attribution import Attribution, Token
 
 # The ends of ColorBrewer's RdBu, which stays readable for the colour-blind.
 BLUE = (33, 102, 172)

@@ -17,7 +17,7 @@ from causal_attrib.views.figure import MUTED, Plot, literally, new_plot
 from causal_attrib.views.picture import scored_picture
 
 if TYPE_CHECKING:
-    from causal_attrib.maps import Maps
+    from causal_attrib.results.maps import Maps
 
 _WIDTH = 7.2
 # Enough for 300 dots per inch in a panel as wide as a column of a page.

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from causal_attrib.attribution import Attribution, Token
+from causal_attrib.results.attribution import Attribution, Token
 from causal_attrib.views import drawing
 from causal_attrib.views.figure import MUTED, RULE, TEXT, Plot, hex_colour, literally, new_plot
 from causal_attrib.views.picture import scored_picture

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from causal_attrib.maps import Maps
+from causal_attrib.results.maps import Maps
 from causal_attrib.views import drawing
 from causal_attrib.views.overlay import described
 

@@ -17,7 +17,7 @@ from PIL import Image
 from causal_attrib.views import drawing
 
 if TYPE_CHECKING:
-    from causal_attrib.maps import Maps
+    from causal_attrib.results.maps import Maps
 
 # How much of the picture the strongest colour covers.
 STRONGEST = 0.7

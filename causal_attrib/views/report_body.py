@@ -5,11 +5,12 @@ from __future__ import annotations
 from html import escape
 from itertools import groupby
 
-from causal_attrib.attribution import Attribution, Token
-from causal_attrib.maps import PER_MAP
+from causal_attrib.results.attribution import Attribution, Token
+from causal_attrib.results.maps import PER_MAP
 from causal_attrib.views import coherence as words
-from causal_attrib.views import drawing, meaning
-from causal_attrib.views.report_data import Caption, Colouring
+from causal_attrib.views import drawing
+from causal_attrib.views import explanations as meaning
+from causal_attrib.views.report_data import Colouring, ReportCaption
 
 _COLUMNS = ("logprob", "entropy", "sufficiency", "necessity", "causal_completeness")
 _SHORT = {"logprob": "log-prob"}
@@ -17,7 +18,7 @@ _SHORT = {"logprob": "log-prob"}
 _SIZES = ((90, "large"), (300, "medium"))
 
 
-def switcher(captions: list[Caption], chosen: str | None) -> str:
+def switcher(captions: list[ReportCaption], chosen: str | None) -> str:
     """The radio group that says which score colours the words."""
     names = [name for name in meaning.HEADINGS if any(name in caption.colourings for caption in captions)]
     if chosen is None:
@@ -30,7 +31,7 @@ def switcher(captions: list[Caption], chosen: str | None) -> str:
     return f'<fieldset class="switch"><legend>Colour the words by</legend>{choices}</fieldset>'
 
 
-def article(caption: Caption, place: int, count: int, chosen: str | None) -> str:
+def article(caption: ReportCaption, place: int, count: int, chosen: str | None) -> str:
     """One caption as coloured text, with its legend and its outcome."""
     attribution = caption.attribution
     colouring = caption.colourings.get(chosen)
@@ -51,12 +52,12 @@ def article(caption: Caption, place: int, count: int, chosen: str | None) -> str
 </article>"""
 
 
-def table(caption: Caption, place: int, count: int, chosen: str | None) -> str:
+def table(caption: ReportCaption, place: int, count: int, chosen: str | None) -> str:
     """All numbers of one caption, a row per unit; sorted by the page's script."""
     colouring = caption.colourings.get(chosen)
     levels = colouring.levels if colouring else [None] * len(caption.attribution)
     rows = "\n".join(
-        _row(caption, token, at, shade(level, bool(colouring and colouring.is_signed)))
+        _row(caption, token, at, token_style(level, bool(colouring and colouring.is_signed)))
         for at, (token, level) in enumerate(zip(caption.attribution.tokens, levels, strict=True))
     )
     names = [_SHORT.get(name, meaning.HEADINGS[name]) for name in _columns(caption.attribution)]
@@ -80,7 +81,7 @@ def table(caption: Caption, place: int, count: int, chosen: str | None) -> str:
 </section>"""
 
 
-def coherence(caption: Caption, place: int, count: int) -> str:
+def coherence(caption: ReportCaption, place: int, count: int) -> str:
     """The channels of a reasoned answer, each with what it means; empty where they were not asked for."""
     record = caption.attribution.coherence
     if record is None:
@@ -101,7 +102,7 @@ def coherence(caption: Caption, place: int, count: int) -> str:
 </section>"""
 
 
-def foot(captions: list[Caption]) -> str:
+def foot(captions: list[ReportCaption]) -> str:
     """Settings and provenance of every caption and its maps."""
     parts = []
     for place, caption in enumerate(captions):
@@ -129,7 +130,7 @@ def summary(attribution: Attribution) -> str:
     return " ".join(told) or "No word stands out."
 
 
-def shade(level: int | None, is_signed: bool) -> str:
+def token_style(level: int | None, is_signed: bool) -> str:
     """The classes that give a unit its colour."""
     if level is None:
         return "unscored"
@@ -138,7 +139,7 @@ def shade(level: int | None, is_signed: bool) -> str:
     return f"{('red' if level < 0 else 'blue') if is_signed else 'amber'} l{abs(level)}"
 
 
-def _run(caption: Caption, colouring: Colouring | None) -> list[str]:
+def _run(caption: ReportCaption, colouring: Colouring | None) -> list[str]:
     """The text of the caption: the space before a word stays uncoloured, a line break is marked and made."""
     html, at, tokens = [], 0, caption.attribution.tokens
     for text, token in drawing.pieces(caption.attribution):
@@ -151,7 +152,7 @@ def _run(caption: Caption, colouring: Colouring | None) -> list[str]:
             first = at == 0 or tokens[at - 1].word != token.word
             last = at + 1 == len(tokens) or tokens[at + 1].word != token.word
             edges = ("first" if first else "", "last" if last else "")
-            colour = shade(level, bool(colouring and colouring.is_signed))
+            colour = token_style(level, bool(colouring and colouring.is_signed))
             classes = " ".join(filter(None, ("t", colour, _mark(token), *edges)))
             body = f'<span class="{classes}" title="{escape(_tooltip(token))}">{body}</span>'
             at += 1
@@ -182,7 +183,7 @@ def _key(colouring: Colouring | None) -> str:
 </div>"""
 
 
-def _row(caption: Caption, token: Token, at: int, colour: str) -> str:
+def _row(caption: ReportCaption, token: Token, at: int, colour: str) -> str:
     columns = _columns(caption.attribution)
     cells = "".join(f"<td{_value(token, name)}>{meaning.written(token, name)}</td>" for name in columns)
     if caption.attribution.verdict is not None:

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from causal_attrib.attribution import Attribution, Token
 from causal_attrib.errors import InputError
-from causal_attrib.views import drawing, meaning, overlay
+from causal_attrib.results.attribution import Attribution, Token
+from causal_attrib.views import drawing, overlay
+from causal_attrib.views import explanations as meaning
 from causal_attrib.views.drawing import number
 
 if TYPE_CHECKING:
-    from causal_attrib.maps import Maps
+    from causal_attrib.results.maps import Maps
 
 # Colours come in this many steps on either side of zero: a style sheet names them all, so no style stands in the text.
 LEVELS = 20
@@ -52,7 +53,7 @@ class Colouring:
     note: str
 
 
-class Caption:
+class ReportCaption:
     """One caption as it is shown.
 
     attribution: what was scored, by token or, if that is what was hidden, by word

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from causal_attrib.errors import InputError
-from causal_attrib.files import replace_file
-from causal_attrib.maps import Maps
+from causal_attrib.io.atomic import replace_file
+from causal_attrib.results.maps import Maps
 from causal_attrib.views.figure_maps import draw_maps
 from causal_attrib.views.overlay import full_colour, overlay
 

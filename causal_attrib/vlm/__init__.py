@@ -1,8 +1,8 @@
 """Any vision-language model behind one face: pictures, texts, encodings, forwards."""
 
-import causal_attrib.torchvision  # noqa: F401  (first: it sets a broken torchvision aside)
+import causal_attrib.vlm.torchvision  # noqa: F401  (first: it sets a broken torchvision aside)
 from causal_attrib.vlm.encoding import Encoding
 from causal_attrib.vlm.loading import load
-from causal_attrib.vlm.model import VLM, Noise, Row
+from causal_attrib.vlm.model import VLM, Continuation, Noise
 
-__all__ = ["VLM", "Encoding", "Noise", "Row", "load"]
+__all__ = ["VLM", "Continuation", "Encoding", "Noise", "load"]

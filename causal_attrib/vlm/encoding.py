@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from causal_attrib.vlm.images import Picture
+from causal_attrib.io.pictures import Picture
 from causal_attrib.vlm.layout import ImageLayout
-from causal_attrib.vlm.text import Span
+from causal_attrib.words.segmentation import Span
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Encoding:
         picture: the picture the user gave.
         prompt, response, question, answer: the texts; `question` and `answer` are None where nothing is asked.
         prompt_inputs: the model inputs up to the point where it begins to speak (batch 1, image placeholders expanded).
-        neutral_inputs: the same with the picture that the user's is held against, which does not show what it shows.
+        reference_inputs: the same with the picture that the user's is held against, which does not show what it shows.
         against: what that is: "colour", a picture of one colour, or "blur", the user's own blurred.
         response_ids: T token ids of the response.
         spans: T spans that tile `response` (characters).
@@ -41,7 +41,7 @@ class Encoding:
     question: str | None
     answer: str | None
     prompt_inputs: dict[str, Tensor] = field(repr=False)
-    neutral_inputs: dict[str, Tensor] = field(repr=False)
+    reference_inputs: dict[str, Tensor] = field(repr=False)
     against: str
     response_ids: tuple[int, ...]
     spans: tuple[Span, ...]

@@ -13,11 +13,13 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
 from causal_attrib.errors import InputError
+from causal_attrib.io.pictures import at_least_smallest, read_picture
 from causal_attrib.vlm.encoding import Encoding
 from causal_attrib.vlm.families import choose_family
-from causal_attrib.vlm.images import at_least_smallest, held_against, read_picture
 from causal_attrib.vlm.reasoning import Parts, is_cut_off, split_response
-from causal_attrib.vlm.text import Span, decode, spans_of_ids, special_token_in, tokenize, word_of_each
+from causal_attrib.vlm.reference_image import reference_image
+from causal_attrib.vlm.text import decode, spans_of_ids, special_token_in, tokenize
+from causal_attrib.words.segmentation import Span, word_of_each
 
 # A caption that the model writes itself, when the user gives none.
 LONGEST_CAPTION = 256
@@ -28,19 +30,19 @@ Noise = Callable[[int, int, torch.device], Tensor]
 
 
 @dataclass(frozen=True)
-class Row:
+class Continuation:
     """What follows the prompt in one forward.
 
     ids:     token ids behind the prompt
     hidden:  indices into `ids` whose input embedding is replaced (position and attention are kept)
     fill:    what a hidden embedding becomes: "zero" or "mean" (the mean of the embedding table)
-    neutral: show what the user's picture is held against instead
+    reference: show what the user's picture is held against instead
     """
 
     ids: tuple[int, ...]
     hidden: tuple[int, ...] = ()
     fill: str = "zero"
-    neutral: bool = False
+    reference: bool = False
 
 
 class VLM:
@@ -133,12 +135,12 @@ class VLM:
             raise InputError("There is no reasoning between the tags; give the words that are to be scored.")
         shown, unseen = (
             self.prompt_inputs(before, at_least_smallest(pixels))
-            for pixels in (picture.pixels, held_against(against, picture.pixels, self.neutral_colour))
+            for pixels in (picture.pixels, reference_image(against, picture.pixels, self.neutral_colour))
         )
         encoding = Encoding(
             picture=picture,
             prompt_inputs=shown,
-            neutral_inputs=unseen,
+            reference_inputs=unseen,
             against=against,
             prompt_length=shown[self.family.row].shape[1],
             layout=self.family.layout(shown, at_least_smallest(picture.pixels).size),
@@ -278,8 +280,8 @@ class VLM:
     # -- ids to numbers ---------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def read(self, encoding: Encoding, rows: Sequence[Row]) -> list[Tensor]:
-        """Logits along each row, from one ordinary forward over all rows (which share one picture, neutral or not).
+    def read(self, encoding: Encoding, rows: Sequence[Continuation]) -> list[Tensor]:
+        """Logits along each row, from one ordinary forward over rows that share one picture or its reference image.
 
         Args:
             encoding: gives picture and prompt.
@@ -291,9 +293,11 @@ class VLM:
         Raises:
             InputError: the model's numbers are NaN.
         """
-        (is_neutral,) = {row.neutral for row in rows}
+        (is_reference,) = {row.reference for row in rows}
         inputs = self.family.extend(
-            encoding.neutral_inputs if is_neutral else encoding.prompt_inputs, [row.ids for row in rows], self.pad_id
+            encoding.reference_inputs if is_reference else encoding.prompt_inputs,
+            [row.ids for row in rows],
+            self.pad_id,
         )
         longest = max(len(row.ids) for row in rows)
         self.check_length(encoding.prompt_length, longest)
@@ -311,7 +315,7 @@ class VLM:
 
     @torch.no_grad()
     def write(
-        self, encoding: Encoding, row: Row, longest: int, noises: Sequence[Noise | None] = (None,)
+        self, encoding: Encoding, row: Continuation, longest: int, noises: Sequence[Noise | None] = (None,)
     ) -> list[tuple[int, ...]]:
         """Let the model go on behind `row`: transformers' own greedy `generate`, once for each noise.
 
@@ -325,7 +329,7 @@ class VLM:
         Returns:
             The new ids of each continuation, end-of-sequence and what follows it cut off.
         """
-        inputs = encoding.neutral_inputs if row.neutral else encoding.prompt_inputs
+        inputs = encoding.reference_inputs if row.reference else encoding.prompt_inputs
         with self._hiding([row] * len(noises), encoding.prompt_length):
             rows = self.family.extend(inputs, [row.ids] * len(noises), self.pad_id)
             return self._generate(rows, longest, _RowNoise(noises, len(row.ids)))
@@ -397,7 +401,7 @@ class VLM:
         return tuple(ids[:stop])
 
     @contextlib.contextmanager
-    def _hiding(self, rows: Sequence[Row], prompt_length: int) -> Iterator[None]:
+    def _hiding(self, rows: Sequence[Continuation], prompt_length: int) -> Iterator[None]:
         """Replace the input embeddings of hidden tokens while the context lasts; the model is left as it was.
 
         Raises:

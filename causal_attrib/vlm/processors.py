@@ -28,7 +28,7 @@ from transformers.models.pixtral import image_processing_pil_pixtral
 from transformers.models.smolvlm import processing_smolvlm
 
 from causal_attrib.errors import InputError
-from causal_attrib.torchvision import remedy, torchvision_state
+from causal_attrib.vlm.torchvision import remedy, torchvision_state
 
 
 class ImageAndTokenizer:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from transformers import PreTrainedTokenizerBase
 
-# A word with its apostrophes and inner hyphens, a tag such as </think>, or one mark of punctuation.
-WORD = re.compile(r"</?\w+>|\w+(?:['’-]\w+)*|[^\w\s]")
-
-Span = tuple[int, int]
+from causal_attrib.words.segmentation import Span
 
 
 def tokenize(
@@ -63,24 +58,6 @@ def spans_of_ids(tokenizer: PreTrainedTokenizerBase, ids: tuple[int, ...]) -> tu
 def decode(tokenizer: PreTrainedTokenizerBase, ids: tuple[int, ...]) -> str:
     """The text of `ids`, special tokens left out, spaces as they are."""
     return tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-
-
-def word_of_each(text: str, spans: tuple[Span, ...]) -> tuple[int, ...]:
-    """Index of the word that each span belongs to: that of its first visible character.
-
-    A span without visible characters belongs to the word before it.
-
-    >>> word_of_each("a red dog.", ((0, 1), (1, 5), (5, 7), (7, 9), (9, 10)))
-    (0, 1, 2, 2, 3)
-    """
-    owner = {}
-    for index, match in enumerate(WORD.finditer(text)):
-        owner.update(dict.fromkeys(range(*match.span()), index))
-    words, current = [], 0
-    for start, end in spans:
-        current = next((owner[i] for i in range(start, end) if i in owner), current)
-        words.append(current)
-    return tuple(words)
 
 
 def special_token_in(tokenizer: PreTrainedTokenizerBase, text: str) -> str | None:

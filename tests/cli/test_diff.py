@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from causal_attrib.evaluation.batch import score_file
+from causal_attrib.batch.run import score_file
 from causal_attrib.vlm import VLM
 
 ROWS = [("a", "a dog and a cat"), ("b", "a dog on the grass"), ("a", "a cat")]

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import causal_attrib
-from causal_attrib.torchvision import remedy
+from causal_attrib.vlm.torchvision import remedy
 
 
 def test_env(copo):

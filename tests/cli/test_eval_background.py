@@ -8,7 +8,7 @@ from PIL import Image
 
 import causal_attrib
 from causal_attrib.scenes import PARK, render, write_dataset
-from causal_attrib_cli.eval_background import background as command
+from causal_attrib_cli.eval.background import background as command
 
 
 @pytest.fixture

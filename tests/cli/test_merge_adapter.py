@@ -8,7 +8,7 @@ import torch
 pytest.importorskip("peft", reason="peft is not installed (extra `train`)")
 
 import causal_attrib
-from causal_attrib.training.lora import lora_config
+from causal_attrib.training.trainers.lora import lora_config
 
 
 @pytest.fixture

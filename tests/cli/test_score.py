@@ -15,7 +15,7 @@ import pytest
 
 import causal_attrib
 from causal_attrib import Attribution
-from causal_attrib.attribution import FORMATS
+from causal_attrib.results.attribution import FORMATS
 from causal_attrib_cli import common
 from causal_attrib_cli.score import score as command
 
@@ -149,7 +149,7 @@ def test_our_warnings_are_one_line_and_those_of_others_are_silent(copo, picture,
     def warn(*_, **__):
         import warnings
 
-        warnings.warn_explicit("mind the gap", UserWarning, "score.py", 1, module="causal_attrib.scores.score")
+        warnings.warn_explicit("mind the gap", UserWarning, "score.py", 1, module="causal_attrib.scores.scoring")
         warnings.warn_explicit("an old call", DeprecationWarning, "other.py", 1, module="transformers.other")
         return Attribution("a dog", [])
 

@@ -15,8 +15,8 @@ pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
 
 import causal_attrib
 from causal_attrib.scenes import write_dataset
-from causal_attrib.training.checkpoints import last_checkpoint
-from causal_attrib.training.recipe_file import read_recipe
+from causal_attrib.training.recipe.file import read_recipe
+from causal_attrib.training.trainers.checkpoints import last_checkpoint
 from tests.tiny_models import tiny
 from tests.training.runs import SMALL
 

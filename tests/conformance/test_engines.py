@@ -7,7 +7,7 @@ import pytest
 from causal_attrib.engine import PackedEngine, PlainEngine, choose_engine
 from causal_attrib.engine.base import Draft, Request
 from causal_attrib.engine.gumbel import GumbelNoise
-from causal_attrib.vlm import Row
+from causal_attrib.vlm import Continuation
 from tests.conformance.test_models import CAPTION, LOGITS, PICTURE, PROMPT
 
 WHY_NOT = "its family does not pack: every edit takes a forward of its own"
@@ -41,12 +41,12 @@ def rows_of_all_kinds(vlm, encoding):
         ((*ids[:2], mask, *ids[3:]), (), "zero"),
         ((*ids[:2], *ids[3:]), (), "zero"),
     ]
-    for neutral in (False, True):
+    for reference in (False, True):
         for kept, hidden, fill in edited:
             places = range(len(kept) + len(encoding.cue_ids), len(kept) + len(tail))
-            yield Row(kept + tail, hidden, fill, neutral), tuple(places)
+            yield Continuation(kept + tail, hidden, fill, reference), tuple(places)
             visible = tuple(place for place in range(len(kept)) if place not in hidden)
-            yield Row(kept, hidden, fill, neutral), visible
+            yield Continuation(kept, hidden, fill, reference), visible
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -84,9 +84,19 @@ def test_packed_writing_is_that_of_generate(vlm, encoding, attention, measured, 
     if not vlm.family.packs:
         without("packed", WHY_NOT)
     ids = encoding.response_ids
-    rows = [Row(()), Row(ids[:2]), Row(ids[:4]), Row(ids[:4], (1,)), Row(ids[:5], (0, 3), "mean")]
+    rows = [
+        Continuation(()),
+        Continuation(ids[:2]),
+        Continuation(ids[:4]),
+        Continuation(ids[:4], (1,)),
+        Continuation(ids[:5], (0, 3), "mean"),
+    ]
     drafts = [Draft(encoding, row, 6, noise) for row in rows for noise in (None, GumbelNoise(0, 1, 0))]
-    drafts += [Draft(encoding, Row(ids[:count]), 9 - count, GumbelNoise(0, 0, k)) for count in range(5) for k in (0, 1)]
+    drafts += [
+        Draft(encoding, Continuation(ids[:count]), 9 - count, GumbelNoise(0, 0, k))
+        for count in range(5)
+        for k in (0, 1)
+    ]
     try:
         with attending(vlm, attention):
             plain, packed = (kind(vlm).write(drafts) for kind in (PlainEngine, PackedEngine))

@@ -10,9 +10,9 @@ from PIL import Image
 
 import causal_attrib
 from causal_attrib.errors import InputError
-from causal_attrib.vlm import Row
-from causal_attrib.vlm.images import neutral
+from causal_attrib.vlm import Continuation
 from causal_attrib.vlm.processors import ImageAndTokenizer
+from causal_attrib.vlm.reference_image import one_colour
 from tests.conformance.by_hand import a_hidden_id, logits_by_hand
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
@@ -33,21 +33,21 @@ def far(vlm, a, b):
 
 
 def test_logits_equal_a_call_by_hand(vlm, encoding, measured):
-    (logits,) = vlm.read(encoding, [Row(encoding.response_ids)])
+    (logits,) = vlm.read(encoding, [Continuation(encoding.response_ids)])
     expected = logits_by_hand(vlm, PROMPT, encoding.response_ids, PICTURE)
     measured("call by hand", far(vlm, logits, expected), LOGITS)
 
 
 def test_neutral_logits_equal_a_call_with_a_picture_of_one_colour(vlm, encoding, measured):
-    (logits,) = vlm.read(encoding, [Row(encoding.response_ids, neutral=True)])
-    grey = neutral(PICTURE, vlm.neutral_colour)
+    (logits,) = vlm.read(encoding, [Continuation(encoding.response_ids, reference=True)])
+    grey = one_colour(PICTURE, vlm.neutral_colour)
     expected = logits_by_hand(vlm, PROMPT, encoding.response_ids, grey)
     measured("call by hand", far(vlm, logits, expected), LOGITS)
 
 
 @pytest.mark.parametrize("fill", ["zero", "mean"])
 def test_hidden_tokens_equal_an_edited_embedding_table(vlm, encoding, fill, measured):
-    (logits,) = vlm.read(encoding, [Row(encoding.response_ids, (1, 3), fill)])
+    (logits,) = vlm.read(encoding, [Continuation(encoding.response_ids, (1, 3), fill)])
     ids = list(encoding.response_ids)
     with a_hidden_id(vlm, fill) as gap:
         ids[1] = ids[3] = gap
@@ -60,7 +60,7 @@ def test_scores_equal_a_brute_force_loop(vlm, measured):
     caption = "a red dog"
     got = causal_attrib.score(PICTURE, caption, model=vlm, prompt=PROMPT, outcome="grounding").to_frame()
     ids = vlm.encode(PICTURE, PROMPT, caption).response_ids
-    grey = neutral(PICTURE, vlm.neutral_colour)
+    grey = one_colour(PICTURE, vlm.neutral_colour)
 
     def gain(ids_now, visible):
         """Sum over the visible tokens of what the picture adds to their log-probability."""
@@ -86,7 +86,13 @@ def test_scores_equal_a_brute_force_loop(vlm, measured):
 
 def test_rows_of_a_batch_do_not_touch_each_other(vlm, encoding, measured):
     ids = encoding.response_ids
-    rows = [Row(ids), Row(ids[:2]), Row(ids, (0,)), Row(()), Row(ids[:5], (1,), "mean")]
+    rows = [
+        Continuation(ids),
+        Continuation(ids[:2]),
+        Continuation(ids, (0,)),
+        Continuation(()),
+        Continuation(ids[:5], (1,), "mean"),
+    ]
     alone = [vlm.read(encoding, [row])[0] for row in rows]
     together = vlm.read(encoding, rows)
     measured("batch", max(far(vlm, b, a) for a, b in zip(alone, together, strict=True)), LOGITS)
@@ -96,13 +102,13 @@ def test_padding_on_the_left_changes_nothing(vlm, encoding, measured, without):
     padded = logits_by_hand(vlm, PROMPT, encoding.response_ids, PICTURE, left=3)
     if padded is None:
         without("left padding", "the decoder counts positions by index and takes no others")
-    (logits,) = vlm.read(encoding, [Row(encoding.response_ids)])
+    (logits,) = vlm.read(encoding, [Continuation(encoding.response_ids)])
     measured("left padding", far(vlm, padded, logits), LOGITS)
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_attention_kernels_agree(vlm, encoding, attention, measured, without):
-    rows = [Row(encoding.response_ids, (2,)), Row(encoding.response_ids[:3])]
+    rows = [Continuation(encoding.response_ids, (2,)), Continuation(encoding.response_ids[:3])]
     reference = vlm.read(encoding, rows)
     before = vlm.model.config._attn_implementation
     try:
@@ -121,7 +127,7 @@ def test_another_picture_changes_the_outcome(vlm, measured):
     seen = []
     for picture in (PICTURE, OTHER):
         encoding = vlm.encode(picture, PROMPT, CAPTION)
-        (logits,) = vlm.read(encoding, [Row(encoding.response_ids)])
+        (logits,) = vlm.read(encoding, [Continuation(encoding.response_ids)])
         seen.append(logits)
     change = (seen[0] - seen[1]).abs().max() / seen[0].std()
     measured("picture seen", -change, -0.01)
@@ -129,8 +135,8 @@ def test_another_picture_changes_the_outcome(vlm, measured):
 
 def test_earlier_positions_do_not_see_later_ones(vlm, encoding, measured):
     ids = encoding.response_ids
-    (whole,) = vlm.read(encoding, [Row(ids)])
-    (hidden,) = vlm.read(encoding, [Row(ids, (4,))])
+    (whole,) = vlm.read(encoding, [Continuation(ids)])
+    (hidden,) = vlm.read(encoding, [Continuation(ids, (4,))])
     measured("causal", far(vlm, hidden[:5], whole[:5]), LOGITS)
     assert far(vlm, hidden[5:], whole[5:]) > 1e-2, "hiding a token has no effect"
 
@@ -139,16 +145,16 @@ def test_writing_is_greedy_on_what_is_read(vlm, encoding, measured):
     ids = encoding.response_ids[:4]
     wrong = 0
     for hidden in ((), (1,)):
-        (written,) = vlm.write(encoding, Row(ids, hidden), 6)
+        (written,) = vlm.write(encoding, Continuation(ids, hidden), 6)
         for count in range(len(written)):
-            (logits,) = vlm.read(encoding, [Row(ids + written[:count], hidden)])
+            (logits,) = vlm.read(encoding, [Continuation(ids + written[:count], hidden)])
             logits[-1, vlm.unwritable_ids] = -torch.inf
             wrong += logits[-1].argmax().item() != written[count]
     measured("writing", wrong, 0)
 
 
 def test_writing_several_continuations_equals_writing_one(vlm, encoding, measured):
-    row = Row(encoding.response_ids[:3])
+    row = Continuation(encoding.response_ids[:3])
     (alone,) = vlm.write(encoding, row, 6)
     measured("writing", sum(ids != alone for ids in vlm.write(encoding, row, 6, [None, None, None])), 0)
 
@@ -163,7 +169,7 @@ def test_a_saved_model_loads_and_gives_the_same_logits(vlm, encoding, measured, 
     assert type(loaded.family) is type(vlm.family)
     again = loaded.encode(PICTURE, PROMPT, CAPTION)
     assert again.response_ids == encoding.response_ids and again.layout == encoding.layout
-    (a,), (b,) = (which.read(e, [Row(e.response_ids)]) for which, e in ((loaded, again), (vlm, encoding)))
+    (a,), (b,) = (which.read(e, [Continuation(e.response_ids)]) for which, e in ((loaded, again), (vlm, encoding)))
     measured("saved and loaded", far(vlm, a, b), LOGITS)
 
 

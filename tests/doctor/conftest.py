@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from causal_attrib.doctor.patient import Patient
+from causal_attrib.doctor.case import Case
+from causal_attrib.io.pictures import read_picture
 from causal_attrib.vlm import VLM
-from causal_attrib.vlm.images import read_picture
 from tests.tiny_models import tiny
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
@@ -25,5 +25,5 @@ def clone(healthy):
 
 
 @pytest.fixture
-def patient():
-    return lambda vlm, caption=CAPTION: Patient(vlm, read_picture(PICTURE), caption)
+def case():
+    return lambda vlm, caption=CAPTION: Case(vlm, read_picture(PICTURE), caption)

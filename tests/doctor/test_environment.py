@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from causal_attrib.doctor import environment
-from causal_attrib.torchvision import remedy, torchvision_state
+from causal_attrib.vlm.torchvision import remedy, torchvision_state
 
 
 @pytest.fixture

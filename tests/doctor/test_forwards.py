@@ -8,14 +8,14 @@ from PIL import Image
 
 from causal_attrib.doctor.forwards import causality, hiding, image_is_seen, numbers, padding
 from causal_attrib.errors import InputError
-from causal_attrib.vlm import VLM, Row
+from causal_attrib.vlm import VLM, Continuation
 from tests.tiny_models import tiny
 
 
 @pytest.mark.parametrize("check", [numbers, image_is_seen, causality, hiding, padding])
 @pytest.mark.parametrize("caption", ["a dog on the grass", "a"])
-def test_a_healthy_model_passes(healthy, patient, check, caption):
-    assert check(patient(healthy, caption)).passed
+def test_a_healthy_model_passes(healthy, case, check, caption):
+    assert check(case(healthy, caption)).passed
 
 
 # -- numbers --
@@ -28,12 +28,12 @@ class Overflowing(VLM):
         return readings
 
 
-def test_infinite_logits(clone, patient):
-    check = numbers(patient(clone(Overflowing)))
+def test_infinite_logits(clone, case):
+    check = numbers(case(clone(Overflowing)))
     assert check.passed is False and "float32" in check.detail
 
 
-def test_an_id_that_is_ruled_out_is_no_fault(clone, patient):
+def test_an_id_that_is_ruled_out_is_no_fault(clone, case):
     class RulesOut(VLM):
         def read(self, encoding, rows):
             readings = super().read(encoding, rows)
@@ -42,26 +42,26 @@ def test_an_id_that_is_ruled_out_is_no_fault(clone, patient):
             return readings
 
     vlm = clone(RulesOut)
-    assert all(check(patient(vlm)).passed for check in (numbers, causality, hiding, padding))
+    assert all(check(case(vlm)).passed for check in (numbers, causality, hiding, padding))
 
 
-def test_nan_weights(clone, patient):
+def test_nan_weights(clone, case):
     vlm = clone()
     with torch.no_grad():
         vlm.model.get_input_embeddings().weight.fill_(torch.nan)
     with pytest.raises(InputError, match="NaN"):
-        numbers(patient(vlm))
+        numbers(case(vlm))
 
 
 # -- the image --
 
 
-def test_a_projector_that_lets_nothing_through(clone, patient):
+def test_a_projector_that_lets_nothing_through(clone, case):
     vlm = clone()
     with torch.no_grad():
         for parameter in vlm.model.model.multi_modal_projector.parameters():
             parameter.zero_()
-    check = image_is_seen(patient(vlm))
+    check = image_is_seen(case(vlm))
     assert check.passed is False and check.measured == 0
 
 
@@ -69,7 +69,7 @@ class ShowsNothing(VLM):
     """Its picture never reaches the model."""
 
     def read(self, encoding, rows):
-        return super().read(replace(encoding, prompt_inputs=encoding.neutral_inputs), rows)
+        return super().read(replace(encoding, prompt_inputs=encoding.reference_inputs), rows)
 
 
 class ShowsAlwaysTheSame(VLM):
@@ -80,41 +80,41 @@ class ShowsAlwaysTheSame(VLM):
 
 
 @pytest.mark.parametrize("kind, said", [(ShowsNothing, "a blank one"), (ShowsAlwaysTheSame, "its negative")])
-def test_a_picture_that_is_not_shown(clone, patient, kind, said):
-    check = image_is_seen(patient(clone(kind)))
+def test_a_picture_that_is_not_shown(clone, case, kind, said):
+    check = image_is_seen(case(clone(kind)))
     assert check.passed is False and check.measured == 0 and said in check.detail
 
 
-def test_an_effect_that_drowns_in_noise(clone, patient):
+def test_an_effect_that_drowns_in_noise(clone, case):
     class Noisy(VLM):
         def read(self, encoding, rows):
             return [logits_TV + torch.randn_like(logits_TV) for logits_TV in super().read(encoding, rows)]
 
     torch.manual_seed(0)
-    check = image_is_seen(patient(clone(Noisy)))
+    check = image_is_seen(case(clone(Noisy)))
     assert check.passed is False and check.tolerance > 1
 
 
 # -- what comes after --
 
 
-def test_a_model_that_looks_ahead(clone, patient):
+def test_a_model_that_looks_ahead(clone, case):
     vlm = clone()
     for module in vlm.model.modules():
         if hasattr(module, "is_causal"):
             module.is_causal = False
     vlm.model.config.get_text_config().is_causal = False
-    check = causality(patient(vlm))
+    check = causality(case(vlm))
     assert check.passed is False and check.measured > 0.01
 
 
-def test_a_response_taken_for_a_part_of_the_prefix(patient):
+def test_a_response_taken_for_a_part_of_the_prefix(case):
     """PaliGemma reads tokens of type 0 both ways."""
     healthy = tiny("paligemma")
-    assert causality(patient(healthy)).passed
+    assert causality(case(healthy)).passed
     vlm = VLM(healthy.model, healthy.processor, name="wrong-types")
     vlm.family.per_token = {"attention_mask": 1, "token_type_ids": 0}
-    check = causality(patient(vlm))
+    check = causality(case(vlm))
     assert check.passed is False and "token types" in check.detail
 
 
@@ -129,8 +129,8 @@ class HidesTheFirstOnly(VLM):
 
 
 @pytest.mark.parametrize("kind", [HidesNothing, HidesTheFirstOnly])
-def test_words_that_are_not_hidden(clone, patient, kind):
-    check = hiding(patient(clone(kind)))
+def test_words_that_are_not_hidden(clone, case, kind):
+    check = hiding(case(clone(kind)))
     assert check.passed is False and check.measured == 0
 
 
@@ -152,23 +152,23 @@ class PadsInFront(VLM):
 
 
 @pytest.mark.parametrize("caption", ["a dog on the grass", "a"])
-def test_padding_that_leaks(clone, patient, caption):
-    check = padding(patient(clone(PadsInFront), caption))
+def test_padding_that_leaks(clone, case, caption):
+    check = padding(case(clone(PadsInFront), caption))
     assert check.passed is False and check.measured > 1e-3
 
 
-def test_tolerance_in_half_precision(clone, patient):
+def test_tolerance_in_half_precision(clone, case):
     """Rounding is allowed for, a leak is not."""
     for kind, passed in ((VLM, True), (PadsInFront, False)):
         vlm = clone(kind)
         vlm.model.to(torch.bfloat16)
-        examined = patient(vlm)
+        examined = case(vlm)
         assert 1e-4 < examined.equal(examined.noise_of_shapes) < 0.1
         assert padding(examined).passed is passed
 
 
-def test_nothing_is_left_behind(healthy, patient):
-    before = healthy.read(patient(healthy).encoding, [Row((5, 6))])[0]
+def test_nothing_is_left_behind(healthy, case):
+    before = healthy.read(case(healthy).encoding, [Continuation((5, 6))])[0]
     for check in (numbers, image_is_seen, causality, hiding, padding):
-        check(patient(healthy))
-    assert torch.equal(before, healthy.read(patient(healthy).encoding, [Row((5, 6))])[0])
+        check(case(healthy))
+    assert torch.equal(before, healthy.read(case(healthy).encoding, [Continuation((5, 6))])[0])

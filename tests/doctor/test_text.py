@@ -28,27 +28,27 @@ def encodes(**changes):
 @pytest.mark.parametrize(
     "caption", ["a dog on the grass", "Two naïve cows, at 10°!", "ein Café 🐄 で", "a\n b\tc", "a"]
 )
-def test_spans_of_many_scripts(bundled, patient, caption):
+def test_spans_of_many_scripts(bundled, case, caption):
     for vlm in (tiny("llava_siglip_qwen2"), bundled):
-        check = spans(patient(vlm, caption))
+        check = spans(case(vlm, caption))
         assert check.passed, check
 
 
-def test_a_tokenizer_that_drops_characters(healthy, patient):
+def test_a_tokenizer_that_drops_characters(healthy, case):
     """This one takes its byte tokens for special ones, which are left out of what is decoded."""
-    check = spans(patient(healthy, "a naïve dog"))
+    check = spans(case(healthy, "a naïve dog"))
     assert check.passed is False and "token 4 on" in check.detail
 
 
-def test_spans_of_what_the_model_wrote(bundled, patient):
-    assert spans(patient(bundled, None)).passed
+def test_spans_of_what_the_model_wrote(bundled, case):
+    assert spans(case(bundled, None)).passed
 
 
-def test_a_tokenizer_of_lower_case_that_drops_spaces(healthy, patient):
+def test_a_tokenizer_of_lower_case_that_drops_spaces(healthy, case):
     processor = copy.copy(healthy.processor)
     processor.tokenizer = TOKENIZERS["word-piece"]
     vlm = VLM(healthy.model, processor, name="lower-case")
-    assert spans(patient(vlm, "A Dog on the grass, at sunset")).passed
+    assert spans(case(vlm, "A Dog on the grass, at sunset")).passed
 
 
 SHIFTED = {"spans": lambda e: ((0, e.spans[0][1] + 2), *((a + 2, b + 2) for a, b in e.spans[1:-1]), e.spans[-1])}
@@ -64,36 +64,36 @@ UNKNOWN = {"response_ids": lambda e: (3, *e.response_ids[1:])}
 @pytest.mark.parametrize(
     "changes", [SHIFTED, SHIFTED_WELL, DROPS, UNKNOWN], ids=["gaps", "shifted", "drops", "unknown"]
 )
-def test_spans_beside_the_wrong_words(clone, patient, changes):
-    check = spans(patient(clone(encodes(**changes))))
+def test_spans_beside_the_wrong_words(clone, case, changes):
+    check = spans(case(clone(encodes(**changes))))
     assert check.passed is False and check.detail
 
 
 # -- the prompt --
 
 
-def test_a_prompt_that_is_asked(healthy, patient):
-    assert prompt(patient(healthy)).passed
+def test_a_prompt_that_is_asked(healthy, case):
+    assert prompt(case(healthy)).passed
 
 
-def test_a_template_that_drops_the_prompt(healthy, patient):
+def test_a_template_that_drops_the_prompt(healthy, case):
     processor = copy.copy(healthy.processor)
     processor.chat_template = processor.chat_template.replace("{{ c['text'] }}", "{{ c['text'][:5] }}", 1)
-    check = prompt(patient(VLM(healthy.model, processor, name="deaf")))
+    check = prompt(case(VLM(healthy.model, processor, name="deaf")))
     assert check.passed is False and "template" in check.detail
 
 
 @pytest.mark.parametrize("asked", ["", "<CAPTION>"])
-def test_a_model_that_is_not_asked_in_words(clone, patient, asked):
-    check = prompt(patient(clone(encodes(prompt=lambda e: asked))))
+def test_a_model_that_is_not_asked_in_words(clone, case, asked):
+    check = prompt(case(clone(encodes(prompt=lambda e: asked))))
     assert check.passed is None and check.detail
 
 
 # -- image tokens --
 
 
-def test_image_tokens_and_their_grid(healthy, patient):
-    check = image_tokens(patient(healthy))
+def test_image_tokens_and_their_grid(healthy, case):
+    check = image_tokens(case(healthy))
     assert check.passed and "4 x 4" in check.detail
 
 
@@ -107,18 +107,18 @@ def test_image_tokens_and_their_grid(healthy, patient):
     ],
     ids=["shifted", "one short", "none", "wrong grid"],
 )
-def test_image_tokens_in_the_wrong_place(clone, patient, changes):
+def test_image_tokens_in_the_wrong_place(clone, case, changes):
     def change(encoding):
         return replace(encoding.layout, **{name: change(encoding.layout) for name, change in changes.items()})
 
-    check = image_tokens(patient(clone(encodes(layout=change))))
+    check = image_tokens(case(clone(encodes(layout=change))))
     assert check.passed is False and check.measured > 0
 
 
-def test_a_model_without_placeholders(clone, patient):
+def test_a_model_without_placeholders(clone, case):
     def without(encoding):
         row = encoding.prompt_inputs["input_ids"]
         return encoding.prompt_inputs | {"input_ids": row[row != clone().model.config.image_token_id][None]}
 
-    check = image_tokens(patient(clone(encodes(prompt_inputs=without))))
+    check = image_tokens(case(clone(encodes(prompt_inputs=without))))
     assert check.passed is None and "placeholders" in check.detail

@@ -8,7 +8,7 @@ from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.errors import InputError
 from causal_attrib.interventions import Keep, Mask, Rewrite, Whole
 from causal_attrib.outcomes import Function, Grounding, Likelihood, Match, YesNo
-from causal_attrib.vlm import Row
+from causal_attrib.vlm import Continuation
 from causal_attrib.vlm.text import decode
 from tests.conftest import PARK
 from tests.tiny_models import ONE_OF_EACH_KIND, tiny
@@ -47,8 +47,8 @@ def edited_by_hand(vlm, ids):
     ]
 
 
-def logprobs(vlm, encoding, ids, hidden, fill, neutral=False):
-    (logits,) = vlm.read(encoding, [Row(ids, hidden, fill, neutral)])
+def logprobs(vlm, encoding, ids, hidden, fill, reference=False):
+    (logits,) = vlm.read(encoding, [Continuation(ids, hidden, fill, reference)])
     return [logits[i].log_softmax(-1)[token].item() for i, token in enumerate(ids)]
 
 
@@ -78,7 +78,7 @@ def test_grounding_compares_with_a_neutral_picture(kind, vlm):
     got = kind(vlm).run(encoding, PLAN, Grounding())
     expected = []
     for number, (ids, hidden, fill) in enumerate(edited_by_hand(vlm, encoding.response_ids)):
-        gain = np.subtract(*(logprobs(vlm, encoding, ids, hidden, fill, neutral) for neutral in (False, True)))
+        gain = np.subtract(*(logprobs(vlm, encoding, ids, hidden, fill, reference) for reference in (False, True)))
         # A token that was hidden does not speak, by embedding or (intervention 5) by a mask token.
         silent = hidden or ((2,) if number == 5 else ())
         gain = np.delete(gain, silent) if len(gain) else gain
@@ -128,14 +128,14 @@ def test_captions_are_rewritten_behind_the_masked_word(kind, vlm):
     kept, rewritten, masked = texts_judged(kind, vlm, encoding, (Keep(3), Rewrite(3), Rewrite(3, (2,))))
     tail = len(ids) - 3 + 32
     assert kept == decode(vlm.tokenizer, ids[:3])
-    assert rewritten == decode(vlm.tokenizer, ids[:3] + vlm.write(encoding, Row(ids[:3]), tail)[0])
-    assert masked == decode(vlm.tokenizer, ids[:2] + vlm.write(encoding, Row(ids[:3], (2,)), tail)[0])
+    assert rewritten == decode(vlm.tokenizer, ids[:3] + vlm.write(encoding, Continuation(ids[:3]), tail)[0])
+    assert masked == decode(vlm.tokenizer, ids[:2] + vlm.write(encoding, Continuation(ids[:3], (2,)), tail)[0])
 
 
 def test_answers_are_written_behind_the_cue(kind, vlm):
     encoding = vlm.encode(PARK, "Look.", CAPTION, "a dog", question=QUESTION)
     (text,) = texts_judged(kind, vlm, encoding, (Mask((1,)),))
-    row = Row(encoding.response_ids + encoding.cue_ids, (1,))
+    row = Continuation(encoding.response_ids + encoding.cue_ids, (1,))
     assert text == decode(vlm.tokenizer, vlm.write(encoding, row, len(encoding.answer_ids) + 32)[0]).strip()
 
 
@@ -154,7 +154,7 @@ def test_coupled_draws_go_on_alike_where_the_same_token_is_drawn(kind):
     encoding = vlm.encode(PARK, "Look.", CAPTION)
     drawn = texts_judged(kind, vlm, encoding, (Keep(2),), samples=1, coupling="gumbel")[0]
     # Take the very token that was drawn as the next token of the response: with and without it must end alike.
-    (written,) = vlm.write(encoding, Row(encoding.response_ids[:2]), 40, [GumbelNoise(0, 0, 0)])
+    (written,) = vlm.write(encoding, Continuation(encoding.response_ids[:2]), 40, [GumbelNoise(0, 0, 0)])
     longer = vlm.encode(PARK, "Look.", encoding.response_ids[:2] + written[:1] + encoding.response_ids[2:])
     without, with_it = texts_judged(kind, vlm, longer, (Keep(2), Keep(3)), samples=1, coupling="gumbel")
     assert without[: len(drawn)] == with_it[: len(drawn)]
@@ -169,7 +169,7 @@ def test_sampled_likelihood_completes_the_response_first(kind):
     got = kind(vlm).run(encoding, (Keep(2),), Likelihood(), samples=2, seed=5)
     longest = len(encoding.response_ids) - 2 + 32
     for k in range(2):
-        (written,) = vlm.write(encoding, Row(encoding.response_ids[:2]), longest, [GumbelNoise(5, 1, k)])
+        (written,) = vlm.write(encoding, Continuation(encoding.response_ids[:2]), longest, [GumbelNoise(5, 1, k)])
         ids = encoding.response_ids[:2] + written + encoding.cue_ids + encoding.answer_ids
         expected = np.exp(np.mean(logprobs(vlm, encoding, ids, (), "zero")[-len(encoding.answer_ids) :]))
         assert got[0, k] == pytest.approx(expected, abs=1e-6)

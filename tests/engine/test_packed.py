@@ -17,7 +17,7 @@ from causal_attrib.engine.tree import Tree
 from causal_attrib.interventions import Keep, Mask, Whole
 from causal_attrib.outcomes import Grounding, Likelihood, YesNo
 from causal_attrib.scores import necessity, sufficiency
-from causal_attrib.vlm import Row
+from causal_attrib.vlm import Continuation
 from tests.conftest import DIGEST, PARK
 from tests.tiny_models import tiny
 
@@ -47,7 +47,7 @@ def test_the_mask_can_be_checked_by_eye(vlm):
     """The drawing of docs/engine.md: caption 0123, branches with one token hidden each."""
     encoding = vlm.encode(PARK, "Look.", vlm.encode(PARK, "Look.", CAPTION).response_ids[:4])
     grown = tree(vlm, encoding)
-    rows = [grown.path(Row(encoding.response_ids, (t,))) for t in range(4)]
+    rows = [grown.path(Continuation(encoding.response_ids, (t,))) for t in range(4)]
     nodes = [node for row in rows for node in row if node.place is None]
     seen_QK = grown.sees(nodes)
     assert seen_QK[:, : grown.prompt_keys].all()
@@ -69,7 +69,7 @@ def test_the_mask_can_be_checked_by_eye(vlm):
 def test_a_node_put_through_again_does_not_see_itself_twice(vlm):
     encoding = vlm.encode(PARK, "Look.", CAPTION)
     grown = tree(vlm, encoding)
-    third = grown.path(Row(encoding.response_ids))[2]
+    third = grown.path(Continuation(encoding.response_ids))[2]
     assert drawn(grown.sees([], [third]), grown.prompt_keys) == ["##" + "." * (len(encoding.response_ids) - 2) + "#"]
 
 
@@ -82,7 +82,7 @@ def test_every_node_is_put_through_once_behind_its_parent(rows, budget):
     vlm = tiny("llava_siglip_qwen2")
     encoding = vlm.encode(PARK, "Look.", CAPTION)
     grown = tree(vlm, encoding)
-    paths = [grown.path(Row(tuple(ids))) for ids in rows]
+    paths = [grown.path(Continuation(tuple(ids))) for ids in rows]
     expected = {node for path in paths for node in path if node.place is None}
     done = []
     for forward in forwards(grown, [path[-1] for path in paths if path[-1].place is None], budget):
@@ -92,8 +92,8 @@ def test_every_node_is_put_through_once_behind_its_parent(rows, budget):
             assert parent is grown.root or parent.place is not None or parent in forward[:index]
         for node in forward:
             grown._cache(node)
-        grown.trunk.key_position_K = torch.zeros(grown.prompt_keys + len(grown.cached))
-        grown.family.cut = lambda trunk, count: None
+        grown.prefix.key_position_K = torch.zeros(grown.prompt_keys + len(grown.cached))
+        grown.family.cut = lambda prefix, count: None
         done += forward
     del grown.family.cut
     assert len(done) == len(set(done)) and set(done) == expected
@@ -184,7 +184,7 @@ def test_coupled_draws_that_meet_are_written_once(vlm):
     encoding = vlm.encode(PARK, "Look.", CAPTION)
     # Take a caption that draw 0 itself writes: from every prefix of it, draw 0 goes on with it.
     written = PackedEngine(vlm)
-    (ids,) = written.write([Draft(encoding, Row(()), 8, GumbelNoise(0, 0, 0))])
+    (ids,) = written.write([Draft(encoding, Continuation(()), 8, GumbelNoise(0, 0, 0))])
     own = vlm.encode(PARK, "Look.", ids)
     keeps = [Keep(count) for count in range(len(ids) + 1)]
     costs = {}

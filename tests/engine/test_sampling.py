@@ -8,7 +8,7 @@ from scipy.stats import chi2_contingency, chisquare
 from causal_attrib.engine import PackedEngine
 from causal_attrib.engine.base import Draft
 from causal_attrib.engine.gumbel import GumbelNoise
-from causal_attrib.vlm import Row
+from causal_attrib.vlm import Continuation
 from tests.conftest import PARK
 from tests.tiny_models import tiny
 
@@ -28,13 +28,13 @@ def encoding(vlm):
 @pytest.fixture(scope="module")
 def drawn(vlm, encoding):
     """DRAWS continuations of two tokens of the caption, by the packed engine."""
-    row = Row(encoding.response_ids[:2])
+    row = Continuation(encoding.response_ids[:2])
     return PackedEngine(vlm).write([Draft(encoding, row, LENGTH, GumbelNoise(0, 1, k)) for k in range(DRAWS)])
 
 
 def shares(vlm, encoding, ids):
     """What the model expects behind some tokens, by one ordinary forward; what it must not write is left out."""
-    (logits,) = vlm.read(encoding, [Row(ids)])
+    (logits,) = vlm.read(encoding, [Continuation(ids)])
     logits[-1, vlm.unwritable_ids] = -torch.inf
     return logits[-1].softmax(-1).double().numpy()
 

@@ -13,8 +13,8 @@ from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.interventions import Keep
 from causal_attrib.outcomes import Grounding, Likelihood
 from causal_attrib.scores import necessity, sufficiency
-from causal_attrib.vlm import VLM, Row
-from causal_attrib.vlm.trunk import JoinedCache
+from causal_attrib.vlm import VLM, Continuation
+from causal_attrib.vlm.prefix_cache import JoinedCache
 from tests.conftest import DIGEST, PARK
 from tests.tiny_models import BUILDERS, ONE_OF_EACH_KIND, tiny
 
@@ -92,7 +92,7 @@ def test_words_are_those_of_generate(vlm):
     if not vlm.family.packs:
         pytest.skip("it cannot be packed")
     drafts = [
-        Draft(encoding, Row(encoding.response_ids[:count]), 5, noise)
+        Draft(encoding, Continuation(encoding.response_ids[:count]), 5, noise)
         for encoding in encodings(vlm)
         for count in (0, 2)
         for noise in (None, GumbelNoise(0, 1, 0))
@@ -120,7 +120,7 @@ def test_no_more_pictures_are_held_than_may_be():
     engine = PackedEngine(vlm, pictures=2)
     assert engine.together([job.encoding for job in jobs(vlm, Grounding()) * 2]) == [[0, 3, 1, 4], [2, 5]]
     engine.run_jobs(jobs(vlm, Grounding(), against="blur"))
-    assert sorted(key.neutral for key in engine._trees) == [False, False, True, True]
+    assert sorted(key.reference for key in engine._trees) == [False, False, True, True]
 
 
 @pytest.mark.parametrize("samples", [0, 2])
@@ -181,7 +181,7 @@ def test_a_model_that_attends_out_of_sight_takes_pictures_one_by_one():
 def test_a_model_that_goes_wrong_over_several_pictures_is_found_out(monkeypatch):
     known = tiny("llava_siglip_qwen2")
     vlm = VLM(known.model, known.processor, name="fresh")
-    right = vlm.family.go_on_together
+    right = vlm.family.decode_step_together
 
     def wrong(joined, embedded_QD, depths, seen, wanted_N):
         return right(joined, embedded_QD, [depth_Q + 2 for depth_Q in depths], seen, wanted_N)

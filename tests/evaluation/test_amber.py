@@ -3,10 +3,10 @@ import json
 import pytest
 
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation import amber
-from causal_attrib.evaluation.amber import Item, Response
-from causal_attrib.evaluation.amber_captions import named, score_captions
-from causal_attrib.evaluation.amber_questions import score_questions
+from causal_attrib.evaluation.amber import files as amber
+from causal_attrib.evaluation.amber.captions import named, score_captions
+from causal_attrib.evaluation.amber.files import AmberItem, Response
+from causal_attrib.evaluation.amber.questions import score_questions
 from tests.evaluation.benchmark_files import benchmark_file
 
 
@@ -43,7 +43,7 @@ def test_always_answering_no(items):
 
 
 def question(key, answer, text, *dimensions):
-    return Response(Item(key, dimensions=dimensions, answer=answer), text, key)
+    return Response(AmberItem(key, dimensions=dimensions, answer=answer), text, key)
 
 
 def test_no_is_the_positive_class():
@@ -80,7 +80,7 @@ WORDS = {"dog": ("puppy",), "puppy": (), "grass": ("lawn",), "ball": (), "cat": 
 
 
 def found(text, objects=("dog", "grass"), targets=("ball", "cat")):
-    return named(Response(Item("1", objects=objects, targets=targets), text, "1"), WORDS, {"light"})
+    return named(Response(AmberItem("1", objects=objects, targets=targets), text, "1"), WORDS, {"light"})
 
 
 def test_words_of_a_caption():
@@ -144,7 +144,7 @@ def test_bad_annotations(tmp_path, row, said):
     ],
 )
 def test_bad_responses(tmp_path, rows, said):
-    items = {key: Item(key, dimensions=("relation",), answer=True) for key in ("1", "3")}
+    items = {key: AmberItem(key, dimensions=("relation",), answer=True) for key in ("1", "3")}
     with pytest.raises(InputError, match=said):
         amber.read_responses(write(tmp_path / "r.json", rows), items, {"1": "a.jpg"})
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 import causal_attrib
 from causal_attrib import InputError
-from causal_attrib.evaluation.background import (
+from causal_attrib.evaluation.background.rows import Asked, read_questions
+from causal_attrib.evaluation.background.shares import (
     Measured,
     Share,
     background_share,
@@ -18,9 +19,8 @@ from causal_attrib.evaluation.background import (
     outside_mask,
     score,
 )
-from causal_attrib.evaluation.background_rows import Asked, read_questions
-from causal_attrib.evaluation.background_study import by_description, by_picture, study
-from causal_attrib.evaluation.background_swap import leave_one_out, region_swap
+from causal_attrib.evaluation.background.study import by_description, by_picture, study
+from causal_attrib.evaluation.background.swap import leave_one_out, region_swap
 from causal_attrib.scenes import PARK, render, write_dataset
 from causal_attrib.vlm import VLM
 from causal_attrib.vlm.layout import grid_boxes
@@ -155,14 +155,14 @@ def test_the_text_arm_reads_the_words_of_the_description_alone(bundled, park_row
     said = bundled.tokenizer(f" {found.reply}", add_special_tokens=False)["input_ids"]
     ids = torch.cat(
         [
-            encoding.neutral_inputs["input_ids"][0],
+            encoding.reference_inputs["input_ids"][0],
             torch.tensor([*encoding.response_ids, *encoding.cue_ids, *said]),
         ]
     )
     model = bundled.model
     with torch.no_grad():
         embedded = model.get_input_embeddings()(ids)
-        seen = model.get_image_features(pixel_values=encoding.neutral_inputs["pixel_values"]).pooler_output
+        seen = model.get_image_features(pixel_values=encoding.reference_inputs["pixel_values"]).pooler_output
         embedded[ids == model.config.image_token_id] = torch.cat(list(seen))
     embedded.requires_grad_(True)
     hidden = model.model.language_model(inputs_embeds=embedded[None]).last_hidden_state

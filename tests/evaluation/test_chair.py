@@ -3,11 +3,11 @@ import json
 import pytest
 
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation import chair
-from causal_attrib.evaluation.chair import Caption
-from causal_attrib.evaluation.ground_truth import truth_of_objects
-from causal_attrib.evaluation.lexicon import Lexicon, read_lexicon
-from causal_attrib.evaluation.matcher import Matcher
+from causal_attrib.evaluation.chair import scores as chair
+from causal_attrib.evaluation.chair.ground_truth import truth_of_objects
+from causal_attrib.evaluation.chair.scores import ChairCaption
+from causal_attrib.words.lexicon import Lexicon, read_lexicon
+from causal_attrib.words.matcher import Matcher
 from tests.evaluation.benchmark_files import benchmark_file, load
 
 PETS = Lexicon("pets", (("dog", "puppy"), ("cat",), ("bed",)))
@@ -38,7 +38,7 @@ def test_ten_systems_to_the_last_digit(rules):
 
 
 def scored(*captions):
-    judged = chair.judge([Caption(image, text) for image, text in captions], TRUTH, Matcher(PETS))
+    judged = chair.judge([ChairCaption(image, text) for image, text in captions], TRUTH, Matcher(PETS))
     return judged, chair.score(judged, resamples=100)[0]
 
 
@@ -61,7 +61,7 @@ def test_nothing_named_at_all_divides_by_nothing():
 
 
 def test_an_image_without_ground_truth_is_never_a_hallucination():
-    captions = [Caption("1", "a dog", where="f line 1"), Caption("7", "a dog", where="f line 2")]
+    captions = [ChairCaption("1", "a dog", where="f line 1"), ChairCaption("7", "a dog", where="f line 2")]
     with pytest.raises(InputError, match=r"1 images have no ground truth \(7; the first at f line 2\)"):
         chair.judge(captions, TRUTH, Matcher(PETS))
     judged = chair.judge(captions, TRUTH, Matcher(PETS), skip_unknown=True)
@@ -74,7 +74,7 @@ def test_an_image_without_ground_truth_is_never_a_hallucination():
 
 
 def test_notes_tell_of_words_that_cannot_match():
-    captions = [Caption("1", "a bus and a bus"), Caption("3", "a dog")]
+    captions = [ChairCaption("1", "a bus and a bus"), ChairCaption("3", "a dog")]
     matcher = Matcher(Lexicon("own", (("bus",), ("dog",))))
     notes = chair.notes(captions, chair.judge(captions, TRUTH, matcher), matcher)
     assert any('can never match "bus"' in note and '"bus" 2' in note for note in notes)

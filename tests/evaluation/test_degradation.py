@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from causal_attrib import InputError
-from causal_attrib.evaluation.degradation import KINDS, WORST, degrade
-from causal_attrib.evaluation.degradation_curves import changes, check_draws, curves, records
-from causal_attrib.evaluation.degradation_data import Task, read_items, rendered
-from causal_attrib.evaluation.degradation_figure import figure
-from causal_attrib.evaluation.degradation_study import MODES, study, write
+from causal_attrib.evaluation.degradation.curves import changes, check_draws, curves, records
+from causal_attrib.evaluation.degradation.figure import figure
+from causal_attrib.evaluation.degradation.pictures import KINDS, WORST, degrade
+from causal_attrib.evaluation.degradation.study import MODES, study, write
+from causal_attrib.evaluation.degradation.tasks import DegradationTask, read_items, rendered
 from causal_attrib.scenes import PARK, render, write_dataset
 from tests.tiny_models import tiny
 
@@ -119,12 +119,12 @@ def test_the_rows_of_a_study(bundled):
 
 
 def test_what_is_right():
-    caption = Task("caption", "Describe this image.", PARK)
+    caption = DegradationTask("caption", "Describe this image.", PARK)
     assert caption.is_right("a dog and a red frisbee on the grass at noon")
     assert not caption.is_right("a dog and a blue frisbee on the grass at noon")
     assert not caption.is_right("a dog on the grass at noon")
-    assert Task("answer", "Is there a dog?", "yes").is_right("Yes.")
-    assert Task("reasoned", "Is there a dog?", "no").is_right("<think> a cow </think> <answer> no </answer>")
+    assert DegradationTask("answer", "Is there a dog?", "yes").is_right("Yes.")
+    assert DegradationTask("reasoned", "Is there a dog?", "no").is_right("<think> a cow </think> <answer> no </answer>")
 
 
 # -- curves and the trap, on texts made by hand --

@@ -10,7 +10,8 @@ from scipy.stats import spearmanr
 
 from causal_attrib import Maps, prove, saliency
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation.faithfulness import (
+from causal_attrib.evaluation.faithfulness.controls import edges, shuffled, similarity
+from causal_attrib.evaluation.faithfulness.curves import (
     BEATS,
     FAILS,
     NOTHING,
@@ -21,12 +22,11 @@ from causal_attrib.evaluation.faithfulness import (
     random_orders,
     stops,
 )
-from causal_attrib.evaluation.faithfulness_controls import edges, shuffled, similarity
-from causal_attrib.evaluation.faithfulness_scenes import Judged, judge_scenes, rank
+from causal_attrib.evaluation.faithfulness.on_scenes import JudgedMap, judge_scenes, rank
 from causal_attrib.evaluation.localisation import Localisation
-from causal_attrib.maps import sign_disagreement
+from causal_attrib.results.maps import sign_disagreement
 from causal_attrib.scenes import PARK, caption, render
-from causal_attrib.scores.saliency.regions import Regions
+from causal_attrib.scores.saliency_methods.regions import Regions
 from tests.saliency.common import CAPTION, noise
 from tests.tiny_models import ONE_OF_EACH_KIND, tiny
 
@@ -344,8 +344,8 @@ def test_scores_of_methods_by_hand():
     bad = replace(good, deletion=5.25, insertion=2.75)
     on, off = Localisation(True, 0.75, 0.25), Localisation(False, None, 0.25)
     rows = [
-        *(Judged(0, "one", "dog", good, on), Judged(1, "one", "cat", bad, off)),
-        *(Judged(0, "two", "dog", good, on), Judged(1, "two", "cat", good, on)),
+        *(JudgedMap(0, "one", "dog", good, on), JudgedMap(1, "one", "cat", bad, off)),
+        *(JudgedMap(0, "two", "dog", good, on), JudgedMap(1, "two", "cat", good, on)),
     ]
     two, one = rank(rows, bootstrap=200)
     assert (two.method, one.method, one.maps, one.scenes) == ("two", "one", 2, 2)

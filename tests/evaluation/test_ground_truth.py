@@ -3,10 +3,10 @@ import json
 import pytest
 
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation.ground_truth import read_objects, truth_of_coco, truth_of_objects
-from causal_attrib.evaluation.lexicon import read_lexicon
-from causal_attrib.evaluation.matcher import Matcher
+from causal_attrib.evaluation.chair.ground_truth import read_objects, truth_of_coco, truth_of_objects
 from causal_attrib.scenes import write_dataset
+from causal_attrib.words.lexicon import read_lexicon
+from causal_attrib.words.matcher import Matcher
 from tests.evaluation.benchmark_files import benchmark_file, load
 
 

@@ -3,9 +3,9 @@ import pytest
 from scipy.stats import binomtest
 
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation import pope
-from causal_attrib.evaluation.pope import Judged
-from causal_attrib.evaluation.questions import Question, pair, read_questions, read_replies
+from causal_attrib.evaluation.pope import scores as pope
+from causal_attrib.evaluation.pope.questions import Question, pair, read_questions, read_replies
+from causal_attrib.evaluation.pope.scores import JudgedAnswer
 from causal_attrib.evaluation.yesno import Reply
 from tests.evaluation.benchmark_files import benchmark_file, load
 
@@ -17,7 +17,7 @@ def judged(tp, fp, tn, fn, wrong=0, per_image=6):
     outcomes = [(True, True)] * tp + [(False, True)] * fp + [(False, False)] * tn + [(True, False)] * fn
     outcomes += [(False, None)] * wrong
     return [
-        Judged(Question(str(number), f"image {number // per_image}", f"question {number}", label), said)
+        JudgedAnswer(Question(str(number), f"image {number // per_image}", f"question {number}", label), said)
         for number, (label, said) in enumerate(outcomes)
     ]
 
@@ -125,7 +125,7 @@ def test_both_questions_of_an_image_right():
     # Fu et al. (2023): accuracy+ of MME
     outcomes = [("a", True, True), ("a", False, False), ("b", True, True), ("b", False, True)]
     pairs = [
-        Judged(Question(str(number), image, "?", label, (("image", image),)), said)
+        JudgedAnswer(Question(str(number), image, "?", label, (("image", image),)), said)
         for number, (image, label, said) in enumerate(outcomes)
     ]
     scores = pope.score(pairs, resamples=100)
@@ -135,8 +135,8 @@ def test_both_questions_of_an_image_right():
 
 def test_two_systems_on_the_same_questions():
     questions = [Question(str(number), f"image {number // 2}", "?", True) for number in range(40)]
-    first = [Judged(question, number < 30) for number, question in enumerate(questions)]
-    second = [Judged(question, number >= 18) for number, question in enumerate(questions)]
+    first = [JudgedAnswer(question, number < 30) for number, question in enumerate(questions)]
+    second = [JudgedAnswer(question, number >= 18) for number, question in enumerate(questions)]
     found = pope.difference(first, second, resamples=500)
     assert (found.only_first, found.only_second) == (18, 10)
     assert found.accuracy.value == pytest.approx(100 * 8 / 40)

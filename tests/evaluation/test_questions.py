@@ -3,7 +3,7 @@ import json
 import pytest
 
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation.questions import Question, pair, read_own_replies, read_questions, read_replies
+from causal_attrib.evaluation.pope.questions import Question, pair, read_own_replies, read_questions, read_replies
 from causal_attrib.evaluation.yesno import Reply
 from tests.evaluation.benchmark_files import benchmark_file
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from causal_attrib import InputError
 from causal_attrib.evaluation import replies
-from causal_attrib.evaluation.asks import Ask, Folder
-from causal_attrib.evaluation.failures import failures_path
+from causal_attrib.evaluation.prompts import Folder, Prompt
 from causal_attrib.evaluation.replies import write_replies
+from causal_attrib.io.failures import failures_path
 from causal_attrib.vlm.text import decode
 from tests.tiny_models import tiny
 
@@ -36,7 +36,7 @@ def folder(tmp_path_factory, park):
 @pytest.fixture(scope="module")
 def asks(folder):
     pictures = Folder(folder).pictures
-    return [Ask(path, prompt, {"id": f"{path.name} {prompt}"}) for path in pictures for prompt in QUESTIONS]
+    return [Prompt(path, prompt, {"id": f"{path.name} {prompt}"}) for path in pictures for prompt in QUESTIONS]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_pictures_that_cannot_be_read_are_told_and_tried_again(folder, bundled, 
     for path in pictures:
         path.write_bytes((folder / "0.png").read_bytes())
     pictures[1].write_bytes(b"damaged")
-    asks, output, told = [Ask(path, None, {"image": path.name}) for path in pictures], tmp_path / "said.jsonl", []
+    asks, output, told = [Prompt(path, None, {"image": path.name}) for path in pictures], tmp_path / "said.jsonl", []
     settings = {"key": "caption", "longest": 4}
     failures = write_replies(asks, output, lambda: bundled, on_failure=told.append, **settings)
     assert told == failures and [failure.image for failure in failures] == [str(pictures[1])]
@@ -118,7 +118,7 @@ def test_files_that_are_wrong(asks, tmp_path):
     with pytest.raises(InputError, match="JSON Lines"):
         write_replies(asks, tmp_path / "said.csv", untouched, **SETTINGS)
     with pytest.raises(InputError, match="1 pictures are not there"):
-        write_replies([Ask(tmp_path / "none.png", None, {})], tmp_path / "said.jsonl", untouched, **SETTINGS)
+        write_replies([Prompt(tmp_path / "none.png", None, {})], tmp_path / "said.jsonl", untouched, **SETTINGS)
     with pytest.raises(InputError, match="no folder"):
         Folder(tmp_path / "none")
     with pytest.raises(InputError, match="no picture"):

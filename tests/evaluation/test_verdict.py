@@ -9,9 +9,9 @@ from scipy.optimize import minimize
 from scipy.stats import mannwhitneyu
 
 from causal_attrib import InputError
-from causal_attrib.evaluation.verdict import auroc, calibration_error, judge, measure
-from causal_attrib.evaluation.verdict_data import Scenes, kind_of, read_captions
-from causal_attrib.evaluation.verdict_fit import fit, fit_logistic
+from causal_attrib.evaluation.verdict.fit import fit, fit_logistic
+from causal_attrib.evaluation.verdict.labelled import Scenes, kind_of, read_captions
+from causal_attrib.evaluation.verdict.scores import auroc, calibration_error, judge, measure
 from causal_attrib.scores.verdict import VERDICTS, label
 from tests.conftest import PARK
 

@@ -3,9 +3,9 @@
 import pytest
 
 from causal_attrib.outcomes import Match, Objects
-from causal_attrib.outcomes.lexicon import COCO, _plural, mentions
 from causal_attrib.outcomes.match import matches
 from causal_attrib.outcomes.objects import annotated_objects
+from causal_attrib.words.coco import COCO, _plural, mentions
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from causal_attrib.scores.saliency.reader import Reader
-from causal_attrib.scores.saliency.target import choose_target
+from causal_attrib.scores.saliency_methods.reader import Reader
+from causal_attrib.scores.saliency_methods.target import choose_target
 
 CAPTION = "a dog and a red frisbee on the grass"
 PROMPT = "What is it?"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from causal_attrib.errors import InputError
-from causal_attrib.scores.saliency.attention import attention
+from causal_attrib.scores.saliency_methods.attention import attention
 from tests.conformance.test_layouts import NO_BOXES
 from tests.saliency.common import reader_of
 from tests.tiny_models import BUILDERS, tiny

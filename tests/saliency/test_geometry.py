@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from causal_attrib.errors import InputError
-from causal_attrib.scores.saliency.geometry import (
+from causal_attrib.scores.saliency_methods.geometry import (
     locate_pixels,
     shares,
     smoothed,
@@ -13,7 +13,7 @@ from causal_attrib.scores.saliency.geometry import (
     tokens_in,
     tokens_to_picture,
 )
-from causal_attrib.scores.saliency.inputs import EmbeddingInput, PixelInput
+from causal_attrib.scores.saliency_methods.inputs import EmbeddingInput, PixelInput
 from tests.conformance.test_layouts import NO_BOXES
 from tests.conftest import PARK
 from tests.saliency.common import noise, reader_of

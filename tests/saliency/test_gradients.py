@@ -5,13 +5,13 @@ import pytest
 import torch
 from PIL import Image
 
-from causal_attrib.scores.saliency.gradient import gradient, gradient_x_input
-from causal_attrib.scores.saliency.inputs import EmbeddingInput, PixelInput
-from causal_attrib.scores.saliency.integrated_gradients import integrated_gradients
-from causal_attrib.scores.saliency.reader import Reader, frozen
-from causal_attrib.scores.saliency.smoothgrad import smoothgrad
-from causal_attrib.scores.saliency.target import choose_target
-from causal_attrib.vlm import Row
+from causal_attrib.scores.saliency_methods.gradient import gradient, gradient_x_input
+from causal_attrib.scores.saliency_methods.inputs import EmbeddingInput, PixelInput
+from causal_attrib.scores.saliency_methods.integrated_gradients import integrated_gradients
+from causal_attrib.scores.saliency_methods.reader import Reader, frozen
+from causal_attrib.scores.saliency_methods.smoothgrad import smoothgrad
+from causal_attrib.scores.saliency_methods.target import choose_target
+from causal_attrib.vlm import Continuation
 from tests.conformance.test_layouts import NO_BOXES
 from tests.conftest import PARK
 from tests.saliency.common import noise, reader_of
@@ -151,12 +151,12 @@ def test_image_tokens_put_back_change_nothing_and_others_are_seen(name):
         # With the image tokens of another picture the model sees that picture.
         other_M = given.scores(given.of_picture(noise(seed=1)))[0]
     encoding = vlm.encode(noise(seed=1), reader.encoding.prompt, reader.encoding.response)
-    (logits_TV,) = vlm.read(encoding, [Row(encoding.response_ids)])
+    (logits_TV,) = vlm.read(encoding, [Continuation(encoding.response_ids)])
     ids_T = torch.tensor(encoding.response_ids)
     logprob_T = logits_TV[:-1].log_softmax(-1).gather(-1, ids_T[:, None])[:, 0]
     expected_M = torch.stack([logprob_T[list(unit)].sum() for unit in reader.target.tokens])
     torch.testing.assert_close(other_M, expected_M, atol=1e-4, rtol=1e-5)
-    assert not given.door.entrance.module._forward_pre_hooks, "the model must be left as it was found"
+    assert not given.door.image_hook.module._forward_pre_hooks, "the model must be left as it was found"
 
 
 def test_the_model_is_left_as_it_was(bundled):

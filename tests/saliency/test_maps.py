@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from causal_attrib.errors import InputError
-from causal_attrib.maps import Maps, sign_disagreement
+from causal_attrib.results.maps import Maps, sign_disagreement
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import torch
 from PIL import Image
 
 from causal_attrib.errors import InputError
-from causal_attrib.scores.saliency.baselines import BASELINES, baseline_picture, baseline_value
-from causal_attrib.scores.saliency.hiding import HiddenPixels, HiddenTokens, ends
-from causal_attrib.scores.saliency.inputs import EmbeddingInput
-from causal_attrib.scores.saliency.occlusion import occlusion
-from causal_attrib.scores.saliency.regions import Regions, cut, in_picture
-from causal_attrib.vlm import Row
+from causal_attrib.scores.saliency_methods.baselines import BASELINES, baseline_picture, baseline_value
+from causal_attrib.scores.saliency_methods.hiding import HiddenPixels, HiddenTokens, ends
+from causal_attrib.scores.saliency_methods.inputs import EmbeddingInput
+from causal_attrib.scores.saliency_methods.occlusion import occlusion
+from causal_attrib.scores.saliency_methods.regions import Regions, cut, in_picture
+from causal_attrib.vlm import Continuation
 from causal_attrib.vlm.layout import one_grid, without_boxes
 from tests.saliency.common import CAPTION, PROMPT, noise, reader_of
 from tests.tiny_models import ONE_OF_EACH_KIND, tiny
@@ -108,7 +108,7 @@ def test_occlusion_equals_a_hand_loop(name):
 
     def read(pixels):
         encoding = vlm.encode(pixels, PROMPT, CAPTION)
-        (logits_TV,) = vlm.read(encoding, [Row(encoding.response_ids)])
+        (logits_TV,) = vlm.read(encoding, [Continuation(encoding.response_ids)])
         ids_T = torch.tensor(encoding.response_ids)
         logprob_T = logits_TV[:-1].log_softmax(-1).gather(-1, ids_T[:, None])[:, 0]
         return np.array([logprob_T[list(unit)].sum().item() for unit in reader.target.tokens])

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from causal_attrib.errors import InputError
-from causal_attrib.maps import Maps, sign_disagreement
+from causal_attrib.results.maps import Maps, sign_disagreement
 from causal_attrib.scenes import Scene, Sticker, caption, render
-from causal_attrib.scores.saliency import LEVELS, METHODS, saliency
+from causal_attrib.scores.saliency_methods import LEVELS, METHODS, saliency
 from tests.conformance.test_layouts import NO_BOXES
 from tests.conftest import PARK, TRUE
 from tests.saliency.common import CAPTION, noise

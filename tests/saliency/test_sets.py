@@ -6,11 +6,11 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from causal_attrib.scores.saliency.baselines import baseline_picture
-from causal_attrib.scores.saliency.hiding import HiddenPixels, ends
-from causal_attrib.scores.saliency.regions import Regions, cut
-from causal_attrib.scores.saliency.shapley import shapley
-from causal_attrib.scores.saliency.smallest import smallest
+from causal_attrib.scores.saliency_methods.baselines import baseline_picture
+from causal_attrib.scores.saliency_methods.hiding import HiddenPixels, ends
+from causal_attrib.scores.saliency_methods.regions import Regions, cut
+from causal_attrib.scores.saliency_methods.shapley import shapley
+from causal_attrib.scores.saliency_methods.smallest import smallest
 from tests.conftest import PARK
 from tests.saliency.common import reader_of
 

@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from causal_attrib.errors import InputError
-from causal_attrib.scores.saliency.target import choose_target
-from causal_attrib.vlm import Row
+from causal_attrib.scores.saliency_methods.target import choose_target
+from causal_attrib.vlm import Continuation
 from tests.conftest import PARK
 from tests.saliency.common import CAPTION, PROMPT, noise, reader_of
 from tests.tiny_models import BUILDERS, tiny
 
 
 def logprobs(vlm, encoding, ids):
-    (logits_TV,) = vlm.read(encoding, [Row(tuple(ids))])
+    (logits_TV,) = vlm.read(encoding, [Continuation(tuple(ids))])
     return logits_TV[:-1].log_softmax(-1).gather(-1, torch.tensor(ids)[:, None])[:, 0]
 
 

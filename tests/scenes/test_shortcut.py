@@ -7,9 +7,7 @@ import pytest
 import torch
 from PIL import ImageChops
 
-from causal_attrib.evaluation import chair
-from causal_attrib.evaluation.lexicon import read_lexicon
-from causal_attrib.evaluation.matcher import Matcher
+from causal_attrib.evaluation.chair import scores as chair
 from causal_attrib.scenes import PARTNERS, Scene, Sticker, caption, render
 from causal_attrib.scenes.measure import conversation, reply
 from causal_attrib.scenes.shortcut import (
@@ -20,6 +18,8 @@ from causal_attrib.scenes.shortcut import (
     draw_trials,
     log_odds,
 )
+from causal_attrib.words.lexicon import read_lexicon
+from causal_attrib.words.matcher import Matcher
 
 
 def scene(place, *classes):

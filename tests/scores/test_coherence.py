@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 import causal_attrib
 from causal_attrib import Attribution, InputError, views
 from causal_attrib.objectives import power_mean
-from causal_attrib.scores.coherence import WEIGHTS, coherence
-from causal_attrib.scores.coherence_counterfactuals import shuffled_patches, shuffled_words
-from causal_attrib.scores.coherence_jacobians import take_jacobians
-from causal_attrib.scores.saliency.features import Door
+from causal_attrib.scores.coherence_channels.channels import WEIGHTS, coherence
+from causal_attrib.scores.coherence_channels.counterfactuals import shuffled_patches, shuffled_words
+from causal_attrib.scores.coherence_channels.jacobians import take_jacobians
+from causal_attrib.scores.saliency_methods.features import Door
 from causal_attrib_cli.main import app
 from tests.saliency.common import noise
 from tests.tiny_models import tiny

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from causal_attrib.errors import InputError
-from causal_attrib.scores.coherence_algebra import (
+from causal_attrib.scores.coherence_channels.algebra import (
     aligned_mean,
     channel_score,
     direct_effect,

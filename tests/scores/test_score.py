@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from causal_attrib import InputError, score
 from causal_attrib.engine import PlainEngine
 from causal_attrib.interventions import Keep, Mask, Whole
+from causal_attrib.io.pictures import read_picture
 from causal_attrib.outcomes import Grounding
-from causal_attrib.vlm import Row
-from causal_attrib.vlm.images import blurred, read_picture
+from causal_attrib.vlm import Continuation
+from causal_attrib.vlm.reference_image import blurred
 from tests.conftest import FALSE, PARK
 from tests.tiny_models import ONE_OF_EACH_KIND, tiny
 
@@ -45,7 +46,7 @@ def test_scores_are_differences_of_single_outcomes(vlm):
 def test_logprob_and_entropy_are_the_model_s(vlm):
     attribution = score(PARK, CAPTION, model=vlm, prompt="Look.")
     encoding = vlm.encode(PARK, "Look.", CAPTION)
-    (logits_TV,) = vlm.read(encoding, [Row(encoding.response_ids)])
+    (logits_TV,) = vlm.read(encoding, [Continuation(encoding.response_ids)])
     for token, logits_V in zip(attribution, logits_TV, strict=False):
         p_V = logits_V.double().softmax(-1).numpy()
         assert token.logprob == pytest.approx(np.log(p_V[token.id]), abs=1e-5)

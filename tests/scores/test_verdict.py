@@ -11,7 +11,7 @@ from PIL import Image
 
 import causal_attrib
 from causal_attrib import Attribution, InputError, Token, views
-from causal_attrib.attribution import COLUMNS, FORMATS, VERDICT_COLUMNS
+from causal_attrib.results.attribution import COLUMNS, FORMATS, VERDICT_COLUMNS
 from causal_attrib.scores import verdict
 from causal_attrib.scores.verdict import Calibration, judged, label, read_calibration, write_calibration
 from tests.conftest import FALSE, PARK
@@ -83,10 +83,10 @@ def test_evidence_is_what_two_forwards_say(bundled, engine):
     mean = vlm.processor.image_processor.image_mean
     with Image.open(PARK) as opened:
         picture = opened.convert("RGB")
-    neutral = Image.new("RGB", picture.size, tuple(round(255 * channel) for channel in mean))
+    reference = Image.new("RGB", picture.size, tuple(round(255 * channel) for channel in mean))
     ids = [token.id for token in attribution]
     logprob = []
-    for shown in (picture, neutral):
+    for shown in (picture, reference):
         inputs = vlm.processor(
             text="<s>USER: <image>\nDescribe this image. ASSISTANT:",
             images=shown,
@@ -105,7 +105,7 @@ def test_evidence_is_what_two_forwards_say(bundled, engine):
 
 
 def test_it_takes_one_forward_more_at_most(bundled):
-    """The packed engine has read the neutral picture for grounding anyway; plain reads the caption once more."""
+    """The packed engine has read the reference image for grounding anyway; plain reads the caption once more."""
     for engine, more in (("packed", 0), ("plain", 1)):
         without, with_verdict = (
             causal_attrib.score(PARK, "a dog", model=bundled, engine=engine, verdict=asked).cost["forwards"]

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from causal_attrib.scenes import questions, reasoned_prompt, render, sample_scene
-from causal_attrib.training.data import to_dataset
+from causal_attrib.training.data.reading import to_dataset
 
 GROUP = 4
 
@@ -56,7 +56,7 @@ def grpo_trainer(vlm, rows, folder, kind=None, reward=variety, **settings):
     """A trainer of a copy of the model; `settings` are TRL's, but for those of the trainer itself."""
     from trl import GRPOConfig
 
-    from causal_attrib.training.copo_trainer import CopoGRPOTrainer
+    from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
 
     ours = {
         name: settings.pop(name) for name in ("method", "scoring", "peft_config", "eval_dataset") if name in settings

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from causal_attrib.errors import InputError
-from causal_attrib.scores.coherence_algebra import FLOOR
-from causal_attrib.scores.coherence_jacobians import take_jacobians
-from causal_attrib.training import rewards
-from causal_attrib.training.cepo_reward import CEPOReward, split
-from causal_attrib.training.method import CEPO
-from causal_attrib.training.rollout import Rollout, encode_prompt
+from causal_attrib.scores.coherence_channels.algebra import FLOOR
+from causal_attrib.scores.coherence_channels.jacobians import take_jacobians
+from causal_attrib.training.recipe.method import CEPO
+from causal_attrib.training.scoring import rewards
+from causal_attrib.training.scoring.cepo_reward import CEPOReward, split
+from causal_attrib.training.scoring.rollout import Rollout, encode_prompt
 from tests.tiny_models import tiny
 from tests.training.runs import noise_rows, scene_rows
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from causal_attrib.errors import InputError
-from causal_attrib.training.checkpoints import check_kind, find_checkpoint, last_checkpoint
+from causal_attrib.training.trainers.checkpoints import check_kind, find_checkpoint, last_checkpoint
 
 
 def checkpoint(folder, step, state='{"global_step": 1}'):
@@ -50,7 +50,7 @@ def test_an_adapter_is_not_resumed_as_a_whole_model(tmp_path):
 def test_the_trainer_writes_the_state_last(tmp_path):
     """What `last_checkpoint` rests on, held to the transformers that is installed."""
     pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
-    from causal_attrib.training.method import GRPO
+    from causal_attrib.training.recipe.method import GRPO
     from tests.tiny_models import tiny
     from tests.training.runs import grpo_trainer, noise_rows
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from causal_attrib.training.completions import Sample, SampledBatch, samples
+from causal_attrib.training.watch.completions import Sample, SampledBatch, samples
 
 TEXTS = (" a dog", " a red frisbee on the grass", " a cat", " two cats at noon")
 REWARDS = (0.5, 1.0, 0.0, 0.25)

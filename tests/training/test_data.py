@@ -7,8 +7,8 @@ from PIL import Image
 
 from causal_attrib.errors import InputError
 from causal_attrib.scenes import write_dataset
-from causal_attrib.training.data import read_data, to_dataset, write_data
-from causal_attrib.training.pairs import plain_preferences
+from causal_attrib.training.data.pairs import plain_preferences
+from causal_attrib.training.data.reading import read_data, to_dataset, write_data
 
 USER = [{"role": "user", "content": "How many?"}]
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from causal_attrib.training.early_signs import WINDOW, EarlySigns, signs
+from causal_attrib.training.watch.early_signs import WINDOW, EarlySigns, signs
 
 GOOD = {
     "loss": 0.01,

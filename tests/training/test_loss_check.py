@@ -5,11 +5,11 @@ import torch
 
 pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
 
-from causal_attrib.training.lora import lora_config
-from causal_attrib.training.loss_check import check_loss, loss_sign
-from causal_attrib.training.method import COPO, GRPO
-from causal_attrib.training.policy_scores import Scoring
+from causal_attrib.training.recipe.method import COPO, GRPO
 from causal_attrib.training.run import RolloutTrainer
+from causal_attrib.training.scoring.policy_scores import Scoring
+from causal_attrib.training.trainers.lora import lora_config
+from causal_attrib.training.watch.loss_check import check_loss, loss_sign
 from tests.tiny_models import tiny
 from tests.training.runs import grpo_trainer, noise_rows
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from causal_attrib.errors import InputError
-from causal_attrib.training.method import CEPO, COPO, GRPO, HERO, METHODS, SymMPO, choose_method
-from causal_attrib.training.policy_scores import PolicyScores
+from causal_attrib.training.recipe.method import CEPO, COPO, GRPO, HERO, METHODS, SymMPO, choose_method
+from causal_attrib.training.scoring.policy_scores import PolicyScores
 
 SCORES = PolicyScores(
     sufficiency_BT=torch.tensor([[0.87, 0.0, 0.0], [0.09, 0.68, 0.0]]),

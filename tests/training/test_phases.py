@@ -1,6 +1,6 @@
 import pytest
 
-from causal_attrib.training.phases import REST, PhaseClock
+from causal_attrib.training.watch.phases import REST, PhaseClock
 
 
 def test_a_second_counts_for_the_innermost_phase(monkeypatch):

@@ -10,12 +10,12 @@ pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
 
 from causal_attrib.errors import InputError
 from causal_attrib.scenes import write_dataset
-from causal_attrib.training.arithmetic import prompts_at_once, updates, updates_per_epoch, updates_per_sampling
-from causal_attrib.training.checkpoints import check_boundary
-from causal_attrib.training.method import COPO, GRPO, METHODS, SymMPO, check_whole_groups
 from causal_attrib.training.plan import make_plan
-from causal_attrib.training.recipe import Recipe
-from causal_attrib.training.recipe_file import read_recipe, write_recipe
+from causal_attrib.training.recipe.arithmetic import prompts_at_once, updates, updates_per_epoch, updates_per_sampling
+from causal_attrib.training.recipe.file import read_recipe, write_recipe
+from causal_attrib.training.recipe.keys import Recipe
+from causal_attrib.training.recipe.method import COPO, GRPO, METHODS, SymMPO, check_whole_groups
+from causal_attrib.training.trainers.checkpoints import check_boundary
 from tests.tiny_models import tiny
 from tests.training.runs import grpo_trainer, noise_rows
 

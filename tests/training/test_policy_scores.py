@@ -13,8 +13,8 @@ from causal_attrib.engine.base import SLACK
 from causal_attrib.errors import InputError
 from causal_attrib.interventions import Whole
 from causal_attrib.outcomes import Likelihood
-from causal_attrib.training.policy_scores import PolicyScorer, Scoring
-from causal_attrib.training.rollout import Rollout, encode_completion, encode_prompt
+from causal_attrib.training.scoring.policy_scores import PolicyScorer, Scoring
+from causal_attrib.training.scoring.rollout import Rollout, encode_completion, encode_prompt
 from causal_attrib.vlm import VLM
 from causal_attrib.vlm.text import decode
 from tests.tiny_models import tiny

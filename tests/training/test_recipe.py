@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from causal_attrib.errors import InputError
-from causal_attrib.training.method import METHODS
-from causal_attrib.training.policy_scores import Scoring
-from causal_attrib.training.recipe import METHOD, SCORES, Recipe, keys
-from causal_attrib.training.recipe_file import changes, read_recipe, split_words, write_recipe
+from causal_attrib.training.recipe.file import changes, read_recipe, split_words, write_recipe
+from causal_attrib.training.recipe.keys import METHOD, SCORES, Recipe, keys
+from causal_attrib.training.recipe.method import METHODS
+from causal_attrib.training.scoring.policy_scores import Scoring
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "recipes"
 

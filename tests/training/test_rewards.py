@@ -3,8 +3,8 @@ import math
 import pytest
 
 from causal_attrib.errors import InputError
-from causal_attrib.training import rewards
-from causal_attrib.training.rewards import REWARDS, choose_reward, last_number
+from causal_attrib.training.scoring import rewards
+from causal_attrib.training.scoring.rewards import REWARDS, choose_reward, last_number
 
 
 def spoken(text):
@@ -104,12 +104,12 @@ def test_format(text, reward):
 
 def test_a_reward_by_name_by_path_and_by_dots():
     assert choose_reward("yesno") is rewards.yesno
-    dotted = "causal_attrib.training.rewards.match"
-    assert choose_reward(dotted) is choose_reward("causal_attrib.training.rewards:match") is rewards.match
+    dotted = "causal_attrib.training.scoring.rewards.match"
+    assert choose_reward(dotted) is choose_reward("causal_attrib.training.scoring.rewards:match") is rewards.match
     with pytest.raises(InputError, match="There is no reward 'nice'"):
         choose_reward("nice")
     with pytest.raises(InputError, match="has no function 'nice'"):
-        choose_reward("causal_attrib.training.rewards.nice")
+        choose_reward("causal_attrib.training.scoring.rewards.nice")
 
 
 def test_what_an_own_reward_needs_must_be_a_column():

@@ -9,14 +9,14 @@ pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
 
 from causal_attrib.errors import InputError
 from causal_attrib.scenes import write_dataset
-from causal_attrib.training.loss_check import check_loss
-from causal_attrib.training.method import GRPO
-from causal_attrib.training.out_of_memory import hints
-from causal_attrib.training.phases import SCORE, PhaseClock
 from causal_attrib.training.plan import make_plan
-from causal_attrib.training.recipe import Recipe
+from causal_attrib.training.recipe.keys import Recipe
+from causal_attrib.training.recipe.method import GRPO
 from causal_attrib.training.run import RolloutTrainer, explained, train
-from causal_attrib.training.trainable import check_trainable
+from causal_attrib.training.trainers.trainable import check_trainable
+from causal_attrib.training.watch.loss_check import check_loss
+from causal_attrib.training.watch.out_of_memory import hints
+from causal_attrib.training.watch.phases import SCORE, PhaseClock
 from tests.tiny_models import tiny
 from tests.training.runs import SMALL, grpo_trainer, noise_rows
 

@@ -6,7 +6,7 @@ import pytest
 
 from causal_attrib.errors import InputError
 from causal_attrib.scenes import write_dataset
-from causal_attrib.training.data import read_data
+from causal_attrib.training.data.reading import read_data
 
 
 @pytest.fixture(scope="module")

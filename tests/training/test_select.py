@@ -1,8 +1,8 @@
 import pytest
 
 from causal_attrib.errors import InputError
-from causal_attrib.training import rewards
-from causal_attrib.training.select import sample_rewards, select_prompts
+from causal_attrib.training.data.select import sample_rewards, select_prompts
+from causal_attrib.training.scoring import rewards
 from tests.training.runs import scene_rows
 
 

@@ -13,9 +13,9 @@ from trl import DPOConfig
 
 from causal_attrib.errors import InputError
 from causal_attrib.objectives import LogRatios, symmpo_loss
-from causal_attrib.training.data import to_dataset
-from causal_attrib.training.method import SymMPO
-from causal_attrib.training.symmpo_trainer import SymMPOCollator, SymMPOTrainer
+from causal_attrib.training.data.reading import to_dataset
+from causal_attrib.training.recipe.method import SymMPO
+from causal_attrib.training.trainers.symmpo_trainer import SymMPOCollator, SymMPOTrainer
 from tests.tiny_models import tiny
 from tests.training.runs import logged, noise_rows
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from causal_attrib.training.units import choose_units
+from causal_attrib.training.scoring.units import choose_units
 
 TEXT = "<think> a horse and a cake on the water, so there is a cake. </think> <answer> yes </answer>"
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from causal_attrib import Attribution, Token
-from causal_attrib.maps import Maps
+from causal_attrib.results.maps import Maps
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from causal_attrib.views import drawing
 from causal_attrib.views.completions import completions
-from causal_attrib.views.shade import shade
+from causal_attrib.views.token_style import token_style
 
 
 def sample(**more):
@@ -43,4 +43,4 @@ def test_tokens_are_coloured_by_what_is_added():
 
 
 def test_the_shade_of_nothing_is_none():
-    assert shade(0.0).bgcolor is None and shade(1.0).bgcolor is not None
+    assert token_style(0.0).bgcolor is None and token_style(1.0).bgcolor is not None

@@ -3,7 +3,7 @@
 import pytest
 
 from causal_attrib import Attribution, Token
-from causal_attrib.views import meaning
+from causal_attrib.views import explanations as meaning
 
 
 def said(name, value, **others):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from causal_attrib import InputError
-from causal_attrib.maps import Maps
+from causal_attrib.results.maps import Maps
 from causal_attrib.views import report
-from causal_attrib.views.report_data import Caption
+from causal_attrib.views.report_data import ReportCaption
 
 
 def unpacked(packed):
@@ -20,7 +20,7 @@ def unpacked(packed):
 
 def test_maps_are_what_they_were_to_half_a_step(scene):
     attribution, maps = scene
-    packed = Caption(attribution, maps).record(10_000)["maps"]
+    packed = ReportCaption(attribution, maps).record(10_000)["maps"]
     assert packed["limit"] == 2.0
     assert unpacked(packed) == pytest.approx(maps.values_THW, abs=1 / 127 + 1e-6)
 
@@ -29,7 +29,7 @@ def test_large_maps_become_means_of_their_cells(scene):
     attribution, maps = scene
     values_THW = np.random.default_rng(0).normal(size=(5, 8, 12)).astype(np.float32)
     large = dataclasses.replace(maps, values_THW=values_THW)
-    packed = Caption(attribution, large).record(5 * 4 * 6)["maps"]
+    packed = ReportCaption(attribution, large).record(5 * 4 * 6)["maps"]
     assert (packed["height"], packed["width"]) == (4, 6)
     for t in range(5):
         for row in range(4):
@@ -39,13 +39,13 @@ def test_large_maps_become_means_of_their_cells(scene):
 
 
 def test_maps_tell_where_they_are_strongest(scene):
-    notes = Caption(*scene).record(1000)["maps"]["notes"]
+    notes = ReportCaption(*scene).record(1000)["maps"]["notes"]
     assert notes[0] == "No part of the picture has much effect on it."
     assert notes[1] == "Speaks for it most: upper left (2); speaks against it most: lower right (-0.5)."
 
 
 def test_a_colour_is_the_share_of_the_largest(scene):
-    colourings = Caption(*scene).colourings
+    colourings = ReportCaption(*scene).colourings
     # "ll" is clearly negative, so it is coloured by its necessity of -0.5: the largest magnitude.
     assert colourings["causal_completeness"].levels == (0, 10, 0, 5, -20)
     assert colourings["necessity"].levels == (0, 20, 0, 10, -20)
@@ -56,19 +56,19 @@ def test_a_colour_is_the_share_of_the_largest(scene):
 def test_scores_by_word_are_shown_by_word_unless_maps_are_finer(scene):
     attribution, maps = scene
     by_word = dataclasses.replace(attribution, settings={"level": "word"})
-    assert [unit["text"] for unit in Caption(by_word, None).record(0)["units"]] == ["a", "dog", "and", "ball"]
-    assert len(Caption(by_word, maps).attribution) == 5
+    assert [unit["text"] for unit in ReportCaption(by_word, None).record(0)["units"]] == ["a", "dog", "and", "ball"]
+    assert len(ReportCaption(by_word, maps).attribution) == 5
     joint = dataclasses.replace(
         maps, values_THW=maps.values_THW[:4], labels=("a", "dog", "and", "ball"), tokens=((0,), (1,), (2,), (3, 4))
     )
-    assert Caption(by_word, joint).map_of == [0, 1, 2, 3]
-    assert Caption(attribution, joint).map_of == [0, 1, 2, 3, 3]
+    assert ReportCaption(by_word, joint).map_of == [0, 1, 2, 3]
+    assert ReportCaption(attribution, joint).map_of == [0, 1, 2, 3, 3]
 
 
 def test_a_slice_keeps_its_maps_and_an_answer_stands_apart(scene):
     attribution, maps = scene
     answer = dataclasses.replace(maps, tokens=((), (1,), (2,), (3,), (1, 2, 3)), labels=("yes", "b", "c", "d", "e"))
-    caption = Caption(attribution[1:3], answer)
+    caption = ReportCaption(attribution[1:3], answer)
     assert caption.map_of == [1, 2]
     assert caption.answers == [0]
     assert [unit["text"] for unit in caption.record(1000)["units"]] == ["dog", "and", "yes"]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from causal_attrib import Attribution, Token, views
-from causal_attrib.maps import Maps
+from causal_attrib.results.maps import Maps
 from tests.views.browser import FULL, pixel, pressed, word
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}

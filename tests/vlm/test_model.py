@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from causal_attrib.errors import InputError
-from causal_attrib.vlm import Row
+from causal_attrib.vlm import Continuation
 from tests.conftest import PARK
 from tests.tiny_models import tiny
 
@@ -25,7 +25,7 @@ def test_nan_weights_are_said(vlm):
         row_D.fill_(torch.nan)
     try:
         with pytest.raises(InputError, match="NaN"):
-            vlm.read(encoding, [Row(encoding.response_ids)])
+            vlm.read(encoding, [Continuation(encoding.response_ids)])
     finally:
         with torch.no_grad():
             row_D.copy_(good_D)
@@ -38,8 +38,8 @@ def test_a_token_that_cannot_be_hidden_is_said(vlm):
     vlm.family.embedding = nn.Embedding(right.num_embeddings, right.embedding_dim)
     try:
         with pytest.raises(InputError, match="--mask token or delete"):
-            vlm.read(encoding, [Row(encoding.response_ids, (1,))])
-        vlm.read(encoding, [Row(encoding.response_ids)])
+            vlm.read(encoding, [Continuation(encoding.response_ids, (1,))])
+        vlm.read(encoding, [Continuation(encoding.response_ids)])
     finally:
         vlm.family.embedding = right
 
@@ -47,11 +47,11 @@ def test_a_token_that_cannot_be_hidden_is_said(vlm):
 def test_a_checkpoints_own_penalties_do_not_change_what_is_written(vlm):
     """Qwen2.5-VL comes with a penalty on repetition, under which words are not the likeliest by what is read."""
     encoding = vlm.encode(PARK, "What is it?", CAPTION)
-    (expected,) = vlm.write(encoding, Row(()), 12)
+    (expected,) = vlm.write(encoding, Continuation(()), 12)
     settings = vlm.model.generation_config
     settings.repetition_penalty, settings.no_repeat_ngram_size = 5.0, 1
     try:
-        assert vlm.write(encoding, Row(()), 12) == [expected]
+        assert vlm.write(encoding, Continuation(()), 12) == [expected]
     finally:
         settings.repetition_penalty, settings.no_repeat_ngram_size = None, None
 

@@ -15,9 +15,9 @@ from transformers import processing_utils
 from transformers.models.smolvlm import processing_smolvlm
 
 from causal_attrib.errors import InputError
-from causal_attrib.torchvision import remedy, torchvision_state
 from causal_attrib.vlm.loading import load
 from causal_attrib.vlm.processors import ImageAndTokenizer, load_processor
+from causal_attrib.vlm.torchvision import remedy, torchvision_state
 from tests.tokenizers_of_kinds import byte_level
 
 without_torchvision = pytest.mark.skipif(torchvision_state() == "works", reason="torchvision works here")
@@ -279,9 +279,9 @@ def test_pictures_that_only_torchvision_can_prepare(tmp_path):
 
 
 def test_the_torchvision_of_a_torch(monkeypatch):
-    monkeypatch.setattr("causal_attrib.torchvision.version", lambda _: "2.6.0")
+    monkeypatch.setattr("causal_attrib.vlm.torchvision.version", lambda _: "2.6.0")
     assert remedy() == "pip install 'torchvision==0.21.*'"
-    monkeypatch.setattr("causal_attrib.torchvision.version", lambda _: "2.13.0+cu130")
+    monkeypatch.setattr("causal_attrib.vlm.torchvision.version", lambda _: "2.13.0+cu130")
     assert remedy() == "pip install 'torchvision==0.28.*' --index-url https://download.pytorch.org/whl/cu130"
 
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from causal_attrib.vlm.text import decode, spans_of_ids, tile, tokenize, word_of_each
+from causal_attrib.vlm.text import decode, spans_of_ids, tile, tokenize
+from causal_attrib.words.segmentation import word_of_each
 from tests.tokenizers_of_kinds import TOKENIZERS
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=("Cs",)), min_size=1, max_size=40)

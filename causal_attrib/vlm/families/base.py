@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel
 
 from causal_attrib.vlm.conversation import DEFAULT_PROMPT, Conversation, converse
-from causal_attrib.vlm.entrance import Entrance
+from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout, without_boxes
-from causal_attrib.vlm.trunk import Trunk, float_mask, new_cache
+from causal_attrib.vlm.prefix_cache import PrefixCache, float_mask, new_cache
 
 
 class Family:
@@ -126,7 +126,7 @@ class Family:
         """Whether continuations of several pictures may come into one forward: no layer has a mask of its own."""
         return self.packs and set(self._layer_types) == {"full_attention"}
 
-    def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
+    def prefill(self, inputs: dict[str, Tensor], count: int = 1) -> PrefixCache:
         """One ordinary forward over picture, prompt and what `extend` put behind it, whose keys and values are kept.
 
         Args:
@@ -134,85 +134,88 @@ class Family:
         """
         cache = new_cache()
         output = self.model(**inputs, **self._keep(count), past_key_values=cache, use_cache=True)
-        return self._trunk(cache, output.logits, count)
+        return self._prefix(cache, output.logits, count)
 
-    def _trunk(self, cache: Cache, logits_BLV: Tensor, count: int, **shared) -> Trunk:
+    def _prefix(self, cache: Cache, logits_BLV: Tensor, count: int, **shared) -> PrefixCache:
         length = cache.get_seq_length()
         positions_K = torch.arange(length, device=logits_BLV.device)
-        return Trunk(cache, logits_BLV[0, -count:].float(), length, positions_K, shared)
+        return PrefixCache(cache, logits_BLV[0, -count:].float(), length, positions_K, shared)
 
-    def go_on(self, trunk: Trunk, embedded_QD: Tensor, depth_Q: Tensor, seen_QK: Tensor, wanted_N: Tensor) -> Tensor:
-        """Logits (N, V) of tokens that are put behind a trunk, in one forward; they stay in its cache.
+    def decode_step(
+        self, prefix: PrefixCache, embedded_QD: Tensor, depth_Q: Tensor, seen_QK: Tensor, wanted_N: Tensor
+    ) -> Tensor:
+        """Logits (N, V) of tokens that are put behind a prefix, in one forward; they stay in its cache.
 
         Args:
             embedded_QD: their input embeddings.
-            depth_Q: how many tokens behind the end of the trunk as it was read each of them stands; negative before it.
+            depth_Q: how many tokens behind the end of the prefix as it was read each of them stands; negative before
+                it.
             seen_QK: which keys each of them sees, those in the cache and then their own.
             wanted_N: which of them logits are wanted of.
         """
-        position_Q = self._enter(trunk, depth_Q, seen_QK)
+        position_Q = self._enter(prefix, depth_Q, seen_QK)
         # A copy, since BLIP and GIT add positions to what they are given.
-        return self._step(trunk, embedded_QD[None].clone(), position_Q, trunk.mask, wanted_N)
+        return self._step(prefix, embedded_QD[None].clone(), position_Q, prefix.mask, wanted_N)
 
-    def go_on_together(
+    def decode_step_together(
         self,
-        joined: Trunk,
+        joined: PrefixCache,
         embedded_QD: Tensor,
         depths: Sequence[Tensor],
         seen: Sequence[Tensor],
         wanted_N: Tensor,
     ) -> Tensor:
-        """The same for several trunks at once.
+        """The same for several prefixes at once.
 
         Args:
-            joined: from `join`; its cache knows the trunks and how many of the tokens belong to each.
-            embedded_QD: the tokens of the first trunk, then those of the second, and so on.
-            depths, seen: `depth_Q` and `seen_QK` of each trunk.
+            joined: from `join`; its cache knows the prefixes and how many of the tokens belong to each.
+            embedded_QD: the tokens of the first prefix, then those of the second, and so on.
+            depths, seen: `depth_Q` and `seen_QK` of each prefix.
         """
-        positions = [self._enter(*each) for each in zip(joined.cache.trunks, depths, seen, strict=True)]
+        positions = [self._enter(*each) for each in zip(joined.cache.prefixes, depths, seen, strict=True)]
         return self._step(joined, embedded_QD[None].clone(), torch.cat(positions), joined.mask, wanted_N)
 
-    def _enter(self, trunk: Trunk, depth_Q: Tensor, seen_QK: Tensor) -> Tensor:
-        """Positions of tokens that are about to be put behind a trunk, which is given the mask of what they see."""
-        position_Q = trunk.first + depth_Q
-        trunk.key_position_K = torch.cat([trunk.key_position_K, position_Q])
-        trunk.mask = self._mask(trunk, position_Q, seen_QK)
+    def _enter(self, prefix: PrefixCache, depth_Q: Tensor, seen_QK: Tensor) -> Tensor:
+        """Positions of tokens that are about to be put behind a prefix, which is given the mask of what they see."""
+        position_Q = prefix.first + depth_Q
+        prefix.key_position_K = torch.cat([prefix.key_position_K, position_Q])
+        prefix.mask = self._mask(prefix, position_Q, seen_QK)
         return position_Q
 
-    def _step(self, trunk: Trunk, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
+    def _step(self, prefix: PrefixCache, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
         output = self.decoder(
             inputs_embeds=embedded_BQD,
             position_ids=self._position_ids(position_Q),
             attention_mask=mask,
-            past_key_values=trunk.cache,
+            past_key_values=prefix.cache,
             use_cache=True,
             logits_to_keep=wanted_N,
-            **trunk.shared,
+            **prefix.shared,
         )
         return output.logits[0]
 
     def _position_ids(self, position_Q: Tensor) -> Tensor:
         return position_Q[None]
 
-    def cut(self, trunk: Trunk, count: int) -> None:
-        """Take the last `count` tokens out of a trunk again."""
+    def cut(self, prefix: PrefixCache, count: int) -> None:
+        """Take the last `count` tokens out of a prefix again."""
         if count:
-            trunk.cache.crop(-count)
-            trunk.key_position_K = trunk.key_position_K[:-count]
+            prefix.cache.crop(-count)
+            prefix.key_position_K = prefix.key_position_K[:-count]
 
     @property
     def decoder(self) -> nn.Module:
-        """The module that goes on from a trunk."""
+        """The module that goes on from a prefix."""
         return self.model
 
-    def _mask(self, trunk: Trunk, position_Q: Tensor, seen_QK: Tensor):
+    def _mask(self, prefix: PrefixCache, position_Q: Tensor, seen_QK: Tensor):
         """The additive mask, or one for each kind of layer where some see no further than a window."""
         dtype = self.model.dtype
         full = float_mask(seen_QK, dtype)
         if "sliding_attention" not in self._layer_types:
             return full
         window = self.config.get_text_config(decoder=True).sliding_window
-        near_QK = position_Q[:, None] - trunk.key_position_K[None] < window
+        near_QK = position_Q[:, None] - prefix.key_position_K[None] < window
         return {"full_attention": full, "sliding_attention": float_mask(seen_QK & near_QK, dtype)}
 
     @functools.cached_property
@@ -259,10 +262,10 @@ class Family:
         return without_boxes(self.image_positions(inputs))
 
     @property
-    def entrance(self) -> Entrance | None:
+    def image_hook(self) -> ImageHook | None:
         """Where image tokens enter the language model, or None where that is not known."""
         inner = getattr(getattr(self.model, "model", None), "language_model", None)
-        return None if inner is None else Entrance(inner, "inputs_embeds")
+        return None if inner is None else ImageHook(inner, "inputs_embeds")
 
     def planes(self, pixels: Tensor, inputs: dict[str, Tensor]) -> Tensor:
         """The processor's pixels of one picture as planes of it (K, C, h, w), such as tiles.

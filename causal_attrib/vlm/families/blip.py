@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from causal_attrib.vlm.entrance import Entrance
 from causal_attrib.vlm.families.base import Family
+from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout, one_grid
-from causal_attrib.vlm.trunk import Trunk, cut_words, new_cross_cache
+from causal_attrib.vlm.prefix_cache import PrefixCache, cut_words, new_cross_cache
 
 
 class Blip(Family):
@@ -40,18 +40,18 @@ class Blip(Family):
         options.pop("pad_token_id")
         return self.model.generate(**inputs | closed, **options)[:, inputs["input_ids"].shape[1] :]
 
-    def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
+    def prefill(self, inputs: dict[str, Tensor], count: int = 1) -> PrefixCache:
         seen = self.model.vision_model(pixel_values=inputs["pixel_values"]).last_hidden_state
         cache, words = new_cross_cache(), {name: inputs[name] for name in ("input_ids", "attention_mask")}
         output = self.decoder(**words, encoder_hidden_states=seen, past_key_values=cache, use_cache=True)
-        return self._trunk(cache, output.logits, count, encoder_hidden_states=seen)
+        return self._prefix(cache, output.logits, count, encoder_hidden_states=seen)
 
     @property
     def decoder(self) -> nn.Module:
         return self.model.text_decoder
 
-    def cut(self, trunk: Trunk, count: int) -> None:
-        cut_words(trunk, count)
+    def cut(self, prefix: PrefixCache, count: int) -> None:
+        cut_words(prefix, count)
 
     @property
     def embedding(self) -> nn.Module:
@@ -62,8 +62,8 @@ class Blip(Family):
         return {self.config.text_config.sep_token_id}
 
     @property
-    def entrance(self) -> Entrance:
-        return Entrance(self.model.text_decoder, "encoder_hidden_states")
+    def image_hook(self) -> ImageHook:
+        return ImageHook(self.model.text_decoder, "encoder_hidden_states")
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         vision = self.config.vision_config

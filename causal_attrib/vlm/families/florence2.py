@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from causal_attrib.vlm.entrance import Entrance
 from causal_attrib.vlm.families.encoder_decoder import EncoderDecoder
+from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout
-from causal_attrib.vlm.trunk import Trunk, cut_words, new_cross_cache
+from causal_attrib.vlm.prefix_cache import PrefixCache, cut_words, new_cross_cache
 
 
 class Florence2(EncoderDecoder):
@@ -26,10 +26,10 @@ class Florence2(EncoderDecoder):
     def embedding(self) -> nn.Module:
         return self.model.model.language_model.get_decoder().embed_tokens
 
-    def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
+    def prefill(self, inputs: dict[str, Tensor], count: int = 1) -> PrefixCache:
         cache = new_cross_cache()
         output = self.model(**inputs, past_key_values=cache, use_cache=True)
-        return self._trunk(
+        return self._prefix(
             cache,
             output.logits,
             count,
@@ -37,7 +37,7 @@ class Florence2(EncoderDecoder):
             encoder_attention_mask=inputs["attention_mask"],
         )
 
-    def _step(self, trunk: Trunk, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
+    def _step(self, prefix: PrefixCache, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
         decoder = self.model.model.language_model.get_decoder()
 
         def place(module, args, kwargs):
@@ -49,20 +49,20 @@ class Florence2(EncoderDecoder):
             states_BQD = decoder(
                 inputs_embeds=embedded_BQD,
                 attention_mask=mask,
-                past_key_values=trunk.cache,
+                past_key_values=prefix.cache,
                 use_cache=True,
-                **trunk.shared,
+                **prefix.shared,
             ).last_hidden_state
         finally:
             hook.remove()
         return self.model.lm_head(states_BQD[0, wanted_N])
 
-    def cut(self, trunk: Trunk, count: int) -> None:
-        cut_words(trunk, count)
+    def cut(self, prefix: PrefixCache, count: int) -> None:
+        cut_words(prefix, count)
 
     @property
-    def entrance(self) -> Entrance:
-        return Entrance(self.model.model.language_model.encoder, "inputs_embeds")
+    def image_hook(self) -> ImageHook:
+        return ImageHook(self.model.model.language_model.encoder, "inputs_embeds")
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         positions = self.image_positions(inputs)

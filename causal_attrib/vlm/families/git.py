@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from causal_attrib.vlm.entrance import Entrance
 from causal_attrib.vlm.families.base import Family
+from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout, one_grid, shown
-from causal_attrib.vlm.trunk import Trunk
+from causal_attrib.vlm.prefix_cache import PrefixCache
 
 
 class Git(Family):
@@ -32,15 +32,15 @@ class Git(Family):
         pixels = self.processor.image_processor(picture, return_tensors="pt")["pixel_values"]
         return {"pixel_values": pixels, "input_ids": row, "attention_mask": torch.ones_like(row)}
 
-    def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
-        trunk = super().read_prompt(inputs, count)
+    def prefill(self, inputs: dict[str, Tensor], count: int = 1) -> PrefixCache:
+        prefix = super().prefill(inputs, count)
         # Positions count words only; the vision states stand before them.
-        trunk.shift(inputs["input_ids"].shape[1] - trunk.first)
-        return trunk
+        prefix.shift(inputs["input_ids"].shape[1] - prefix.first)
+        return prefix
 
     @property
-    def entrance(self) -> Entrance:
-        return Entrance(self.model.git.encoder, 0)
+    def image_hook(self) -> ImageHook:
+        return ImageHook(self.model.git.encoder, 0)
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         vision = self.config.vision_config

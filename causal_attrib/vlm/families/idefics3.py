@@ -7,8 +7,8 @@ import re
 
 from torch import Tensor
 
-from causal_attrib.vlm.entrance import Entrance
 from causal_attrib.vlm.families.base import Family
+from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import WHOLE_PICTURE, ImageLayout, grid_boxes, one_grid, part
 
 TILE = re.compile(r"<row_(\d+)_col_(\d+)>")
@@ -18,8 +18,8 @@ class Idefics3(Family):
     """`Idefics3ForConditionalGeneration` (arXiv 2408.12637) and `SmolVLMForConditionalGeneration`."""
 
     @property
-    def entrance(self) -> Entrance:
-        return Entrance(self.model.model.text_model, "inputs_embeds")
+    def image_hook(self) -> ImageHook:
+        return ImageHook(self.model.model.text_model, "inputs_embeds")
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         positions = self.image_positions(inputs)

@@ -11,10 +11,10 @@ from transformers.models.mllama.image_processing_pil_mllama import (
     get_optimal_tiled_canvas,
 )
 
-from causal_attrib.vlm.entrance import Entrance
 from causal_attrib.vlm.families.base import Family
+from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout, grid_boxes, part
-from causal_attrib.vlm.trunk import Trunk
+from causal_attrib.vlm.prefix_cache import PrefixCache
 
 
 class Mllama(Family):
@@ -28,27 +28,27 @@ class Mllama(Family):
         batch["cross_attention_mask"] = torch.cat([seen, seen[:, -1:].repeat(1, longer, 1, 1)], dim=1)
         return batch
 
-    def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
-        trunk = super().read_prompt(inputs, count)
-        trunk.shared["cross_attention_mask"] = inputs["cross_attention_mask"][:, -1:]
-        return trunk
+    def prefill(self, inputs: dict[str, Tensor], count: int = 1) -> PrefixCache:
+        prefix = super().prefill(inputs, count)
+        prefix.shared["cross_attention_mask"] = inputs["cross_attention_mask"][:, -1:]
+        return prefix
 
-    def _step(self, trunk: Trunk, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
-        seen = trunk.shared["cross_attention_mask"]
-        each = replace(trunk, shared={"cross_attention_mask": seen.expand(-1, embedded_BQD.shape[1], -1, -1)})
+    def _step(self, prefix: PrefixCache, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
+        seen = prefix.shared["cross_attention_mask"]
+        each = replace(prefix, shared={"cross_attention_mask": seen.expand(-1, embedded_BQD.shape[1], -1, -1)})
         return super()._step(each, embedded_BQD, position_Q, mask, wanted_N)
 
-    def cut(self, trunk: Trunk, count: int) -> None:
+    def cut(self, prefix: PrefixCache, count: int) -> None:
         # The layers that look at the picture hold no words.
         pictures = self.config.text_config.cross_attention_layers
-        for index, layer in enumerate(trunk.cache.layers):
+        for index, layer in enumerate(prefix.cache.layers):
             if index not in pictures:
                 layer.crop(-count)
-        trunk.key_position_K = trunk.key_position_K[: len(trunk.key_position_K) - count]
+        prefix.key_position_K = prefix.key_position_K[: len(prefix.key_position_K) - count]
 
     @property
-    def entrance(self) -> Entrance:
-        return Entrance(
+    def image_hook(self) -> ImageHook:
+        return ImageHook(
             self.model.model.language_model, "cross_attention_states", self.config.vision_config.max_num_tiles
         )
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from causal_attrib.vlm.families.base import Family
 from causal_attrib.vlm.layout import ImageLayout, one_grid
-from causal_attrib.vlm.trunk import Trunk
+from causal_attrib.vlm.prefix_cache import PrefixCache
 
 
 class PaliGemma(Family):
@@ -26,10 +26,10 @@ class PaliGemma(Family):
         inputs.pop("labels", None)
         return inputs
 
-    def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
-        trunk = super().read_prompt(inputs, count)
-        trunk.shift(1)  # it counts positions from 1
-        return trunk
+    def prefill(self, inputs: dict[str, Tensor], count: int = 1) -> PrefixCache:
+        prefix = super().prefill(inputs, count)
+        prefix.shift(1)  # it counts positions from 1
+        return prefix
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         positions = self.image_positions(inputs)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from causal_attrib.vlm.families.base import Family
 from causal_attrib.vlm.layout import ImageLayout, one_grid
-from causal_attrib.vlm.trunk import Trunk
+from causal_attrib.vlm.prefix_cache import PrefixCache
 
 
 class QwenVL(Family):
@@ -15,12 +15,12 @@ class QwenVL(Family):
     def plain(self, prompt: str) -> str:
         return f"<|vision_start|>{self.processor.image_token}<|vision_end|>{prompt}\n"
 
-    def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
-        trunk = super().read_prompt(inputs, count)
+    def prefill(self, inputs: dict[str, Tensor], count: int = 1) -> PrefixCache:
+        prefix = super().prefill(inputs, count)
         # A picture takes fewer positions than tokens. The difference is kept in the module and would be that of another
         # picture later, so positions are always given.
-        trunk.shift(int(self.model.model.rope_deltas[0, 0]))
-        return trunk
+        prefix.shift(int(self.model.model.rope_deltas[0, 0]))
+        return prefix
 
     def _position_ids(self, position_Q: Tensor) -> Tensor:
         # Rows for time, height and width, which are alike for words.

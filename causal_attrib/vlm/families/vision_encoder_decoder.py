@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from causal_attrib.vlm.entrance import Entrance
 from causal_attrib.vlm.families.encoder_decoder import EncoderDecoder
+from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout, one_grid, shown, without_boxes
-from causal_attrib.vlm.trunk import Trunk, cut_words, new_cross_cache
+from causal_attrib.vlm.prefix_cache import PrefixCache, cut_words, new_cross_cache
 
 
 class VisionEncoderDecoder(EncoderDecoder):
@@ -42,28 +42,28 @@ class VisionEncoderDecoder(EncoderDecoder):
     def embedding(self) -> nn.Module:
         return self.model.decoder.get_input_embeddings()
 
-    def read_prompt(self, inputs: dict[str, Tensor], count: int = 1) -> Trunk:
+    def prefill(self, inputs: dict[str, Tensor], count: int = 1) -> PrefixCache:
         cache = new_cross_cache()
         output = self.model(**inputs, past_key_values=cache, use_cache=True)
-        return self._trunk(cache, output.logits, count, encoder_outputs=(output.encoder_last_hidden_state,))
+        return self._prefix(cache, output.logits, count, encoder_outputs=(output.encoder_last_hidden_state,))
 
-    def _step(self, trunk: Trunk, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
+    def _step(self, prefix: PrefixCache, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
         output = self.model(
             decoder_inputs_embeds=embedded_BQD,
             decoder_position_ids=position_Q[None],
             decoder_attention_mask=mask,
-            past_key_values=trunk.cache,
+            past_key_values=prefix.cache,
             use_cache=True,
-            **trunk.shared,
+            **prefix.shared,
         )
         return output.logits[0, wanted_N]
 
-    def cut(self, trunk: Trunk, count: int) -> None:
-        cut_words(trunk, count)
+    def cut(self, prefix: PrefixCache, count: int) -> None:
+        cut_words(prefix, count)
 
     @property
-    def entrance(self) -> Entrance:
-        return Entrance(self.model.decoder, "encoder_hidden_states")
+    def image_hook(self) -> ImageHook:
+        return ImageHook(self.model.decoder, "encoder_hidden_states")
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         encoder = self.config.encoder

@@ -1,0 +1,1 @@
+"""Files of captions: score them, merge shards, compare two models."""

@@ -1,0 +1,216 @@
+"""Score a file of captions: a row that fails does not stop the others, and a run that was killed goes on.
+
+A few captions at a time are run together, those of one picture and prompt side by side, so that the picture is read
+once and forwards are full. Such a group is what shards share out and what the journal keeps whole: how sums are rounded
+depends on what is in a forward, so half a group, finished later, could differ in the last digit.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from causal_attrib.batch.caption_rows import CaptionRow, read_caption_rows, sha256_of, shard_of
+from causal_attrib.engine import choose_engine
+from causal_attrib.engine.base import chunks
+from causal_attrib.errors import InputError
+from causal_attrib.io.atomic import check_not_input
+from causal_attrib.io.failures import Failure, reason_of, write_failures
+from causal_attrib.io.journal import Journal, digest
+from causal_attrib.io.pictures import Picture, read_picture
+from causal_attrib.results import caption_files
+from causal_attrib.results.attribution import Attribution, check_writable
+from causal_attrib.results.caption_files import Scored
+from causal_attrib.scores.caption_task import CaptionTask, make_task, run_tasks
+from causal_attrib.scores.settings import Settings
+from causal_attrib.vlm import VLM
+
+# Captions of a group, at most: what a kill can cost. More would fill no forward better.
+MOST_TOGETHER = 8
+
+_ASKED = ("prompt", "question", "answer", "objects")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a file: how many captions were scored, how many of them by an earlier run, and what failed."""
+
+    scored: int
+    before: int
+    failures: list[Failure]
+
+
+def score_file(
+    source: str | os.PathLike,
+    output: str | os.PathLike,
+    load: Callable[[], VLM],
+    *,
+    asked: dict | None = None,
+    scoring: dict | None = None,
+    model: dict | None = None,
+    limit: int | None = None,
+    shard: str = "1/1",
+    fresh: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    on_failure: Callable[[Failure], None] = lambda failure: None,
+    strict: bool = False,
+) -> Done:
+    """Score every row of `source` (`caption_rows`) into `output` (.parquet, .csv or .jsonl, see `caption_files`).
+
+    Finished groups are kept in a journal beside the output, so that a run that was killed is gone on with by calling
+    this again; what is written in the end is the same, byte for byte. Rows that failed are in `OUTPUT.failed.jsonl`,
+    and the journal stays while there are any, so that calling this again tries them again.
+
+    Args:
+        load: gives the model; it is called when all that is wrong with the files is found.
+        asked: prompt, question, answer and objects of rows that lack them.
+        scoring: keywords of `causal_attrib.score`: outcome, mask, ...
+        model: what the model was asked for by, for the journal: a run with another model does not go on with it.
+        limit: score only so many rows, the first ones.
+        shard: the part of the groups to score, "2/8" for the second of eight.
+        fresh: forget what an earlier run finished.
+        progress: called with (rows done, rows in all).
+        on_failure: called with each row that fails, when it does.
+        strict: let through errors that no row is to blame for, to see where they come from.
+
+    Raises:
+        InputError: a file that cannot be read or written, or a journal of other settings.
+    """
+    asked, scoring = asked or {}, scoring or {}
+    settings = Settings(**scoring)
+    caption_files.format_of(output)
+    check_writable(output)
+    check_not_input(output, [source])
+    if limit is not None and limit < 1:
+        raise InputError(f"The limit is {limit}, but it must be 1 or more.")
+    rows = read_caption_rows(source)[:limit]
+    groups = shard_of(_groups(rows, asked), shard)
+    of_input = {"input": sha256_of(source), "rows": len(rows), "flags": digest({**asked, **scoring})}
+    place = {"input": of_input["input"], "rows": len(rows), "folder": os.path.dirname(source), "shard": shard}
+    journal = Journal(output, {**place, **asked, **scoring, **(model or {})}, fresh=fresh)
+    before = _count(groups, journal.done)
+    score_group = functools.partial(_score_group, asked=asked, settings=settings, of_input=of_input, strict=strict)
+    _finish(journal, groups, load, score_group, progress, on_failure)
+    failures = _failures(journal, groups)
+    caption_files.write(output, _in_order(journal, groups))
+    write_failures(output, failures)
+    journal.close(remove=not failures)
+    return Done(sum(map(len, groups)) - len(failures), before, failures)
+
+
+def _finish(
+    journal: Journal,
+    groups: Sequence[Sequence[CaptionRow]],
+    load: Callable[[], VLM],
+    score_group: Callable[[VLM, Sequence[CaptionRow]], list[dict]],
+    progress: Callable[[int, int], None] | None,
+    on_failure: Callable[[Failure], None],
+) -> None:
+    """Score the groups that are not in the journal; the model is loaded only if there is one."""
+    left = [group for group in groups if _key(group) not in journal.done]
+    if not left:
+        return
+    vlm = load()
+    journal.agree("model", vlm.record)
+    finished = _count(groups, journal.done)
+    for group in left:
+        outcomes = score_group(vlm, group)
+        journal.add(_key(group), outcomes, done=all("reason" not in outcome for outcome in outcomes))
+        for row, outcome in zip(group, outcomes, strict=True):
+            if "reason" in outcome:
+                on_failure(_failure(row, outcome))
+        finished += len(group)
+        if progress is not None:
+            progress(finished, sum(map(len, groups)))
+
+
+def _count(groups: Iterable[Sequence[CaptionRow]], done: set[str]) -> int:
+    return sum(len(group) for group in groups if _key(group) in done)
+
+
+def _groups(rows: Sequence[CaptionRow], asked: dict) -> list[list[CaptionRow]]:
+    """Rows in groups; those of one picture and prompt stand together, in the order in which they first come."""
+    alike: dict[tuple, list[CaptionRow]] = {}
+    for row in rows:
+        alike.setdefault((row.image, row.prompt or asked.get("prompt")), []).append(row)
+    return [list(group) for group in chunks(list(itertools.chain(*alike.values())), MOST_TOGETHER)]
+
+
+def _key(group: Sequence[CaptionRow]) -> str:
+    return str(group[0].number)
+
+
+def _score_group(
+    vlm: VLM, group: Sequence[CaptionRow], *, asked: dict, settings: Settings, of_input: dict, strict: bool
+) -> list[dict]:
+    """For each row its scored caption, or the `reason` why there is none."""
+
+    def reason(error: Exception) -> dict:
+        if strict and not isinstance(error, InputError):
+            raise error
+        return {"reason": reason_of(error)}
+
+    def scored(row: CaptionRow, attribution: Attribution) -> dict:
+        record = attribution.to_dict()
+        del record["cost"]["seconds"]
+        return Scored(row.caption_id, {"row": row.number, **of_input}, record).to_dict()
+
+    outcomes: dict[int, dict] = {}
+    tasks: dict[int, CaptionTask] = {}
+    pictures: dict[str, Picture] = {}
+    for row in group:
+        given = {name: getattr(row, name) for name in _ASKED if getattr(row, name) is not None}
+        try:
+            if row.image not in pictures:
+                pictures[row.image] = read_picture(row.image)
+            tasks[row.number] = make_task(vlm, settings, pictures[row.image], row.caption, **{**asked, **given})
+        except Exception as error:
+            outcomes[row.number] = reason(error)
+    left = [row for row in group if row.number in tasks]
+    try:
+        attributions = _run(vlm, list(tasks.values()), settings)
+        outcomes |= {row.number: scored(row, found) for row, found in zip(left, attributions, strict=True)}
+    except Exception:
+        # One of them is to blame; it does not stop the others.
+        for row in left:
+            try:
+                outcomes[row.number] = scored(row, *_run(vlm, [tasks[row.number]], settings))
+            except Exception as error:
+                outcomes[row.number] = reason(error)
+    return [outcomes[row.number] for row in group]
+
+
+def _run(vlm: VLM, tasks: Sequence[CaptionTask], settings: Settings) -> list[Attribution]:
+    if not tasks:
+        return []
+    several = len({(task.encoding.picture.sha256, task.encoding.prompt) for task in tasks}) > 1
+    engine = choose_engine(settings.engine, vlm, tasks[0].encoding, settings.batch_size, several=several)
+    return run_tasks(engine, tasks)
+
+
+def _failures(journal: Journal, groups: Iterable[Sequence[CaptionRow]]) -> list[Failure]:
+    failures = [
+        _failure(row, outcome)
+        for group in groups
+        if _key(group) not in journal.done
+        for row, outcome in zip(group, journal[_key(group)], strict=True)
+        if "reason" in outcome
+    ]
+    return sorted(failures, key=lambda failure: failure.row)
+
+
+def _failure(row: CaptionRow, outcome: dict) -> Failure:
+    return Failure(row.number, row.caption_id, row.image, row.where, outcome["reason"])
+
+
+def _in_order(journal: Journal, groups: Iterable[Sequence[CaptionRow]]) -> Iterator[Scored]:
+    """The scored captions in the order of the input. Few groups are in memory at a time, however many there are."""
+    places = {row.number: (_key(group), place) for group in groups for place, row in enumerate(group)}
+    outcomes_of = functools.lru_cache(maxsize=256)(journal.__getitem__)
+    for _, (key, place) in sorted(places.items()):
+        outcome = outcomes_of(key)[place]
+        if "reason" not in outcome:
+            yield Scored.from_dict(outcome)

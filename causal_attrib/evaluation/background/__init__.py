@@ -1,0 +1,1 @@
+"""How much of an answer's saliency lies on the background, and what a swap of the background does."""

@@ -1,0 +1,1 @@
+"""CHAIR: which of the objects that captions name are not in the image."""

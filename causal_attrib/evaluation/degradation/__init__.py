@@ -1,0 +1,1 @@
+"""Pictures made worse step by step: what becomes of accuracy and confidence."""

@@ -1,0 +1,124 @@
+"""What a model is asked about each picture while the picture gets worse, and what the right answer is."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from causal_attrib.errors import InputError
+from causal_attrib.io.rows import Row, read_rows, read_text
+from causal_attrib.outcomes.match import matches
+from causal_attrib.scenes import CAPTION_PROMPT, Scene, Sticker, questions, render, sample_scene
+from causal_attrib.scenes.language import THINK_SUFFIX
+from causal_attrib.scenes.measure import measure_captions
+
+CAPTION, ANSWER, REASONED = "caption", "answer", "reasoned"
+
+
+@dataclass(frozen=True)
+class DegradationTask:
+    """Something to ask. `truth` is the right answer, or for a caption the scene."""
+
+    kind: str
+    prompt: str
+    truth: str | Scene
+
+    def is_right(self, text: str) -> bool:
+        """Whether a caption names the scene's objects and no others, their colours, the place and the time; whether an
+        answer agrees with the right one (`outcomes.match`)."""
+        if isinstance(self.truth, str):
+            return matches(text, self.truth)
+        return bool(measure_captions([self.truth], [text])[0]["whole caption right"][0])
+
+
+@dataclass(frozen=True)
+class DegradationItem:
+    """A picture and what is asked about it. `image` is what intervals draw as one."""
+
+    image: str
+    picture: Image.Image | str
+    tasks: tuple[DegradationTask, ...]
+
+
+def rendered(count: int, seed: int, suffix: str = THINK_SUFFIX) -> list[DegradationItem]:
+    """Rendered scenes that the bundled model has not seen: a caption, and one question with and without reasoning.
+
+    Args:
+        suffix: what asks for reasoning, behind the question.
+    """
+    if count < 2:
+        raise InputError(f"{count} scenes tell nothing; ask for 2 or more.")
+    if seed < 0:
+        raise InputError(f"The seed is {seed}, but it must be 0 or more.")
+    rng = np.random.default_rng([seed, 4_000_037])
+    items = []
+    for number in range(count):
+        scene = sample_scene(rng)
+        asked = questions(scene, rng)
+        question = asked[rng.integers(len(asked))]
+        tasks = (DegradationTask(CAPTION, CAPTION_PROMPT, scene), *_question(question.text, question.answer, suffix))
+        items.append(DegradationItem(str(number), render(scene)[0], tasks))
+    return items
+
+
+def read_items(source: str | os.PathLike, seed: int, suffix: str = THINK_SUFFIX) -> list[DegradationItem]:
+    """The same from a folder of `copo scenes`, or questions without captions from rows
+
+        {"image": "park.png", "question": "Is there a dog?", "answer": "yes"}
+
+    of a JSON list or JSON Lines, whose images are found from the folder of the file.
+
+    Raises:
+        InputError: no such folder or file, or one of another kind.
+    """
+    path = Path(source)
+    items = _of_folder(path, seed, suffix) if path.is_dir() else [_of_row(row, path, suffix) for row in read_rows(path)]
+    for item in items:
+        if not Path(item.picture).is_file():
+            raise InputError(f"There is no image {item.picture}, which {path} names.")
+    return items
+
+
+def _question(text: str, answer: str, suffix: str) -> tuple[DegradationTask, DegradationTask]:
+    return DegradationTask(ANSWER, text, answer), DegradationTask(REASONED, text + suffix, answer)
+
+
+def _of_row(row: Row, path: Path, suffix: str) -> DegradationItem:
+    image, question, answer = (row.text(row.need((key,))) for key in ("image", "question", "answer"))
+    return DegradationItem(image, str(path.parent / image), _question(question, answer, suffix))
+
+
+def _of_folder(folder: Path, seed: int, suffix: str) -> list[DegradationItem]:
+    try:
+        truth = json.loads(read_text(folder / "objects.json"))
+        scenes = {name: _scene(record) for name, record in truth.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise InputError(f"{folder} is no folder of scenes; make one with copo scenes.") from None
+        raise InputError(f"{folder / 'objects.json'} is damaged; write the scenes again with copo scenes.") from None
+    asked: dict[str, list[Row]] = {name: [] for name in scenes}
+    for row in read_rows(folder / "questions.jsonl"):
+        asked.setdefault(row.text(row.need(("image",))), []).append(row)
+    rng = np.random.default_rng([seed, 4_000_037])
+    items = []
+    for name, scene in scenes.items():
+        if not asked[name]:
+            raise InputError(f"{folder / 'questions.jsonl'} asks nothing about {name}; write the scenes again.")
+        row = asked[name][rng.integers(len(asked[name]))]
+        tasks = _question(row.text(row.need(("text",))), row.text(row.need(("label",))), suffix)
+        items.append(
+            DegradationItem(
+                name, str(folder / "images" / name), (DegradationTask(CAPTION, CAPTION_PROMPT, scene), *tasks)
+            )
+        )
+    return items
+
+
+def _scene(record: dict) -> Scene:
+    stickers = tuple(Sticker(one["class"], one["colour"]) for one in record["objects"])
+    return Scene(record["place"], record["time"], record["seed"], stickers)

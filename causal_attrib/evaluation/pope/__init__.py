@@ -1,0 +1,1 @@
+"""POPE and other yes/no questions."""

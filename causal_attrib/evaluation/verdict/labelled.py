@@ -1,0 +1,106 @@
+"""Captions of which it is known which words are true and which false: rendered scenes, or a file of the user's."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from causal_attrib.errors import InputError
+from causal_attrib.io.rows import Row, read_rows
+from causal_attrib.scenes import render, sample_scene
+from causal_attrib.scenes.language import falsify_words
+
+# Of scenes: what the words of a caption state, as the tables call it.
+_KINDS = {"class": "object"}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A picture, a caption, and what is known of its words.
+
+    image:   what intervals draw as one
+    labels:  (start, end, kind, is it false?) of words or phrases, in characters of the text
+    rest:    the kind of all other words, which are true; None: nothing is known of them
+    """
+
+    image: str
+    picture: Image.Image | str
+    text: str
+    labels: tuple[tuple[int, int, str, bool], ...]
+    rest: str | None = None
+
+
+def kind_of(caption: Labelled, start: int, end: int) -> tuple[str, bool] | None:
+    """The kind of the word at these characters and whether it is false; None where that is not known."""
+    for first, last, kind, is_false in caption.labels:
+        if first < end and start < last:
+            return kind, is_false
+    return None if caption.rest is None else (caption.rest, False)
+
+
+class Scenes(Sequence):
+    """Captions of rendered scenes in each of which exactly one content word is false (`scenes.language.falsify`).
+
+    The same seed gives the same scenes; none of them is among those that the bundled model was trained on. Pictures are
+    rendered when asked for, so that thousands take no memory.
+    """
+
+    def __init__(self, count: int, seed: int):
+        if count < 2:
+            raise InputError(f"{count} scenes tell nothing; ask for 2 or more.")
+        if seed < 0:
+            raise InputError(f"The seed is {seed}, but it must be 0 or more.")
+        rng = np.random.default_rng([seed, 3_000_017])
+        self._scenes = []
+        for _ in range(count):
+            scene = sample_scene(rng)
+            self._scenes.append((scene, falsify_words(scene, rng)))
+
+    def __len__(self) -> int:
+        return len(self._scenes)
+
+    def __getitem__(self, number: int) -> Labelled:
+        scene, (text, words, false) = self._scenes[number]
+        labels = tuple((word.start, word.end, _KINDS.get(word.kind, word.kind), word in false) for word in words)
+        return Labelled(str(number), render(scene)[0], text, labels, "function")
+
+
+def read_captions(path: str | os.PathLike) -> list[Labelled]:
+    """Captions of a JSON list or JSON Lines, with rows such as
+
+        {"image": "park.png", "caption": "a dog on the grass at sunset", "true": ["dog", "grass"], "false": ["sunset"]}
+
+    Each entry is a word, or several in a row, and stands for all its occurrences; words in neither list are not judged.
+    Images are found from the folder of the file.
+    """
+    folder = Path(path).parent
+    captions = [_labelled(row, folder) for row in read_rows(path)]
+    for image in dict.fromkeys(caption.picture for caption in captions):
+        if not Path(image).is_file():
+            raise InputError(f"There is no image {image}, which {path} names; images are found from its folder.")
+    return captions
+
+
+def _labelled(row: Row, folder: Path) -> Labelled:
+    image, text = row.text(row.need(("image",))), row.text(row.need(("caption", "text")))
+    labels = [*_found(row, "true", text), *_found(row, "false", text)]
+    if not labels:
+        raise InputError(f"{row.where} says of no word whether it is true; give lists under 'true' and 'false'.")
+    return Labelled(image, str(folder / image), text, tuple(labels))
+
+
+def _found(row: Row, key: str, text: str) -> Iterator[tuple[int, int, str, bool]]:
+    words = row.value.get(key, [])
+    if not (isinstance(words, list) and all(isinstance(word, str) and word.strip() for word in words)):
+        raise InputError(f"{row.where} has {words!r} under {key!r}; give a list of words.")
+    for word in words:
+        spans = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE)]
+        if not spans:
+            raise InputError(f"{row.where} calls {word!r} {key}, but the caption has no such word; mend one of them.")
+        yield from ((start, end, "labelled", key == "false") for start, end in spans)

@@ -1,0 +1,1 @@
+"""What scoring and saliency give, and the files they are saved in. No torch."""

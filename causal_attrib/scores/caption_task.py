@@ -1,0 +1,296 @@
+"""A caption on its way to an `Attribution`: its plan, what is run for it, and how that is read.
+
+Several captions are run together, so that they share forwards where the engine can.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from causal_attrib.engine import Cost, Engine, Job
+from causal_attrib.engine.base import Request
+from causal_attrib.interventions import Intervention
+from causal_attrib.outcomes import Outcome, check_contrast, choose_outcome
+from causal_attrib.results.attribution import Attribution, Token
+from causal_attrib.scores import necessity, sufficiency
+from causal_attrib.scores.coherence_channels.channels import check_reasoned, coherence_of
+from causal_attrib.scores.completeness import causal_completeness
+from causal_attrib.scores.entropy import logprob_and_entropy
+from causal_attrib.scores.known_pictures import knows
+from causal_attrib.scores.settings import Settings
+from causal_attrib.scores.verdict import check_outcome, judged, read_calibration
+from causal_attrib.version import __version__
+from causal_attrib.vlm import VLM, Continuation, Encoding
+
+# Called once before a run, with its interventions, its token positions at most, and about how many seconds it takes.
+Announce = Callable[[int, int, float], None]
+
+
+@dataclass
+class CaptionTask:
+    """One caption and what is to be run for it.
+
+    units:     tokens that are hidden and kept together
+    plan_s, plan_n: edits for sufficiency and for necessity
+    samples:   H completions per prefix, 0 for none
+    rewrites:  whether the caption is written anew behind a hidden unit
+    generated: whether the model wrote the caption
+    coherent:  the result of `coherence`, if it was asked for
+    seconds:   that this took
+    """
+
+    vlm: VLM
+    settings: Settings
+    encoding: Encoding
+    objects: list[str] | None
+    judge: Outcome
+    units: Sequence[tuple[int, ...]]
+    plan_s: tuple[Intervention, ...]
+    plan_n: tuple[Intervention, ...]
+    samples: int
+    rewrites: bool
+    generated: bool
+    coherent: dict | None
+    known: bool
+    seconds: float
+
+    @property
+    def interventions(self) -> int:
+        return len(self.plan_s) + len(self.plan_n)
+
+    def job(self, plan: tuple[Intervention, ...]) -> Job:
+        return Job(self.encoding, plan, self.judge)
+
+
+def make_task(
+    vlm: VLM,
+    settings: Settings,
+    image,
+    caption: str | Sequence[int] | None,
+    *,
+    prompt: str | None = None,
+    question: str | None = None,
+    answer: str | None = None,
+    objects: list[str] | None = None,
+) -> CaptionTask:
+    """Arguments as in `causal_attrib.score`.
+
+    Raises:
+        InputError: what is wrong with this picture, these texts, or the settings for them.
+    """
+    began = time.perf_counter()
+    if settings.coherence and isinstance(caption, str):
+        check_reasoned(caption, answer)
+    generated = caption is None
+    if generated:
+        caption = vlm.describe(image, prompt)
+    encoding = vlm.encode(image, prompt, caption, answer, question=question, against=settings.against)
+    judge = choose_outcome(settings.outcome, encoding, objects)
+    check_contrast(judge.name, settings.against)
+    if settings.verdict:
+        check_outcome(judge.name, settings.against, settings.mask)
+    coherent = coherence_of(vlm, encoding, seed=settings.seed).to_dict() if settings.coherence else None
+    units = encoding.units(settings.level)
+    rewrites = judge.needs_text and not encoding.answers_a_question
+    return CaptionTask(
+        vlm=vlm,
+        settings=settings,
+        encoding=encoding,
+        objects=objects,
+        judge=judge,
+        units=units,
+        plan_s=sufficiency.plan(units),
+        plan_n=necessity.plan(units, settings.mask, rewrites=rewrites),
+        samples=settings.samples_for(judge),
+        rewrites=rewrites,
+        generated=generated,
+        coherent=coherent,
+        known=knows(vlm, encoding.picture.pixels),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def run_tasks(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce | None = None) -> list[Attribution]:
+    """The scored captions; `announce` is told of each group that is run together.
+
+    The cost of each is that of its group, with the number of captions in it.
+    """
+    found: dict[int, Attribution] = {}
+    for group in engine.together([task.encoding for task in tasks]):
+        some = [tasks[index] for index in group]
+        found.update(zip(group, _run_group(engine, some, announce), strict=True))
+    return [found[index] for index in range(len(tasks))]
+
+
+def _run_group(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce | None) -> list[Attribution]:
+    began, before = time.perf_counter(), replace(engine.cost)
+    scans = [_scan(engine, task) for task in tasks]
+    if announce is not None:
+        per_position = (time.perf_counter() - began) / max(engine.cost.since(before).positions, 1)
+        positions = sum(_forecast(engine, task) for task in tasks)
+        announce(sum(task.interventions for task in tasks), positions, positions * per_position)
+    settings = tasks[0].settings
+    outcomes = outcomes_of(
+        engine,
+        [(task.job(task.plan_s), task.job(task.plan_n), task.samples) for task in tasks],
+        seed=settings.seed,
+        coupling=settings.coupling,
+    )
+    spent, seconds = engine.cost.since(before), time.perf_counter() - began
+    return [
+        _attribution(engine, task, scan, *outcome, spent=spent, captions=len(tasks), seconds=seconds + task.seconds)
+        for task, scan, outcome in zip(tasks, scans, outcomes, strict=True)
+    ]
+
+
+def outcomes_of(
+    engine: Engine, plans: Sequence[tuple[Job, Job, int]], *, seed: int, coupling: str
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Outcomes of the sufficiency and of the necessity job of each caption.
+
+    Args:
+        plans: the two jobs, and H.
+        seed, coupling: of sampled completions.
+
+    Returns:
+        Arrays (N, H), or (N, 1) for H = 0, and (M, 1).
+    """
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    as_it_is = [index for index, (_, _, samples) in enumerate(plans) if not samples]
+    # One run, so that the whole response, which is in both plans, is put through the model once.
+    both = [
+        replace(keeps, interventions=keeps.interventions + masks.interventions)
+        for keeps, masks, _ in (plans[index] for index in as_it_is)
+    ]
+    for index, outcome in zip(as_it_is, engine.run_jobs(both), strict=True):
+        found[index] = tuple(np.split(outcome, [len(plans[index][0].interventions)]))
+    for samples in sorted({samples for _, _, samples in plans if samples}):
+        drawn = [index for index, plan in enumerate(plans) if plan[2] == samples]
+        outcomes_s = engine.run_jobs(
+            [plans[index][0] for index in drawn], samples=samples, seed=seed, coupling=coupling
+        )
+        outcomes_n = engine.run_jobs([plans[index][1] for index in drawn])
+        found.update(zip(drawn, zip(outcomes_s, outcomes_n, strict=True), strict=True))
+    return [found[index] for index in range(len(plans))]
+
+
+@dataclass
+class _Scan:
+    """What the unedited caption tells: per token log-probability and entropy, and for verdicts its log-probability
+    behind the reference image."""
+
+    logprob_T: np.ndarray
+    entropy_T: np.ndarray
+    prior_T: list[float] | None
+
+
+def _scan(engine: Engine, task: CaptionTask) -> _Scan:
+    encoding = task.encoding
+    logprob_T, entropy_T = logprob_and_entropy(engine.scan(encoding), encoding.response_ids)
+    prior_T = None
+    if task.settings.verdict:
+        row, places = Continuation(encoding.response_ids, reference=True), tuple(range(len(encoding.response_ids)))
+        prior_T = engine.logprobs([Request(encoding, row, places)], lambda count: None)[0].tolist()
+    return _Scan(logprob_T, entropy_T, prior_T)
+
+
+def _forecast(engine: Engine, task: CaptionTask) -> int:
+    """Token positions that a task takes at most."""
+    if not task.samples:
+        return engine.forecast([task.job(task.plan_s + task.plan_n)])
+    return engine.forecast([task.job(task.plan_s)], task.samples) + engine.forecast([task.job(task.plan_n)])
+
+
+def _attribution(
+    engine: Engine,
+    task: CaptionTask,
+    scan: _Scan,
+    outcome_s: np.ndarray,
+    outcome_n: np.ndarray,
+    *,
+    spent: Cost,
+    captions: int,
+    seconds: float,
+) -> Attribution:
+    encoding, settings = task.encoding, task.settings
+    sufficiency_U, error_U = sufficiency.read(task.units, outcome_s, settings.estimator)
+    necessity_U = necessity.read(outcome_n[:, 0], rewrites=task.rewrites)
+    attribution = Attribution(
+        caption=encoding.response,
+        tokens=_tokens(
+            encoding,
+            task.units,
+            logprob=scan.logprob_T,
+            entropy=scan.entropy_T,
+            sufficiency=sufficiency_U,
+            sufficiency_se=error_U,
+            necessity=necessity_U,
+            causal_completeness=causal_completeness(sufficiency_U, necessity_U, settings.lambda_s, settings.lambda_n),
+        ),
+        image=encoding.picture.record,
+        prompt=encoding.prompt,
+        question=encoding.question,
+        answer=encoding.answer,
+        model=task.vlm.record,
+        outcome=_outcome_record(task, outcome_n),
+        settings={
+            "against": settings.against,
+            "mask": settings.mask,
+            "samples": task.samples,
+            "seed": settings.seed,
+            "coupling": settings.coupling,
+            "estimator": settings.estimator,
+            "level": settings.level,
+            "lambda_s": settings.lambda_s,
+            "lambda_n": settings.lambda_n,
+            "engine": engine.name,
+            "batch_size": settings.batch_size,
+        },
+        cost={
+            "forwards": spent.forwards,
+            "positions": spent.positions,
+            "captions": captions,
+            "seconds": round(seconds, 3),
+        },
+        tool={"name": "copo", "version": __version__},
+        generated=task.generated,
+        coherence=task.coherent,
+    )
+    if scan.prior_T is None:
+        return attribution
+    calibration = read_calibration(settings.calibration, settings.level)
+    return judged(attribution, scan.prior_T, calibration, known=task.known)
+
+
+def _outcome_record(task: CaptionTask, outcome_n: np.ndarray) -> dict:
+    record = {"name": task.judge.name, "meaning": task.judge.meaning}
+    if not task.rewrites:
+        record["value"] = float(outcome_n[0, 0])
+    if task.judge.name == "objects":
+        record["objects"] = sorted(task.judge.annotated)
+    return record
+
+
+def _tokens(encoding: Encoding, units, *, logprob, entropy, **of_units) -> list[Token]:
+    unit_of = {t: u for u, unit in enumerate(units) for t in unit}
+    return [
+        Token(
+            index=t,
+            text=encoding.response[start:end],
+            id=encoding.response_ids[t],
+            word=encoding.words[t],
+            char_start=start,
+            char_end=end,
+            logprob=float(logprob[t]),
+            entropy=float(entropy[t]),
+            **{
+                name: float(values[unit_of[t]]) if t in unit_of and values is not None else None
+                for name, values in of_units.items()
+            },
+        )
+        for t, (start, end) in enumerate(encoding.spans)
+    ]

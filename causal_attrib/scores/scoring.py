@@ -1,0 +1,116 @@
+"""One picture and one caption to an `Attribution`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from causal_attrib.engine import SharedEngine
+from causal_attrib.results.attribution import Attribution
+from causal_attrib.scores.caption_task import make_task, run_tasks
+from causal_attrib.scores.coherence_channels.channels import check_reasoned
+from causal_attrib.scores.settings import Settings
+from causal_attrib.vlm import VLM, load
+
+
+def score(
+    image,
+    caption: str | Sequence[int] | None = None,
+    *,
+    model: str | VLM | None = None,
+    prompt: str | None = None,
+    question: str | None = None,
+    answer: str | None = None,
+    objects: list[str] | None = None,
+    outcome: str = "auto",
+    against: str = "colour",
+    mask: str = "zero",
+    samples: int | None = None,
+    estimator: str = "paired",
+    coupling: str = "independent",
+    level: str = "token",
+    lambda_s: float = 0.35,
+    lambda_n: float = 0.35,
+    engine: str | SharedEngine = "auto",
+    batch_size: int | str = "auto",
+    seed: int = 0,
+    verdict: bool = False,
+    calibration: str | os.PathLike | None = None,
+    coherence: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    announce: Callable[[int, int, float], None] | None = None,
+) -> Attribution:
+    """Score every token of a caption: sufficiency, necessity, causal completeness, log-probability and entropy.
+
+    Args:
+        image: path, PIL image or uint8 array (height, width, 3).
+        caption: the text to score, or the ids the model wrote; None lets the model write one first.
+        model: a loaded `VLM`, a folder or hub id, or None for the bundled model.
+        prompt: what the model was asked; default "Describe this image."
+        question, answer: what the caption is to help answer, and the answer that counts as right.
+        objects: objects annotated for the image, in COCO's vocabulary.
+        outcome: what "right" means: auto, likelihood, match, objects, yesno, grounding or module:function.
+        against: what grounding holds the picture against: "colour", a picture of one colour, or "blur", the picture
+            itself until no object is left in it. Against the blur a word earns nothing by suiting the place.
+        mask: how a token is hidden for necessity: zero or mean (embedding), token, delete.
+        samples: H sampled completions per prefix for sufficiency; 0 judges the prefix as it is. Default 0, or 4 for
+            outcomes that judge text.
+        estimator: "paired" (the paper's), "mean_gain", or "product" for outcomes of 0 and 1.
+        coupling: "independent" draws or position-keyed "gumbel" draws.
+        level: "token", or "word" to hide and keep all tokens of a word at once (each gets the word's score).
+        lambda_s, lambda_n: weights in causal completeness, from 0 to 1.
+        engine: "packed" puts all edits behind one reading of the picture, "plain" runs an ordinary forward for each;
+            "auto" is packed where the model can be packed and, checked at first use, gives plain's numbers. For several
+            captions of one picture and prompt, one `SharedEngine` reads those once.
+        batch_size: rows per forward; "auto" is what suits the engine, the device and the memory that is free.
+        seed: of the sampled completions.
+        verdict: also say of each word whether the image bears it out, with the probability that it is false
+            (`scores.verdict`); for the outcome grounding.
+        calibration: what turns evidence into that probability: a file of `copo eval verdict --fit`; None is that of the
+            bundled model, and the result says so where the model is another.
+        coherence: also say how strongly picture and prompt drive the reasoning, and the reasoning the answer
+            (`scores.coherence`); for a caption with reasoning and an answer.
+        progress: called with (interventions done, interventions in all).
+        announce: called once before they are run, with their number, the token positions that they take at most, and
+            about how many seconds that is, judged by the time that reading the caption took.
+
+    Raises:
+        InputError: anything in the input that can be mended, in one sentence.
+    """
+    shared = engine if isinstance(engine, SharedEngine) else SharedEngine(engine)
+    settings = Settings(
+        outcome=outcome,
+        against=against,
+        mask=mask,
+        samples=samples,
+        estimator=estimator,
+        coupling=coupling,
+        level=level,
+        lambda_s=lambda_s,
+        lambda_n=lambda_n,
+        engine=shared.name,
+        batch_size=batch_size,
+        seed=seed,
+        verdict=verdict,
+        calibration=calibration,
+        coherence=coherence,
+    )
+    if coherence and isinstance(caption, str):
+        check_reasoned(caption, answer)
+    vlm = model if isinstance(model, VLM) else load(model)
+    task = make_task(vlm, settings, image, caption, prompt=prompt, question=question, answer=answer, objects=objects)
+    runner = shared.chosen(vlm, task.encoding, batch_size, _counter(progress, task.interventions))
+    (attribution,) = run_tasks(runner, [task], announce)
+    return attribution
+
+
+def _counter(progress: Callable[[int, int], None] | None, total: int) -> Callable[[int], None]:
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress(done, total)
+
+    return advance

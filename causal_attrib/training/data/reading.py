@@ -1,0 +1,269 @@
+"""Training data from JSON Lines or Parquet, checked row by row."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from causal_attrib.errors import InputError
+from causal_attrib.io.atomic import replace_file
+from causal_attrib.outcomes.objects import annotated_objects
+from causal_attrib.training.data.layouts import to_ours
+from causal_attrib.training.data.rows import read_rows
+from causal_attrib.training.data.scene_rows import scene_rows
+
+if TYPE_CHECKING:
+    import datasets
+
+# What a row must have beside its picture, by what is trained.
+NEEDED = {
+    "answers": ("prompt",),
+    "preferences": ("prompt", "chosen", "rejected"),
+    "contrasts": ("prompt", "chosen", "rejected", "image_contrast", "chosen_contrast"),
+}
+_ROLES = ("system", "user", "assistant")
+_PICTURES = ("image", "images", "image_contrast")
+# What PIL raises for a picture that is none, cut off, broken or far too large.
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+def read_data(
+    path: str | os.PathLike, kind: str = "answers", image_root: str | os.PathLike | None = None
+) -> list[dict]:
+    """The rows of a file, in our layout (`training.layouts`), all checked.
+
+    `prompt` becomes a conversation, `chosen` and `rejected` one message each, and paths of pictures absolute.
+
+    Args:
+        path: JSON Lines (.jsonl, .json), Parquet (.parquet), or a folder written by `copo scenes`.
+        kind: "answers" for rewards, "preferences" for DPO, "contrasts" for SymMPO.
+        image_root: what the paths of pictures start from; by default the folder of the file, or `images` in it.
+
+    Raises:
+        InputError: the file or one of its rows cannot be used; it names the line and the key.
+    """
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    root = folder if image_root is None else Path(image_root)
+    rows = []
+    for where, row in scene_rows(path, kind) if path.is_dir() else read_rows(path):
+        try:
+            ours = to_ours(row)
+        except KeyError as error:
+            raise InputError(f"{where} has no key {error}, which other rows of this layout have; add it.") from None
+        except (TypeError, ValueError, AttributeError):
+            raise InputError(
+                f"{where} is not in its layout (it has {_listed(row)}); see the ones that are read."
+            ) from None
+        rows.append(_checked(ours, where, kind, root))
+    if not rows:
+        raise InputError(f"{path} has no rows; give a file with at least one.")
+    return rows
+
+
+def with_system_prompt(rows: Sequence[dict], text: str | None) -> list[dict]:
+    """The rows with this as their system message, where they have none; as they are without a text.
+
+    >>> with_system_prompt([{"prompt": [{"role": "user", "content": "Is there a dog?"}]}], "Be brief.")[0]["prompt"][0]
+    {'role': 'system', 'content': 'Be brief.'}
+    """
+    if not text:
+        return list(rows)
+    system = {"role": "system", "content": text}
+    return [row if row["prompt"][0]["role"] == "system" else row | {"prompt": [system, *row["prompt"]]} for row in rows]
+
+
+def to_dataset(rows: Sequence[dict]) -> datasets.Dataset:
+    """The rows as TRL takes them; pictures are opened when they are needed, as RGB.
+
+    Where a row has several pictures, all have theirs in the column `images`: of two columns TRL reads one.
+
+    Raises:
+        InputError: a column has values of different kinds.
+    """
+    import datasets
+
+    if any(row.get("images") is not None for row in rows):
+        rows = [
+            {name: value for name, value in row.items() if name != "image"} | {"images": [row["image"]]}
+            if row.get("image") is not None
+            else row
+            for row in rows
+        ]
+    table = _table(rows)
+    picture = datasets.Image(mode="RGB")
+    for name in ("image", "image_contrast"):
+        if name in table.column_names:
+            table = table.cast_column(name, picture)
+    if "images" in table.column_names:
+        table = table.cast_column("images", datasets.List(picture))
+    return table
+
+
+def check_columns(rows: Sequence[dict]) -> None:
+    """Raises InputError if a column has values of different kinds; pictures, which may be large, are left alone."""
+    _table([{name: value for name, value in row.items() if name not in _PICTURES} for row in rows])
+
+
+def _table(rows: Sequence[dict]) -> datasets.Dataset:
+    import datasets
+    import pyarrow
+
+    columns = dict.fromkeys(name for row in rows for name in row)
+    try:
+        return datasets.Dataset.from_dict({name: [row.get(name) for row in rows] for name in columns})
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, TypeError) as error:
+        raise InputError(f"A column has values of different kinds ({error}); give each column one kind.") from None
+
+
+def check_folder(folder: Path) -> None:
+    """Raises InputError unless files can be written into the folder, which is made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from None
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Raises InputError unless `write_data` can write there: call it before the work, not after."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the path of a file to write.")
+    check_folder(path.parent)
+
+
+def write_data(path: str | os.PathLike, rows: Iterable[dict]) -> Path:
+    """Rows as JSON Lines; the file is whole or not there.
+
+    Raises:
+        InputError: a row holds a picture itself and not its path, or the file cannot be written.
+    """
+    path = Path(path)
+    try:
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    except TypeError:
+        raise InputError("A row holds a picture itself, which JSON Lines cannot; save it and give its path.") from None
+    check_folder(path.parent)
+    replace_file(path, text.encode())
+    return path
+
+
+# -- rows -------------------------------------------------------------------------------------------------------------
+
+
+def _checked(row: dict, where: str, kind: str, root: Path) -> dict:
+    names = [name for name in _PICTURES if row.get(name) is not None]
+    if not {"image", "images"} & set(names):
+        raise InputError(f"{where} has no key 'image' (it has {_listed(row)}); add the path of its picture.")
+    for name in NEEDED[kind]:
+        if row.get(name) is None:
+            raise InputError(f"{where} has no key {name!r} (it has {_listed(row)}); add it.")
+    for name in names:
+        if name == "images" and not isinstance(row[name], list):
+            raise InputError(f"{where} has {row[name]!r} under 'images'; give a list of paths, or one under 'image'.")
+        pictures = [_picture(value, name, where, root) for value in (row[name] if name == "images" else [row[name]])]
+        row[name] = pictures if name == "images" else pictures[0]
+    row["prompt"] = _conversation(row["prompt"], where)
+    for name in ("chosen", "rejected", "chosen_contrast"):
+        if row.get(name) is not None:
+            row[name] = [_response(row[name], name, where)]
+    if row.get("answer") is not None:
+        row["answer"] = _answer(row["answer"], where)
+    if row.get("question") is not None and row.get("answer") is None:
+        raise InputError(f"{where} has a question and no key 'answer'; add the answer that counts as right.")
+    if row.get("objects") is not None:
+        _check_objects(row["objects"], where)
+    return row
+
+
+def _picture(value: object, name: str, where: str, root: Path) -> str | Image.Image:
+    if isinstance(value, dict):  # as data sets of the hub are stored
+        if value.get("bytes"):
+            try:
+                _decode(io.BytesIO(value["bytes"]))
+            except _UNREADABLE:
+                raise InputError(f"{where} holds no image that can be read under {name!r}; write it again.") from None
+            return Image.open(io.BytesIO(value["bytes"]))
+        value = value.get("path")
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{where} has {value!r} under {name!r}; give the path of a picture.")
+    for path in (root / value, root / "images" / value):
+        if path.is_file():
+            try:
+                _check_picture(path.resolve())
+            except _UNREADABLE:
+                raise InputError(
+                    f"{where} names {value} under {name!r}, which is no picture, or not a whole one; give one."
+                ) from None
+            return str(path.resolve())
+    raise InputError(f"{where} names the picture {value} under {name!r}, but there is no file {root / value}.")
+
+
+@functools.lru_cache(maxsize=100_000)
+def _check_picture(path: Path) -> None:
+    """Once for a picture that many rows ask about."""
+    _decode(path)
+
+
+def _decode(file: Path | io.BytesIO) -> None:
+    with Image.open(file) as picture:
+        # A JPEG is read to its end all the same, in an eighth of its size.
+        picture.draft("RGB", (8, 8))
+        picture.load()
+
+
+def _conversation(prompt: object, where: str) -> list[dict]:
+    turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    turns = [_turn(turn, where) for turn in turns] if isinstance(turns, list) else []
+    if not turns or turns[-1]["role"] != "user":
+        raise InputError(f"{where} has a prompt that does not end with what the user says; give text, or messages.")
+    return turns
+
+
+def _turn(turn: object, where: str) -> dict:
+    if not (isinstance(turn, dict) and turn.get("role") in _ROLES and isinstance(turn.get("content"), str)):
+        raise InputError(
+            f"{where} has {str(turn)[:60]!r} under 'prompt'; give messages with a role ({', '.join(_ROLES)}) and text "
+            "as content."
+        )
+    if turn["role"] == "user" and not turn["content"].strip():
+        raise InputError(f"{where} has an empty text under 'prompt'; give what the model is asked.")
+    return {"role": turn["role"], "content": turn["content"]}
+
+
+def _response(value: object, name: str, where: str) -> dict:
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        value = value[0].get("content")
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{where} has {str(value)[:60]!r} under {name!r}; give the text of one response.")
+    return {"role": "assistant", "content": value}
+
+
+def _answer(value: object, where: str) -> str:
+    text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value).strip()
+    if not isinstance(value, (str, int, float)) or not text:
+        raise InputError(f"{where} has {value!r} under 'answer'; give the answer that counts as right, as text.")
+    return text
+
+
+def _check_objects(value: object, where: str) -> None:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise InputError(f"{where} has {value!r} under 'objects'; give a list of words such as ['dog', 'frisbee'].")
+    try:
+        annotated_objects(value)
+    except InputError as error:
+        raise InputError(f"{where}, key 'objects': {error}") from None
+
+
+def _listed(row: dict) -> str:
+    return ", ".join(map(repr, row)) or "none"

@@ -1,0 +1,111 @@
+"""A recipe as TRL's own arguments: `GRPOConfig`, or `DPOConfig` for symmpo."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import torch
+
+from causal_attrib.errors import InputError
+from causal_attrib.training.recipe.file import unknown_key
+from causal_attrib.training.recipe.keys import METHOD, SCORES, Recipe, keys
+
+if TYPE_CHECKING:
+    from trl import DPOConfig, GRPOConfig
+
+# Learning rates that adapters and whole models are usually trained with.
+LEARNING_RATE, LEARNING_RATE_FULL = 1e-5, 1e-6
+# SymMPO (arXiv 2506.11712). The authors' script for adapters has 5e-7 written into it, which looks like an accident.
+LEARNING_RATE_SYMMPO, EPOCHS_SYMMPO = 5e-6, 2.0
+
+
+def trl_arguments(recipe: Recipe) -> GRPOConfig | DPOConfig:
+    """What TRL is told.
+
+    Raises:
+        InputError: a key that neither we nor TRL know, a value that TRL refuses, or a package that is not there.
+    """
+    from trl import DPOConfig, GRPOConfig
+
+    preferences = recipe.method == "symmpo"
+    config = DPOConfig if preferences else GRPOConfig
+    known = _names(config)
+    every = _names(GRPOConfig) | _names(DPOConfig) | {key.name for key in keys()}
+    for name in recipe.others:
+        if name not in every:
+            raise unknown_key(name, every)
+        if name not in known:
+            raise InputError(f"{recipe.method} takes no key {name!r}; leave it out.")
+    _check_trackers(recipe.report_to)
+    if recipe.use_vllm and find_spec("vllm") is None:
+        raise InputError("use_vllm needs vLLM: pip install 'trl[vllm]', or leave it out.")
+
+    ours = {key.name for key in keys() if key.metadata["group"] not in (METHOD, SCORES)} & known
+    values = {name: getattr(recipe, name) for name in ours}
+    values = {name: value for name, value in values.items() if value is not None}
+    if recipe.learning_rate is None:
+        values["learning_rate"] = LEARNING_RATE_FULL if recipe.full else LEARNING_RATE
+        if preferences:
+            values["learning_rate"] = LEARNING_RATE_SYMMPO
+    if recipe.num_train_epochs is None:
+        values["num_train_epochs"] = EPOCHS_SYMMPO if preferences else 1.0
+    if recipe.loss_type is None and not preferences:
+        # As in the papers of GRPO and COPO; TRL's own default is dapo.
+        values["loss_type"] = "grpo"
+    values |= {
+        "bf16": has_bf16() if recipe.bf16 is None else recipe.bf16,
+        "save_strategy": "steps",
+        "disable_tqdm": True,  # progress is told by `run`
+        "dataloader_pin_memory": torch.accelerator.is_available(),
+        "use_cpu": not torch.accelerator.is_available(),
+    }
+    if recipe.eval_file is not None:
+        group = recipe.per_device_train_batch_size if preferences else recipe.num_generations
+        values |= {
+            "eval_strategy": "steps",
+            "eval_steps": recipe.eval_steps or recipe.save_steps,
+            "per_device_eval_batch_size": group,
+        }
+    if preferences:
+        values |= {"max_length": None, "beta": 0.1 if recipe.beta is None else recipe.beta}
+    elif recipe.delta is not None:
+        values["delta"] = recipe.delta
+    with refused_in_a_sentence():
+        return config(**values | recipe.others)
+
+
+def _names(config: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(config)}
+
+
+def _check_trackers(names: Sequence[str]) -> None:
+    from transformers.integrations.integration_utils import (
+        INTEGRATION_TO_CALLBACK,
+        get_available_reporting_integrations,
+    )
+
+    for name in (name for name in names if name != "none"):
+        if name not in INTEGRATION_TO_CALLBACK:
+            raise InputError(f"There is no tracker {name!r}; choose one of {', '.join(INTEGRATION_TO_CALLBACK)}.")
+        if name not in get_available_reporting_integrations():
+            raise InputError(f"The tracker {name} is not installed; pip install {name}, or leave report_to out.")
+
+
+def has_bf16() -> bool:
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+
+
+@contextmanager
+def refused_in_a_sentence() -> Iterator[None]:
+    """TRL and transformers refuse settings with these errors, whose first sentence says why."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, TypeError, ImportError, NotImplementedError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"TRL refuses these settings: {reason[:300].rstrip('.')}.") from error

@@ -1,0 +1,211 @@
+"""The methods that can be trained with, their settings, and what each makes of advantages.
+
+    grpo    nothing: TRL's own (DeepSeekMath, arXiv 2402.03300, and its kin by TRL's `loss_type`)
+    copo    adds what a reasoning token did to the outcome (arXiv 2508.04182v2)
+    hero    weighs tokens by how sure the model was of them ("Dynamic Entropy-Aware Reinforcement Learning")
+    cepo    has a reward of its own (arXiv 2509.23095), and leaves advantages as they are
+    symmpo  has a loss and data of its own (arXiv 2506.11712)
+
+Settings that TRL has already (group size, epsilon, beta, loss type, learning rate) are TRL's.
+
+Axes: B completions, T tokens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from causal_attrib.errors import InputError
+from causal_attrib.objectives import NORMALISATIONS, causal_reward, copo_advantage, hero_advantage
+from causal_attrib.objectives.inputs import check_range
+from causal_attrib.training.scoring.policy_scores import PolicyScores
+
+CENTERS = ("none", "group", "completion")
+
+
+@dataclass(frozen=True)
+class GRPO:
+    """Group-relative advantages as TRL computes them.
+
+    keep: share of the prompts of a batch that are trained on, those whose rewards vary most (`variance_gate`); 1: all.
+          TRL's losses grpo and dr_grpo divide by all completions all the same, so that their step shrinks with it.
+    """
+
+    keep: float = 1.0
+    name: ClassVar[str] = "grpo"
+    needs_effects: ClassVar[bool] = False
+    needs_entropy: ClassVar[bool] = False
+
+    def __post_init__(self):
+        if not 0 < self.keep <= 1:
+            raise InputError(f"The share of prompts to keep is {self.keep}, but it must lie above 0 and be 1 at most.")
+
+    def token_advantage(self, advantage_B: Tensor, scores: PolicyScores | None, mask_BT: Tensor, group: int) -> Tensor:
+        """Advantages (B,) or (B, T) from those of the completions.
+
+        Args:
+            scores: if the method needs effects or entropy.
+            mask_BT: 1 for tokens that are trained on.
+            group: completions of a prompt.
+        """
+        return advantage_B
+
+
+@dataclass(frozen=True)
+class COPO(GRPO):
+    """Ahat = A + lambda_s * sufficiency + lambda_n * necessity on reasoning tokens.
+
+    lambda_s, lambda_n, normalise: as `objectives.causal_reward`
+    center: subtract the mean causal reward over each "group" of completions, or over each "completion"; "none" is the
+            paper's, whose bonus reinforces wrong completions too
+    gate:   add it to completions with A >= 0 only; not the paper's
+    """
+
+    lambda_s: float = 0.35
+    lambda_n: float = 0.35
+    normalise: str = "clip"
+    center: str = "none"
+    gate: bool = False
+    name: ClassVar[str] = "copo"
+    needs_effects: ClassVar[bool] = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_range("lambda_s", self.lambda_s, 0, 1)
+        check_range("lambda_n", self.lambda_n, 0, 1)
+        for what, value, allowed in (
+            ("normalisation", self.normalise, NORMALISATIONS),
+            ("way to center", self.center, CENTERS),
+        ):
+            if value not in allowed:
+                raise InputError(f"There is no {what} {value!r}; choose one of {', '.join(allowed)}.")
+
+    def token_advantage(self, advantage_B: Tensor, scores: PolicyScores, mask_BT: Tensor, group: int) -> Tensor:
+        causal_BT = causal_reward(
+            scores.sufficiency_BT,
+            scores.necessity_BT,
+            scores.scored_BT,
+            lambda_s=self.lambda_s,
+            lambda_n=self.lambda_n,
+            normalise=self.normalise,
+        )
+        center = {"none": None, "group": group, "completion": 1}[self.center]
+        return copo_advantage(advantage_B, causal_BT, scores.scored_BT, center=center, gate=self.gate)
+
+
+@dataclass(frozen=True)
+class HERO(GRPO):
+    """Ahat = w * A, w a softmax of -entropy over the tokens of a completion; and 60 % of the prompts.
+
+    mean_one, negative_only: as `objectives.hero_advantage`
+    """
+
+    keep: float = 0.6
+    mean_one: bool = True
+    negative_only: bool = False
+    name: ClassVar[str] = "hero"
+    needs_entropy: ClassVar[bool] = True
+
+    def token_advantage(self, advantage_B: Tensor, scores: PolicyScores, mask_BT: Tensor, group: int) -> Tensor:
+        return hero_advantage(
+            advantage_B, scores.entropy_BT, mask_BT, mean_one=self.mean_one, negative_only=self.negative_only
+        )
+
+
+@dataclass(frozen=True)
+class CEPO(GRPO):
+    """Rewards are a power mean of accuracy and causal coherence (`training.cepo_reward`).
+
+    p, weights: as `objectives.cepo_reward`; the weight of accuracy first, then Z->X, X->Y, Z->Y
+    draws:      K counterfactual texts per completion, 1 or more
+    """
+
+    p: float = 0.2
+    weights: tuple[float, float, float, float] = (0.7, 0.1, 0.1, 0.1)
+    draws: int = 4
+    name: ClassVar[str] = "cepo"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if math.isnan(self.p):
+            raise InputError("The exponent p of the power mean is NaN; give a number, 0 for the geometric mean.")
+        if (
+            len(self.weights) != 4
+            or not all(math.isfinite(w) and w >= 0 for w in self.weights)
+            or not any(self.weights)
+        ):
+            raise InputError(f"The weights are {list(self.weights)}; give four numbers from 0 up, not all of them 0.")
+        if self.draws < 1:
+            raise InputError(f"The number of draws is {self.draws}, but it must be 1 or more.")
+
+
+@dataclass(frozen=True)
+class SymMPO:
+    """Settings of `objectives.symmpo_loss`; its beta is that of TRL's `DPOConfig`."""
+
+    pair: float = 0.5
+    margin: float = 1e-4
+    anchor: float = 1.0
+    delta: float = 0.0
+    margin_in_reward_units: bool = False
+    name: ClassVar[str] = "symmpo"
+
+    def __post_init__(self):
+        check_range("delta", self.delta, -math.inf)
+        for name in ("pair", "margin", "anchor"):
+            check_range(f"The weight of the term {name}", getattr(self, name), 0)
+
+
+def check_whole_groups(method: GRPO, arguments) -> None:
+    """Raises InputError if the mean of a group is to be taken, and processes share the completions of a prompt.
+
+    Args:
+        arguments: a `GRPOConfig`.
+    """
+    if not (isinstance(method, COPO) and method.center == "group"):
+        return
+    for name, rows, group in (
+        (
+            "per_device_train_batch_size",
+            arguments.per_device_train_batch_size * arguments.steps_per_generation,
+            arguments.num_generations,
+        ),
+        (
+            "per_device_eval_batch_size",
+            arguments.per_device_eval_batch_size,
+            arguments.num_generations_eval or arguments.num_generations,
+        ),
+    ):
+        if rows % group and (name == "per_device_train_batch_size" or arguments.eval_strategy != "no"):
+            raise InputError(
+                f"With center group the {group} completions of a prompt must lie on one process, which has {rows} of "
+                f"them at once; raise {name}, or choose another center."
+            )
+
+
+METHODS = {kind.name: kind for kind in (GRPO, COPO, HERO, CEPO, SymMPO)}
+
+Method = GRPO | SymMPO
+
+
+def choose_method(name: str, **settings) -> Method:
+    """The method `name` with these settings.
+
+    >>> choose_method("copo", lambda_s=0.2)
+    COPO(keep=1.0, lambda_s=0.2, lambda_n=0.35, normalise='clip', center='none', gate=False)
+
+    Raises:
+        InputError: there is no such method, it has no such setting, or a setting is out of its range.
+    """
+    if name not in METHODS:
+        raise InputError(f"There is no method {name!r}; choose one of {', '.join(METHODS)}.")
+    known = [field.name for field in dataclasses.fields(METHODS[name])]
+    for setting in settings:
+        if setting not in known:
+            raise InputError(f"The method {name} has no setting {setting!r}; it has {', '.join(known)}.")
+    return METHODS[name](**settings)

@@ -1,0 +1,1 @@
+"""What a completion is worth: rewards, and causal scores of the policy on its own words."""

@@ -1,0 +1,24 @@
+"""Which ways of splitting a model over GPUs go with which method."""
+
+from __future__ import annotations
+
+from causal_attrib.errors import InputError
+from causal_attrib.training.recipe.method import CEPO, Method, SymMPO
+
+
+def check_sharding(method: Method, *, fsdp: bool, zero_stage: int | None) -> None:
+    """Raises InputError for a method that runs parts of the model, or a second one, where these are split up.
+
+    Args:
+        fsdp: parameters are sharded by FSDP.
+        zero_stage: of DeepSpeed; None without it.
+    """
+    if isinstance(method, SymMPO) or not (fsdp or zero_stage == 3):
+        return
+    if isinstance(method, CEPO):
+        raise InputError("The method cepo has not been tried under FSDP and ZeRO-3; use ZeRO-2, DDP or one GPU.")
+    if method.needs_effects or method.needs_entropy:
+        raise InputError(
+            f"The method {method.name} runs parts of the model, which FSDP and ZeRO-3 have split up; use ZeRO-2, DDP "
+            "or one GPU."
+        )

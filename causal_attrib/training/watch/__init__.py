@@ -1,0 +1,1 @@
+"""What is watched while a run goes on: phases, early signs, the loss, sampled completions, memory."""

@@ -1,0 +1,66 @@
+"""The view on a terminal: the caption in colours, a row per token, and what it all means in two lines."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Group
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from causal_attrib.results.attribution import Attribution, Token
+from causal_attrib.views import coherence, drawing
+from causal_attrib.views.token_style import token_style
+
+_VERDICT_STYLES = {"against the image": "bold red", "language prior": "dim"}
+
+
+def table(attribution: Attribution) -> Group:
+    """A rich renderable of the attribution: print it with `rich.print` or `attribution.show()`."""
+    limit = drawing.scale(attribution)
+
+    caption = Text()
+    for text, token in drawing.pieces(attribution):
+        caption.append(drawing.visible(text), _style(token, limit))
+
+    rows = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    rows.add_column("")
+    rows.add_column("token", overflow="fold", min_width=5)
+    for heading in ("log-prob", "entropy", "sufficiency", "necessity", "causal\ncompleteness"):
+        rows.add_column(heading, justify="right", no_wrap=True)
+    if attribution.verdict is not None:
+        rows.add_column("p(false)", justify="right", no_wrap=True)
+        rows.add_column("verdict")
+    for token in attribution.tokens:
+        rows.add_row(
+            Text("!" if drawing.is_contradicted(token) else "", "bold red"),
+            Text(drawing.visible(token.text), _style(token, limit)),
+            drawing.number(token.logprob, 2),
+            drawing.number(token.entropy, 2),
+            drawing.with_error(token.sufficiency, token.sufficiency_se),
+            Text(drawing.number(token.necessity), "bold red" if drawing.is_contradicted(token) else ""),
+            drawing.number(token.causal_completeness),
+            *(() if attribution.verdict is None else _verdict(token)),
+        )
+
+    notes = [
+        ("outcome  ", drawing.outcome_line(attribution)),
+        ("model    ", drawing.model_line(attribution)),
+        ("colours  ", f"{drawing.LEGEND}; full at {drawing.number(limit, 2)}"),
+    ]
+    if attribution.verdict is not None:
+        notes.append(("verdict  ", attribution.verdict["note"]))
+    if attribution.coherence is not None:
+        notes.append(("coherence", f" {coherence.line(attribution.coherence)}"))
+    return Group(caption, rows, *(Text.assemble((name, "bold"), drawing.visible(line)) for name, line in notes))
+
+
+def _verdict(token: Token) -> tuple[str, Text]:
+    return drawing.number(token.p_false, 2), Text(token.verdict or "–", _VERDICT_STYLES.get(token.verdict, ""))
+
+
+def _style(token: Token | None, limit: float) -> Style:
+    value = None if token is None else drawing.colour_value(token)
+    if value is None:
+        return Style(dim=True)
+    return token_style(value / limit)

@@ -1,0 +1,113 @@
+"""What the benchmarks share: flags, how a number with its interval is shown, and where results go."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from causal_attrib_cli import common
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from causal_attrib.evaluation.intervals import Estimate
+
+_OUTPUT = "Output"
+
+Bootstrap = Annotated[
+    int, typer.Option("--bootstrap", metavar="N", help="Resamples of the images, for the 95 % intervals.")
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="JSON with all digits in place of a table.", rich_help_panel=_OUTPUT)
+]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out", "-o", metavar="FILE", help="Also write the JSON to FILE; - is --json.", rich_help_panel=_OUTPUT
+    ),
+]
+
+LEGEND = "Percent, with 95 % bootstrap intervals over images."
+
+
+def shown(estimate: Estimate, form: str = ".1f") -> str:
+    """A number and its interval as a cell of a table; a dash where there is no number."""
+    if estimate.value is None:
+        return "-"
+    if estimate.low is None:
+        return format(estimate.value, form)
+    return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
+
+
+def table(title: str, headings: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
+    """A table whose first column is text and whose others are numbers."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title=Text(title), title_justify="left")
+    for place, heading in enumerate(headings):
+        grid.add_column(Text(heading), justify="right" if place else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(str(cell)) for cell in row))
+    return grid
+
+
+def plain(value: object) -> object:
+    """Results as JSON holds them: dataclasses as objects, tuples as lists."""
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def report(
+    benchmark: str,
+    settings: dict[str, object],
+    results: dict[str, object],
+    view: Iterable[RenderableType],
+    notes: Iterable[str],
+    *,
+    json: bool,
+    out: str | None,
+    quiet: bool,
+    unit: str = "percent",
+) -> None:
+    """Results to stdout as tables or JSON, and to a file if asked; notes to stderr, and into the JSON."""
+    from causal_attrib import __version__
+    from causal_attrib.io.json_files import to_json, write_json
+
+    if out == "-":
+        json, out = True, None
+    notes = list(notes)
+    record = {
+        "schema": 1,
+        "benchmark": benchmark,
+        "unit": unit,
+        "settings": settings,
+        **{name: plain(result) for name, result in results.items()},
+        "warnings": notes,
+        "tool": {"name": "copo", "version": __version__},
+    }
+    if not quiet:
+        for note in notes:
+            common.tell(f"Warning: {note}", "yellow")
+    if out is not None:
+        write_json(out, record)
+    if json:
+        sys.stdout.write(to_json(record))
+    else:
+        console = common.stdout()
+        for part in view:
+            console.print(part)
+    if out is not None and not quiet:
+        common.tell(f"Wrote {out}")

@@ -1,0 +1,100 @@
+"""`copo eval faithfulness`: which saliency method tells the truth about the model, on scenes whose truth is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from causal_attrib_cli import common
+from causal_attrib_cli.eval import common as eval_common
+
+if TYPE_CHECKING:
+    from causal_attrib.evaluation.faithfulness.on_scenes import MethodScores
+    from causal_attrib.evaluation.intervals import Estimate
+
+_LEGEND = (
+    "Percent, with 95 % bootstrap intervals over scenes. Maps of object words; cells are hidden with the baseline "
+    "{baseline}, in {steps} steps. beats chance: deletes better than {orders} orders at random do (p <= .05); below "
+    "random: deletion area below their mean; deletion, insertion: area less that mean, of what the picture adds; edges "
+    "and mask are maps made without the model: an edge detector, and the object's own mask."
+)
+
+
+@common.flags_as("loading", common.LOADING)
+def faithfulness(
+    scenes: Annotated[int, typer.Option("--scenes", metavar="N", help="How many scenes to render.")] = 100,
+    methods: Annotated[
+        str, typer.Option("--methods", metavar="A,B,...", help="Methods of `copo saliency`, as they are by default.")
+    ] = "occlusion,integrated_gradients,gradient_x_input,gradient",
+    baseline: Annotated[
+        str, typer.Option("--baseline", metavar="NAME", help="What a hidden cell shows: blur, neutral, mean, swap.")
+    ] = "blur",
+    steps: Annotated[int, typer.Option("--steps", metavar="K", help="In how many steps cells are hidden.")] = 16,
+    orders: Annotated[int, typer.Option("--orders", metavar="N", help="Orders at random, 19 or more.")] = 20,
+    bootstrap: eval_common.Bootstrap = 1000,
+    seed: common.Seed = 0,
+    json: eval_common.Json = False,
+    out: eval_common.Out = None,
+    model: common.Model = None,
+    batch_size: common.BatchSize = "auto",
+    debug: common.Debug = False,
+    quiet: common.Quiet = False,
+    *,
+    loading: dict,
+) -> None:
+    """Faithfulness of saliency methods: do their maps beat chance, and do they find the object?
+
+    Renders scenes that the bundled model has not seen and makes a map for every object word. Each scene takes some
+    hundreds of forwards.
+    """
+    with common.told_plainly(debug=debug, quiet=quiet):
+        import numpy as np
+
+        from causal_attrib.evaluation.faithfulness import on_scenes
+        from causal_attrib.evaluation.intervals import estimate
+        from causal_attrib.results.attribution import check_writable
+
+        names = [name.strip() for name in methods.split(",")]
+        settings = {"baseline": baseline, "steps": steps, "orders": orders, "seed": seed}
+        on_scenes.check_settings(names, scenes, **settings)
+        if out not in (None, "-"):
+            check_writable(out)
+        # Without a metric only the numbers of the bootstrap are looked at.
+        estimate(np.zeros((1, 1)), {}, resamples=bootstrap, seed=seed)
+        vlm = common.load(model, debug=debug, **loading)
+        rows = common.rows_per_forward(batch_size)
+        with common.progress("Scenes", quiet=quiet) as progress:
+            judged = on_scenes.judge_scenes(vlm, names, scenes, **settings, batch_size=rows, progress=progress)
+        ranked = on_scenes.rank(judged, bootstrap=bootstrap, seed=seed)
+        eval_common.report(
+            "faithfulness",
+            {"model": vlm.record, "methods": names, "scenes": scenes, **settings, "bootstrap": bootstrap},
+            {"methods": ranked},
+            [_table(ranked, scenes), _LEGEND.format(**settings)],
+            [],
+            json=json,
+            out=out,
+            quiet=quiet,
+        )
+
+
+def _table(ranked: list[MethodScores], scenes: int):
+    return eval_common.table(
+        f"Faithfulness  {ranked[0].maps} maps by each method, of {scenes} scenes",
+        ("", "beats\nchance", "below\nrandom", "deletion", "insertion", "pointing", "mass -\narea"),
+        [(one.method, *map(_shown, _numbers(one))) for one in ranked],
+    )
+
+
+def _numbers(one: MethodScores) -> tuple:
+    return one.beats_chance, one.below_random, one.deletion, one.insertion, one.pointing, one.mass_above_area
+
+
+def _shown(estimate: Estimate) -> str:
+    """A number and its interval in whole percents: six of them stand side by side."""
+    if estimate.value is None:
+        return "-"
+    if estimate.low is None:
+        return f"{estimate.value:.0f}"
+    return f"{estimate.value:.0f} [{estimate.low:.0f}, {estimate.high:.0f}]"

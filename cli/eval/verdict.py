@@ -1,0 +1,179 @@
+"""`copo eval verdict`: how often verdicts on words err, and a calibration of them for a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from causal_attrib_cli import common
+from causal_attrib_cli.eval import common as eval_common
+
+if TYPE_CHECKING:
+    from causal_attrib.evaluation.intervals import Estimate
+    from causal_attrib.evaluation.verdict.scores import WordVerdictScores
+
+_WORDS = "Words whose truth is known"
+
+
+@common.flags_as("loading", common.LOADING)
+def verdict(
+    scenes: Annotated[
+        int, typer.Option("--scenes", metavar="N", help="Rendered scenes, one false word each.", rich_help_panel=_WORDS)
+    ] = 500,
+    captions: Annotated[
+        str | None,
+        typer.Option(
+            "--captions",
+            metavar="FILE",
+            help="Captions of your own with their true and false words, in place of scenes.",
+            rich_help_panel=_WORDS,
+        ),
+    ] = None,
+    level: Annotated[str, typer.Option("--level", metavar="NAME", help="Level of scoring: token, word.")] = "token",
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            "--calibration",
+            metavar="FILE",
+            help="Calibration to test.",
+            show_default="that of the small model in the package",
+        ),
+    ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option("--fit", metavar="FILE.json", help="Fit a calibration on these words and write it."),
+    ] = None,
+    bootstrap: eval_common.Bootstrap = 1000,
+    seed: common.Seed = 0,
+    json: eval_common.Json = False,
+    out: eval_common.Out = None,
+    model: common.Model = None,
+    batch_size: common.BatchSize = "auto",
+    debug: common.Debug = False,
+    quiet: common.Quiet = False,
+    *,
+    loading: dict,
+) -> None:
+    """Do the verdicts of `copo score --verdict` hold, on captions of which the false words are known?
+
+    With --fit the figures are cross-validated: each image is judged by a fit that has not seen it.
+    """
+    with common.told_plainly(debug=debug, quiet=quiet):
+        import numpy as np
+
+        from causal_attrib.errors import InputError
+        from causal_attrib.evaluation.intervals import estimate
+        from causal_attrib.evaluation.verdict import scores as benchmark
+        from causal_attrib.evaluation.verdict.fit import fit as fitted
+        from causal_attrib.evaluation.verdict.labelled import Scenes, read_captions
+        from causal_attrib.results.attribution import check_writable
+        from causal_attrib.scores.settings import LEVELS
+        from causal_attrib.scores.verdict import model_of, read_calibration, write_calibration
+
+        if level not in LEVELS:
+            raise InputError(f"There is no level {level!r}; choose one of {', '.join(LEVELS)}.")
+        if fit is not None:
+            if calibration is not None:
+                raise InputError("--fit makes a calibration and --calibration tests one; leave one of them out.")
+            if not fit.endswith(".json"):
+                raise InputError(f"A calibration is JSON; end {fit} in .json.")
+            check_writable(fit)
+        if out not in (None, "-"):
+            check_writable(out)
+        common.check_outputs([out, fit], [captions, None if calibration is None else str(calibration)])
+        # Without a metric only the numbers of the bootstrap are looked at.
+        estimate(np.zeros((1, 1)), {}, resamples=bootstrap, seed=seed)
+        chosen = read_calibration(calibration, level)
+        if captions is None:
+            data = f"{scenes:,} sticker scenes with one false word each"
+            labelled = Scenes(scenes, seed)
+            # Scenes of one seed begin alike, however many there are; a fit on other captions has no seed.
+            if fit is None and chosen.fitted["seed"] == seed:
+                raise InputError(f"The calibration was fitted on the scenes of seed {seed}; test it on another --seed.")
+        else:
+            data, labelled = captions, read_captions(captions)
+        vlm = common.load(model, debug=debug, **loading)
+        with common.progress("Scoring", quiet=quiet) as progress:
+            words = benchmark.judge(
+                labelled,
+                vlm,
+                level=level,
+                calibration=calibration,
+                batch_size=common.rows_per_forward(batch_size),
+                progress=progress,
+            )
+        notes, name = [], model_of(vlm.record)
+        if fit is not None:
+            of_model = None if captions is not None else seed
+            chosen, words = fitted(words, model=name, level=level, data=data, seed=of_model)
+            write_calibration(fit, [chosen])
+        elif name != chosen.model:
+            notes.append(chosen.record(name)["note"])
+        scores = benchmark.measure(words, resamples=bootstrap, seed=seed)
+        settings = {
+            "data": data,
+            "model": vlm.record,
+            "level": level,
+            "calibration": chosen.record(name),
+            "cross_validated": fit is not None,
+            "bins": benchmark.BINS,
+            "bootstrap": bootstrap,
+            "seed": seed,
+        }
+        results = {"scores": scores, "fitted": fit}
+        view = _view(scores, f"{vlm.name}  level={level}  {data}")
+        eval_common.report("verdict", settings, results, view, notes, json=json, out=out, quiet=quiet)
+        if fit is not None and not quiet:
+            common.tell(f"Wrote {fit}; use it with copo score --verdict --calibration {fit}")
+
+
+def _view(scores: WordVerdictScores, title: str) -> list:
+    from causal_attrib.evaluation.verdict.scores import BINS
+    from causal_attrib.scores.verdict import AGAINST, UNDECIDED, VERDICTS
+
+    main = eval_common.table(
+        f"Verdicts  {title}",
+        ("captions", "images", "AUROC", f"ECE ({BINS} bins)", "ECE, all words", "coverage"),
+        [
+            (
+                scores.captions,
+                scores.images,
+                *map(_shown, (scores.auroc, scores.ece, scores.ece_all, scores.coverage)),
+            )
+        ],
+    )
+    kinds = eval_common.table(
+        "By type of word",
+        ("type", "words", "false", "AUROC", "coverage", *VERDICTS),
+        (
+            (kind.kind, kind.words, kind.false, _value(kind.auroc), _shown(kind.coverage), *kind.verdicts.values())
+            for kind in scores.kinds
+        ),
+    )
+    errors = eval_common.table(
+        "By verdict",
+        ("verdict", "words", "of which false", "error", ""),
+        (
+            (
+                of.verdict,
+                of.words,
+                of.false,
+                _shown(of.error),
+                "" if of.verdict == UNDECIDED else f"are {'true' if of.verdict == AGAINST else 'false'}",
+            )
+            for of in scores.verdicts
+        ),
+    )
+    legend = f"{eval_common.LEGEND} AUROC and ECE are over content words."
+    return [main, legend, kinds, errors]
+
+
+def _shown(estimate: Estimate) -> str:
+    """Two digits: what verdicts are measured by lies near 0 or 100."""
+    interval = "" if estimate.low is None else f" [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return _value(estimate) + interval
+
+
+def _value(estimate: Estimate) -> str:
+    return "-" if estimate.value is None else f"{estimate.value:.2f}"

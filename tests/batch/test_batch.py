@@ -1,0 +1,397 @@
+"""Scoring a file: what is written, what a kill or a failing row leaves, and shards that make the whole again."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+import causal_attrib
+from causal_attrib import Attribution, InputError
+from causal_attrib.batch import run as batch
+from causal_attrib.batch.caption_rows import read_caption_rows
+from causal_attrib.batch.merge import merge
+from causal_attrib.batch.run import score_file
+from causal_attrib.io.failures import failures_path
+from causal_attrib.results import caption_files
+from causal_attrib.scenes import write_dataset
+
+ROWS = [
+    {"image": "a.png", "caption": "a dog"},
+    {"image": "b.png", "caption": "a cat, and a dog", "id": "cat"},
+    {"image": "a.png", "caption": "a dog on grass", "question": "Is there a dog?", "answer": "yes"},
+    {"image": "c.png", "caption": 'a "café"\nat noon #1', "prompt": "Where is it?"},
+    {"image": "b.png", "caption": "a cat", "objects": ["cat"]},
+    {"image": "c.png", "caption": "a red bus"},
+]
+FAILING = [
+    *ROWS[:2],
+    {"image": "none.png", "caption": "a dog"},
+    {"image": "a.png", "caption": " "},
+    {"image": "a.png", "caption": "a cow"},
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_twos():
+    """So small that a few rows make several groups."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "MOST_TOGETHER", 2)
+        yield
+
+
+def made(folder, rows=ROWS):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, colour in (("a", "red"), ("b", "green"), ("c", "blue")):
+        Image.new("RGB", (64, 64), colour).save(folder / f"{name}.png")
+    source = folder / "rows.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return source
+
+
+@pytest.fixture
+def source(tmp_path):
+    return made(tmp_path / "in")
+
+
+def untouched():
+    raise AssertionError("the model was loaded")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, bundled):
+    """The rows scored in one go: the input, and the output in each format as bytes."""
+    source = made(tmp_path_factory.mktemp("whole"))
+    written = {}
+    for format in caption_files.FORMATS:
+        output = source.with_name(f"scores.{format}")
+        done = score_file(source, output, lambda: bundled)
+        assert (done.scored, done.before, done.failures) == (6, 0, [])
+        written[format] = output.read_bytes()
+        assert sorted(path.name for path in source.parent.glob("*scores*")) == [output.name]
+        output.unlink()
+    return source, written
+
+
+def test_rows_of_scenes_find_their_pictures(tmp_path):
+    folder = write_dataset(tmp_path / "worlds", 2, seed=0)
+    rows = read_caption_rows(folder / "captions.jsonl")
+    assert [row.image for row in rows] == [str(folder / "images" / f"{n:06d}.png") for n in range(2)]
+
+
+# -- what is written --------------------------------------------------------------------------------------------------
+
+
+def test_each_caption_is_scored_as_it_would_be_alone(whole, bundled, tmp_path):
+    source, written = whole
+    path = tmp_path / "scores.jsonl"
+    path.write_bytes(written["jsonl"])
+    scored = list(caption_files.read(path))
+    assert [one.caption_id for one in scored] == ["1", "cat", "3", "4", "5", "6"]
+    for one, row in zip(scored, ROWS, strict=True):
+        asked = {name: row[name] for name in ("prompt", "question", "answer", "objects") if name in row}
+        alone = causal_attrib.score(source.parent / row["image"], row["caption"], model=bundled, **asked)
+        found = Attribution.from_dict(one.record)
+        assert {**found.to_dict(), "cost": 0, "tokens": 0, "outcome": 0} == {
+            **alone.to_dict(),
+            **{"cost": 0, "tokens": 0, "outcome": 0},
+        }
+        columns = ["logprob", "entropy", "sufficiency", "necessity", "causal_completeness"]
+        pd.testing.assert_frame_equal(found.to_frame()[columns], alone.to_frame()[columns], rtol=0, atol=1e-5)
+        assert found.outcome.get("value", 0) == pytest.approx(alone.outcome.get("value", 0), abs=1e-5)
+
+
+def test_captions_that_are_run_together_take_less_than_apart(whole, bundled):
+    source, written = whole
+    costs = [json.loads(line)["cost"] for line in written["jsonl"].splitlines()]
+    assert all(set(cost) == {"forwards", "positions", "captions"} for cost in costs)
+    # Rows 0 and 2 are of one picture, whose reading they share; both bear the cost of the group.
+    assert costs[0] == costs[2] and costs[0]["captions"] == 2
+    questions = [{name: ROWS[n][name] for name in ("question", "answer") if name in ROWS[n]} for n in (0, 2)]
+    apart = [
+        causal_attrib.score(source.parent / "a.png", ROWS[n]["caption"], model=bundled, **asked).cost
+        for n, asked in zip((0, 2), questions, strict=True)
+    ]
+    assert costs[0]["positions"] < sum(cost["positions"] for cost in apart)
+
+
+@pytest.mark.parametrize("format", caption_files.FORMATS)
+def test_all_formats_hold_the_same(whole, tmp_path, format):
+    _, written = whole
+    paths = {name: tmp_path / f"scores.{name}" for name in written}
+    for name, path in paths.items():
+        path.write_bytes(written[name])
+    records = [one.to_dict() for one in caption_files.read(paths[format])]
+    assert records == [json.loads(line) for line in written["jsonl"].splitlines()]
+    assert [one.caption for one in Attribution.load_all(paths[format])] == [row["caption"] for row in ROWS]
+
+
+def test_tables_open_in_pandas(whole, tmp_path):
+    _, written = whole
+    for format, read in (("parquet", pd.read_parquet), ("csv", pd.read_csv)):
+        path = tmp_path / f"scores.{format}"
+        path.write_bytes(written[format])
+        frame = read(path)
+        texts = frame.groupby("caption_id", sort=False)["text"].sum()
+        assert texts.tolist() == [row["caption"] for row in ROWS]
+        assert frame["image"].nunique() == 3 and frame["about"].notna().sum() == 6
+
+
+def test_rows_may_come_as_csv_or_parquet(source, tmp_path):
+    frame = pd.DataFrame(ROWS)
+    frame.to_parquet(source.with_suffix(".parquet"))
+    frame["objects"] = frame["objects"].map(lambda names: ", ".join(names) if isinstance(names, list) else None)
+    frame.to_csv(source.with_suffix(".csv"), index=False)
+
+    def told(path):
+        return [(row.caption_id, row.image, row.caption, row.prompt, row.objects) for row in read_caption_rows(path)]
+
+    assert told(source.with_suffix(".csv")) == told(source.with_suffix(".parquet")) == told(source)
+    assert told(source)[1][0] == "cat"
+    assert told(source)[4] == ("5", str(source.with_name("b.png")), "a cat", None, ("cat",))
+
+
+# -- killed and gone on with ------------------------------------------------------------------------------------------
+
+
+def lines_of(path):
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+@pytest.mark.parametrize("lines", [1, 3, 4])
+def test_a_run_that_was_killed_goes_on(whole, bundled, lines):
+    """kill -9 as soon as the journal has so many lines: settings, model, and a line for each finished group."""
+    source, written = whole
+    output = source.with_name("scores.parquet")
+    journal = source.with_name("scores.parquet.partial.jsonl")
+    process = multiprocessing.get_context("fork").Process(target=score_file, args=(source, output, lambda: bundled))
+    process.start()
+    while lines_of(journal) < lines:
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL and not output.exists()
+    done = score_file(source, output, lambda: bundled)
+    assert done.before >= (lines >= 3)
+    assert output.read_bytes() == written["parquet"]
+    assert sorted(path.name for path in source.parent.glob("*scores*")) == [output.name]
+    output.unlink()
+
+
+def test_a_journal_cut_anywhere_gives_the_same_bytes(whole, bundled, tmp_path, monkeypatch):
+    """What a kill, a full disk or a power cut leaves is a beginning of the whole journal."""
+    source, written = whole
+    output, journal = tmp_path / "scores.jsonl", tmp_path / "scores.jsonl.partial.jsonl"
+    monkeypatch.setattr(batch.Journal, "close", lambda self, remove: self._file.close())
+    score_file(source, output, lambda: bundled)
+    complete = journal.read_bytes()
+    ends = [place + 1 for place, byte in enumerate(complete) if byte == ord("\n")]
+    assert len(ends) == 2 + 3
+    for cut in (5, ends[1] - 1, ends[2] + 20, ends[3], ends[4] - 3):
+        output.unlink()
+        journal.write_bytes(complete[:cut])
+        finished = sum(end <= cut for end in ends[2:])
+        assert score_file(source, output, lambda: bundled).before == 2 * finished
+        assert output.read_bytes() == written["jsonl"]
+        assert journal.read_bytes() == complete
+
+
+def test_a_finished_journal_needs_no_model(whole, bundled, tmp_path):
+    source, written = whole
+    output, journal = tmp_path / "scores.jsonl", tmp_path / "scores.jsonl.partial.jsonl"
+
+    def kill(done, total):
+        if done == total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_file(source, output, lambda: bundled, progress=kill)
+    assert journal.exists() and not output.exists()
+    assert score_file(source, output, untouched).before == 6
+    assert output.read_bytes() == written["jsonl"] and not journal.exists()
+
+
+@pytest.mark.parametrize("change", ["flag", "input", "limit", "shard", "model"])
+def test_other_settings_do_not_go_on_with_it(source, bundled, tmp_path, change):
+    output = tmp_path / "scores.jsonl"
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_file(source, output, lambda: bundled, limit=1, model={"model": "one"}, progress=lambda *_: stop(*_))
+    others = {
+        "flag": {"scoring": {"mask": "mean"}},
+        "limit": {"limit": 2},
+        "shard": {"shard": "1/2"},
+        "model": {"model": {"model": "two"}},
+    }
+    if change == "input":
+        source.write_text(source.read_text() + "\n")
+    settings = {"limit": 1, "model": {"model": "one"}} | others.get(change, {})
+    with pytest.raises(InputError, match="was begun with .* --fresh"):
+        score_file(source, output, untouched, **settings)
+    assert score_file(source, output, lambda: bundled, fresh=True, **settings).before == 0
+
+
+# -- rows that fail ---------------------------------------------------------------------------------------------------
+
+
+def test_rows_that_fail_do_not_stop_the_others(tmp_path, bundled):
+    source, output, told = made(tmp_path / "in", FAILING), tmp_path / "scores.csv", []
+    done = score_file(source, output, lambda: bundled, on_failure=told.append)
+    assert [(failure.row, failure.where) for failure in done.failures] == [
+        (2, f"{source} line 3"),
+        (3, f"{source} line 4"),
+    ]
+    assert sorted(failure.row for failure in told) == [2, 3]
+    assert "no file" in done.failures[0].reason and "empty" in done.failures[1].reason
+    assert [one.caption_id for one in caption_files.read(output)] == ["1", "cat", "5"]
+    listed = [json.loads(line) for line in failures_path(output).read_text().splitlines()]
+    assert [row["id"] for row in listed] == ["3", "4"]
+
+    again = score_file(source, output, lambda: bundled)
+    # The caption beside one that failed is scored again with it.
+    assert (again.scored, again.before, again.failures) == (3, 2, done.failures)
+    # What it had not found is there now, so the row is scored; the empty caption fails again.
+    Image.new("RGB", (64, 64)).save(source.with_name("none.png"))
+    third = score_file(source, output, lambda: bundled)
+    assert [failure.row for failure in third.failures] == [3]
+    assert [one.caption_id for one in caption_files.read(output)] == ["1", "cat", "3", "5"]
+
+
+def test_what_failed_and_was_mended_equals_what_never_failed(tmp_path, bundled):
+    source, output = made(tmp_path / "in"), tmp_path / "scores.jsonl"
+    score_file(source, output, lambda: bundled)
+    never = output.read_bytes()
+    kept = source.with_name("a.png").read_bytes()
+    source.with_name("a.png").write_bytes(b"damaged")
+    assert len(score_file(source, output, lambda: bundled).failures) == 2
+    source.with_name("a.png").write_bytes(kept)
+    done = score_file(source, output, lambda: bundled)
+    assert (done.before, done.failures, output.read_bytes()) == (4, [], never)
+    assert not failures_path(output).exists()
+
+
+def test_an_error_of_no_row_is_a_failure_too_unless_strict(source, tmp_path, bundled):
+    scoring = {"outcome": "math:hypot"}  # takes no text
+    done = score_file(source, tmp_path / "a.jsonl", lambda: bundled, scoring=scoring, limit=1)
+    assert "TypeError" in done.failures[0].reason
+    with pytest.raises(TypeError):
+        score_file(source, tmp_path / "b.jsonl", lambda: bundled, scoring=scoring, limit=1, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([{"caption": "a dog"}], "no key 'image'"),
+        ([{"image": 3}], "give a string"),
+        ([{"image": "a.png", "caption": ["a"]}], "give a string"),
+        ([{"image": "a.png", "id": "x"}, {"image": "a.png", "id": "x"}], "ids must differ"),
+        ([{"image": "a.png", "id": 2}, {"image": "a.png"}], "ids must differ"),
+        ([{"image": "a.png", "id": None}, {"image": "a.png", "id": [1]}], "number or a string"),
+        ([{"image": "a.png", "objects": 3}], "write a list"),
+    ],
+)
+def test_a_file_that_is_wrong_is_told_before_the_model_is_loaded(tmp_path, rows, told):
+    with pytest.raises(InputError, match=told):
+        score_file(made(tmp_path / "in", rows), tmp_path / "scores.csv", untouched)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"limit": 0}, "limit is 0"),
+        *(({"shard": shard}, "shard cannot be") for shard in ("0/2", "3/2", "2", "a/b", "1/2/3", "-1/2")),
+        ({"scoring": {"mask": "gone"}}, "gone"),
+        ({"scoring": {"outcome": "gone"}}, "no outcome 'gone'"),
+        ({"scoring": {"level": "letter"}}, "letter"),
+        ({"scoring": {"seed": -1}}, "seed"),
+        ({"scoring": {"batch_size": 0}}, "batch size"),
+    ],
+)
+def test_settings_that_are_wrong_are_told_before_the_model_is_loaded(source, tmp_path, settings, told):
+    with pytest.raises(InputError, match=told):
+        score_file(source, tmp_path / "scores.csv", untouched, **settings)
+
+
+@pytest.mark.parametrize("name", ["scores.html", "scores", "none/scores.csv"])
+def test_an_output_that_cannot_be_written(source, tmp_path, name):
+    with pytest.raises(InputError, match="suffix|cannot be written"):
+        score_file(source, tmp_path / name, untouched)
+
+
+# -- shards -----------------------------------------------------------------------------------------------------------
+
+
+def sharded(source, folder, bundled, count, format="jsonl", **settings):
+    parts = [folder / f"part{number}.{format}" for number in range(1, count + 1)]
+    for number, part in enumerate(parts, 1):
+        score_file(source, part, lambda: bundled, shard=f"{number}/{count}", **settings)
+    return parts
+
+
+@pytest.mark.parametrize(("count", "format"), [(2, "parquet"), (5, "csv")])
+def test_shards_make_the_same_file(whole, bundled, tmp_path, count, format):
+    source, written = whole
+    parts = sharded(source, tmp_path, bundled, count, format)
+    merged = tmp_path / f"merged.{format}"
+    assert merge(merged, parts[::-1]) == (6, [])
+    assert merged.read_bytes() == written[format]
+    # Formats may be changed on the way.
+    merge(tmp_path / "merged.parquet", parts)
+    assert (tmp_path / "merged.parquet").read_bytes() == written["parquet"]
+
+
+def test_rows_that_failed_in_a_shard_are_not_missing(tmp_path, bundled):
+    source = made(tmp_path / "in", FAILING)
+    parts = sharded(source, tmp_path, bundled, 2)
+    score_file(source, tmp_path / "whole.jsonl", lambda: bundled)
+    count, failures = merge(tmp_path / "merged.jsonl", parts)
+    assert (count, [failure.row for failure in failures]) == (3, [2, 3])
+    for name in ("{}.jsonl", "{}.jsonl.failed.jsonl"):
+        assert (tmp_path / name.format("merged")).read_bytes() == (tmp_path / name.format("whole")).read_bytes()
+
+
+def test_parts_that_do_not_fit_are_refused(whole, bundled, tmp_path):
+    source, _ = whole
+    first, second = sharded(source, tmp_path, bundled, 2)
+    merged = tmp_path / "merged.jsonl"
+    (tmp_path / "other").mkdir()
+    _, other = sharded(source, tmp_path / "other", bundled, 2, scoring={"mask": "mean"})
+    for parts, told in (
+        ([first], "in no part"),
+        ([second], "in no part"),
+        ([first, second, first], "there twice"),
+        ([first, other], "the mask"),
+        ([first, tmp_path / "none.jsonl"], "There is no file"),
+        ([first, source], "no file of scored captions"),
+    ):
+        with pytest.raises(InputError, match=told):
+            merge(merged, parts)
+        assert not list(tmp_path.glob("*merged*"))
+
+
+def test_numbers_as_ids_survive_pandas(tmp_path):
+    rows = pd.DataFrame({"image": ["a.png", "b.png"], "id": [7, None]})
+    rows.to_parquet(tmp_path / "rows.parquet")
+    assert [row.caption_id for row in read_caption_rows(tmp_path / "rows.parquet")] == ["7", "2"]
+
+
+def test_two_runs_do_not_write_one_output(source, bundled, tmp_path):
+    output = tmp_path / "scores.jsonl"
+    refused = []
+
+    def another(done, total):
+        for fresh in (False, True):
+            with pytest.raises(InputError, match="Another run is writing .*scores.jsonl; wait for it") as refusal:
+                score_file(source, output, untouched, fresh=fresh)
+            refused.append(refusal)
+
+    assert score_file(source, output, lambda: bundled, progress=another).scored == 6
+    assert len(refused) == 2 * 3
+    assert [one.caption_id for one in caption_files.read(output)] == ["1", "cat", "3", "4", "5", "6"]
