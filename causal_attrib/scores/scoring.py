@@ -69,7 +69,7 @@ def score(
         calibration: what turns evidence into that probability: a file of `copo eval verdict --fit`; None is that of the
             bundled model, and the result says so where the model is another.
         coherence: also say how strongly picture and prompt drive the reasoning, and the reasoning the answer
-            (`scores.coherence`); for a caption with reasoning and an answer.
+            (`scores.coherence_channels.channels`); for a caption with reasoning and an answer.
         progress: called with (interventions done, interventions in all).
         announce: called once before they are run, with their number, the token positions that they take at most, and
             about how many seconds that is, judged by the time that reading the caption took.

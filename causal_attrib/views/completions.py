@@ -14,7 +14,7 @@ from causal_attrib.views.token_style import token_style
 
 
 class ShownSample(Protocol):
-    """What is read of a completion: `training.completions.Sample` has it."""
+    """What is read of a completion: `training.watch.completions.Sample` has it."""
 
     step: int
     prompt: str

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _WIDTH = 7.2
 # Enough for 300 dots per inch in a panel as wide as a column of a page.
 _PIXELS = 900
-# What `evaluation.faithfulness` says of a map that needs no mark.
+# What `evaluation.faithfulness.curves` says of a map that needs no mark.
 _PROVED = "beats chance"
 
 

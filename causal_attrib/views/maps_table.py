@@ -51,7 +51,7 @@ def saliency_table(maps: Maps, known: tuple[dict, ...] | None = None) -> Group:
 
 
 def _proofs(maps: Maps) -> Table:
-    """What `evaluation.faithfulness_proof` found of each map."""
+    """What `evaluation.faithfulness.proof` found of each map."""
     rows = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     rows.add_column("word", overflow="fold", min_width=5)
     for heading in ("deletion", "insertion", "random", "edges", "shuffled", "signs"):

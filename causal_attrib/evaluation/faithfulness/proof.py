@@ -56,7 +56,7 @@ def prove(
                          where the map's curves stay within a tenth of a nat
     p:                   how often an order of cells at random deletes as well (`Faithfulness.p`)
     deletion, insertion: areas under the curves, as shares of what the picture adds to the word
-                         (`evaluation.faithfulness`); None, as all shares, where it adds less than a tenth of a nat
+                         (`evaluation.faithfulness.curves`); None, as all shares, where it adds less than .1 nat
     random, random_low, random_high:  mean, 5th and 95th percentile of the orders at random; they hold for both areas
     edges_deletion, edges_insertion:  the areas of an edge detector in the map's place
     shuffled_similarity: Spearman's correlation of the map with the one that the method makes of a language model whose

@@ -27,7 +27,7 @@ def fit(
     Error rates are of the latter (cross-validation in five folds of images).
 
     Args:
-        words: from `evaluation.verdict.judge`.
+        words: from `evaluation.verdict.scores.judge`.
         model: id of the model that scored them; `level`, `data` and `seed` say with what.
 
     Raises:

@@ -38,7 +38,7 @@ _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 def read_data(
     path: str | os.PathLike, kind: str = "answers", image_root: str | os.PathLike | None = None
 ) -> list[dict]:
-    """The rows of a file, in our layout (`training.layouts`), all checked.
+    """The rows of a file, in our layout (`training.data.layouts`), all checked.
 
     `prompt` becomes a conversation, `chosen` and `rejected` one message each, and paths of pictures absolute.
 

@@ -73,7 +73,7 @@ def sample_rewards(
     """The rewards of G completions sampled at temperature 1 for each row, (N, G).
 
     Args:
-        rows: from `training.data`.
+        rows: from `training.data.reading`.
         reward: with TRL's signature.
         longest: tokens of a completion.
         progress: called with (rows done, rows in all).

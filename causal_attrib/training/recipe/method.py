@@ -119,7 +119,7 @@ class HERO(GRPO):
 
 @dataclass(frozen=True)
 class CEPO(GRPO):
-    """Rewards are a power mean of accuracy and causal coherence (`training.cepo_reward`).
+    """Rewards are a power mean of accuracy and causal coherence (`training.scoring.cepo_reward`).
 
     p, weights: as `objectives.cepo_reward`; the weight of accuracy first, then Z->X, X->Y, Z->Y
     draws:      K counterfactual texts per completion, 1 or more

@@ -2,7 +2,7 @@
 
 CE-PO (arXiv 2509.23095; definitions as in the authors' code). Coherence has three channels, from the question Z to the
 reasoning X, from X to the answer Y, and from Z straight to Y. Each compares Jacobians with those of counterfactual
-texts, the words of the source in random order (`scores.coherence_algebra`).
+texts, the words of the source in random order (`scores.coherence_channels.algebra`).
 
 They are taken from a frozen scorer, best the model that training begins with, on the conversation as the policy had it:
 picture, prompt and completion. Z is what the user said last; the picture stays as it is. K draws cost 1 + 2K forwards

@@ -45,7 +45,7 @@ class Scoring(CausalSettings):
     samples:   H sampled completions per prefix; 0 reads the answer behind the prefix as it is. None is 0, or 4 for
                outcomes that judge text.
     against, estimator, coupling, mask: as in `causal_attrib.score`
-    level, subset, share: which tokens are scored (`training.units`)
+    level, subset, share: which tokens are scored (`training.scoring.units`)
     engine, batch_size: as in `causal_attrib.score`
     """
 

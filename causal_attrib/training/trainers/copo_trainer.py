@@ -40,7 +40,7 @@ class TokenAdvantageMixin:
     and `objects` are what `Rollout` takes.
 
     Args:
-        method: what to make of advantages (`training.method`).
+        method: what to make of advantages (`training.recipe.method`).
         scoring: how completions are scored, for methods that need it.
 
     Raises:
