@@ -6,6 +6,10 @@ A top-level module named `cli` would collide with those of other distributions.
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["causal_attrib", "causal_attrib.*"]), "causal_attrib_cli"],
+    packages=[
+        *find_packages(include=["causal_attrib", "causal_attrib.*"]),
+        "causal_attrib_cli",
+        "causal_attrib_cli.eval",
+    ],
     package_dir={"causal_attrib_cli": "cli"},
 )

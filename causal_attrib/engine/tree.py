@@ -51,7 +51,7 @@ class TreeRequest:
 class Step:
     """What a forward is given of one tree.
 
-    embedded_QD, depth_Q, seen_QK: of the nodes that are put through, as `Family.go_on` takes them
+    embedded_QD, depth_Q, seen_QK: of the nodes that are put through, as `Family.decode_step` takes them
     wanted_N:  which of these logits are wanted of
     attention: how they attend
     """

@@ -1,9 +1,9 @@
 """Hallucination benchmarks on captions and answers, with an interval beside every number.
 
->>> from causal_attrib.evaluation import chair
+>>> from causal_attrib.evaluation.chair import scores as chair
 >>> from causal_attrib.words.lexicon import Lexicon
 >>> from causal_attrib.words.matcher import Matcher
->>> captions = [chair.Caption("1", "a dog and a cat"), chair.Caption("2", "two cats on a bed")]
+>>> captions = [chair.ChairCaption("1", "a dog and a cat"), chair.ChairCaption("2", "two cats on a bed")]
 >>> truth = {"1": frozenset({"dog"}), "2": frozenset({"cat", "bed"})}
 >>> matcher = Matcher(Lexicon("pets", (("dog",), ("cat",), ("bed",))))
 >>> [scores] = chair.score(chair.judge(captions, truth, matcher))

@@ -83,7 +83,7 @@ def test_chair_is_that_of_the_benchmark():
     texts[0] = caption(scenes[0])
     matcher = Matcher(read_lexicon(), rules="repaired")
     truth = {str(n): frozenset(sticker.cls for sticker in s.objects) for n, s in enumerate(scenes)}
-    judged = chair.judge([chair.Caption(str(n), text) for n, text in enumerate(texts)], truth, matcher)
+    judged = chair.judge([chair.ChairCaption(str(n), text) for n, text in enumerate(texts)], truth, matcher)
     expected = chair.score(judged, resamples=100)[0]
     figures = caption_figures(scenes, texts)
     assert 0.5 < figures["chair_s"] < 1

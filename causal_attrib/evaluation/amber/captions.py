@@ -52,8 +52,8 @@ class CaptionScores:
 def named(response: Response, relations: dict[str, tuple[str, ...]], safe: Collection[str]) -> Named:
     """What a caption names.
 
-    >>> from causal_attrib.evaluation.amber.files import Item
-    >>> item = Item("1", objects=("dog", "grass"), targets=("ball",))
+    >>> from causal_attrib.evaluation.amber.files import AmberItem
+    >>> item = AmberItem("1", objects=("dog", "grass"), targets=("ball",))
     >>> words = {"dog": ("puppy",), "grass": (), "ball": (), "cat": (), "light": ()}
     >>> found = named(Response(item, "Puppies chase balls in the light", "1"), words, {"light"})
     >>> found.nouns, found.hallucinated, sorted(found.objects), sorted(found.targets)
