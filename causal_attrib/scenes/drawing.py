@@ -4,11 +4,13 @@ Everything random in a picture (texture, horizon, stars, sensor noise) comes fro
 the objects. So when an object changes, no pixel outside its old and new mask changes.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from PIL import Image
 
-from causal_attrib.scenes.stickers import bundled
-from causal_attrib.scenes.world import GRID
+from causal_attrib.scenes.stickers import StickerSet, bundled
+from causal_attrib.scenes.world import GRID, Scene, Sticker
 
 NATIVE_SIZE = 96  # pixels; what the bundled model sees
 
@@ -29,13 +31,13 @@ GROUND = {
 WALL = (205, 190, 165)
 
 
-def _texture(rng, cells, size):
+def _texture(rng: np.random.Generator, cells: int, size: int) -> np.ndarray:
     """Smooth random values in 0..1. They are drawn on a fixed grid, so every size shows the same texture."""
     coarse = Image.fromarray(rng.random((cells, cells), dtype=np.float32))
     return np.asarray(coarse.resize((size, size), Image.Resampling.BILINEAR))[..., None]
 
 
-def _background(scene, size):
+def _background(scene: Scene, size: int) -> np.ndarray:
     """Sky, horizon and ground as float RGB."""
     rng = np.random.default_rng(scene.seed)
     horizon = rng.uniform(0.2, 0.35)
@@ -69,7 +71,9 @@ def _background(scene, size):
     return np.where(y < horizon, sky, ground)
 
 
-def _paste(canvas, masks, sticker, light, stickers):
+def _paste(
+    canvas: np.ndarray, masks: list[np.ndarray], sticker: Sticker, light: np.ndarray, stickers: StickerSet
+) -> np.ndarray:
     """Draw one sticker onto the float canvas, take it away from the masks it covers, and return its own mask."""
     size = canvas.shape[0]
     mask = np.zeros((size, size), dtype=bool)
@@ -88,7 +92,7 @@ def _paste(canvas, masks, sticker, light, stickers):
     return mask
 
 
-def render(scene, size=NATIVE_SIZE, stickers=None):
+def render(scene: Scene, size: int = NATIVE_SIZE, stickers: StickerSet | None = None) -> tuple[Image.Image, np.ndarray]:
     """Draw a scene at `size` x `size` pixels.
 
     Returns the RGB picture (PIL) and one boolean mask per object, shape (objects, size, size): True wherever the
@@ -98,7 +102,7 @@ def render(scene, size=NATIVE_SIZE, stickers=None):
     canvas = _background(scene, size).astype(np.float32)
     # Stickers take on half of the light's tint, so that they stay recognisable at night.
     light = (np.array(LIGHT[scene.time]) * 0.5 + 0.5).astype(np.float32)
-    masks = []
+    masks: list[np.ndarray] = []
     for sticker in scene.objects:
         masks.append(_paste(canvas, masks, sticker, light, stickers))
     # Another stream than the texture's: texture and noise must not be copies of each other.

@@ -4,12 +4,16 @@ Captions read "a dog and a red frisbee on the grass at noon". Their content word
 place and the time; all other words only hold them together.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from causal_attrib.errors import InputError
-from causal_attrib.scenes.world import CLASSES, COLOURS, PAINTED, PARTNERS, PLACES, TIMES, theme_of
+from causal_attrib.scenes.world import CLASSES, COLOURS, PAINTED, PARTNERS, PLACES, TIMES, Scene, theme_of
 
 CAPTION_PROMPT = "Describe this image."
 THINK_SUFFIX = " Think first, then answer."
@@ -21,7 +25,7 @@ TIME_WORDS = {"day": "noon", "sunset": "sunset", "night": "night"}
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-def with_article(words):
+def with_article(words: str) -> str:
     """
     >>> with_article("red umbrella"), with_article("umbrella")
     ('a red umbrella', 'an umbrella')
@@ -29,7 +33,7 @@ def with_article(words):
     return f"{_article(words)} {words}"
 
 
-def _article(words):
+def _article(words: str) -> str:
     return "an" if words[0] in "aeiou" else "a"
 
 
@@ -47,28 +51,31 @@ class Word:
     text: str
 
 
-def describe(scene, *, order=None, colours=True, place=True, time=True):
+def describe(
+    scene: Scene, *, order: Sequence[int] | None = None, colours: bool = True, place: bool = True, time: bool = True
+) -> tuple[str, list[Word]]:
     """A caption with the list of its content words.
 
     order   positions in `scene.objects` to mention, in this order (default: all, as annotated)
     colours, place, time   False leaves this out of the caption
     """
     order = range(len(scene.objects)) if order is None else order
-    text, words = "", []
+    text = ""
+    words: list[Word] = []
 
-    def add(kind, index, word):
+    def add(kind: str, index: int | None, word: str) -> None:
         nonlocal text
         words.append(Word(kind, index, len(text), len(text) + len(word), word))
         text += word
 
     for position, index in enumerate(order):
         sticker = scene.objects[index]
-        coloured = colours and sticker.colour is not None
+        colour = sticker.colour if colours else None
         if position:
             text += " and " if position == len(order) - 1 else ", "
-        text += _article(sticker.colour if coloured else sticker.cls) + " "
-        if coloured:
-            add("colour", index, sticker.colour)
+        text += _article(colour or sticker.cls) + " "
+        if colour is not None:
+            add("colour", index, colour)
             text += " "
         add("class", index, sticker.cls)
     if place:
@@ -80,7 +87,7 @@ def describe(scene, *, order=None, colours=True, place=True, time=True):
     return text, words
 
 
-def caption(scene, order=None):
+def caption(scene: Scene, order: Sequence[int] | None = None) -> str:
     """The full caption of a scene, its objects from left to right or in the given order."""
     return describe(scene, order=order)[0]
 
@@ -95,11 +102,11 @@ class FalseCaption:
     kind: str
 
     @property
-    def word(self):
+    def word(self) -> str:
         return self.text[self.start : self.end]
 
 
-def _false_values(scene, word, classes):
+def _false_values(scene: Scene, word: Word, classes: Sequence[str]) -> Sequence[str]:
     """All values that would make a content word false but leave the rest of the caption as it is."""
     if word.kind == "place":
         return [place for place in PLACES if place != scene.place]
@@ -109,7 +116,7 @@ def _false_values(scene, word, classes):
         return [colour for colour in COLOURS if colour != word.text]
     # A class: not in the image, of the same kind (painted or not), and with the same article.
     present = {sticker.cls for sticker in scene.objects}
-    coloured = scene.objects[word.index].colour is not None
+    coloured = word.index is not None and scene.objects[word.index].colour is not None
     return [
         cls
         for cls in classes
@@ -117,13 +124,22 @@ def _false_values(scene, word, classes):
     ]
 
 
-def falsify_words(scene, rng, count=1, *, kind=None, classes=CLASSES, **style):
+def falsify_words(
+    scene: Scene,
+    rng: np.random.Generator,
+    count: int = 1,
+    *,
+    kind: str | None = None,
+    classes: Sequence[str] = CLASSES,
+    **style: Any,
+) -> tuple[str, list[Word], list[Word]]:
     """A caption with `count` false content words (fewer if it has not as many), all its content words, and the lies.
 
     `style` goes to `describe`. Words are chosen kind first, so that place and time are as frequent as classes.
     """
     _, words = describe(scene, **style)
-    lie, lies = scene, []
+    lie = scene
+    lies: list[Word] = []
     for _ in range(count):
         taken = {(word.kind, word.index) for word in lies}
         open_words = [
@@ -140,11 +156,11 @@ def falsify_words(scene, rng, count=1, *, kind=None, classes=CLASSES, **style):
         word, values = candidates[rng.integers(len(candidates))]
         value = str(rng.choice(values))
         if word.index is None:
-            lie = replace(lie, **{word.kind: value})
+            lie = replace(lie, place=value) if word.kind == "place" else replace(lie, time=value)
         else:
-            field = "cls" if word.kind == "class" else "colour"
             objects = list(lie.objects)
-            objects[word.index] = replace(objects[word.index], **{field: value})
+            old = objects[word.index]
+            objects[word.index] = replace(old, cls=value) if word.kind == "class" else replace(old, colour=value)
             lie = replace(lie, objects=tuple(objects))
         lies.append(word)
     text, words = describe(lie, **style)
@@ -152,7 +168,14 @@ def falsify_words(scene, rng, count=1, *, kind=None, classes=CLASSES, **style):
     return text, words, [word for word in words if (word.kind, word.index) in lied]
 
 
-def falsify(scene, rng, *, kind=None, classes=CLASSES, order=None):
+def falsify(
+    scene: Scene,
+    rng: np.random.Generator,
+    *,
+    kind: str | None = None,
+    classes: Sequence[str] = CLASSES,
+    order: Sequence[int] | None = None,
+) -> FalseCaption:
     """A caption in which exactly one content word is false.
 
     The kind of word (class, colour, place, time) is drawn first unless given. Only that word differs from
@@ -179,7 +202,7 @@ class SceneQuestion:
     negative: str | None = None
 
 
-def absent_class(scene, rng, negative, classes=CLASSES):
+def absent_class(scene: Scene, rng: np.random.Generator, negative: str, classes: Sequence[str] = CLASSES) -> str:
     """A class that is not in the image: any (random), or of the theme of a present object (co-occurring).
 
     In a scene without the partner of its place, that partner co-occurs too, since planted worlds show it there.
@@ -194,7 +217,9 @@ def absent_class(scene, rng, negative, classes=CLASSES):
     return str(rng.choice(absent))
 
 
-def object_question(scene, rng, answer, negative="random", classes=CLASSES):
+def object_question(
+    scene: Scene, rng: np.random.Generator, answer: str, negative: str = "random", classes: Sequence[str] = CLASSES
+) -> SceneQuestion:
     """POPE's question "Is there a dog in the image?", with the asked answer."""
     if answer == "yes":
         name = scene.objects[rng.integers(len(scene.objects))].cls
@@ -206,7 +231,7 @@ def object_question(scene, rng, answer, negative="random", classes=CLASSES):
     )
 
 
-def pair_question(scene, rng, answer):
+def pair_question(scene: Scene, rng: np.random.Generator, answer: str) -> SceneQuestion | None:
     """Is there a red frisbee in the image? Always about a class that is there; the answer "no" asks for a wrong colour.
 
     None if nothing in the scene has a colour.
@@ -222,33 +247,33 @@ def pair_question(scene, rng, answer):
     return SceneQuestion(f"Is there a {colour} {sticker.cls} in the image?", answer, "pair", conclusion)
 
 
-def colour_question(scene, rng):
+def colour_question(scene: Scene, rng: np.random.Generator) -> SceneQuestion | None:
     """What color is the frisbee? None if nothing in the scene has a colour."""
-    coloured = [sticker for sticker in scene.objects if sticker.colour]
+    coloured = [(sticker, sticker.colour) for sticker in scene.objects if sticker.colour]
     if not coloured:
         return None
-    sticker = coloured[rng.integers(len(coloured))]
-    conclusion = f"the {sticker.cls} is {sticker.colour}"
-    return SceneQuestion(f"What color is the {sticker.cls}?", sticker.colour, "colour", conclusion)
+    sticker, colour = coloured[rng.integers(len(coloured))]
+    conclusion = f"the {sticker.cls} is {colour}"
+    return SceneQuestion(f"What color is the {sticker.cls}?", colour, "colour", conclusion)
 
 
-def place_question(scene):
+def place_question(scene: Scene) -> SceneQuestion:
     return SceneQuestion("Where is this?", scene.place, "place", f"this is on the {scene.place}")
 
 
-def time_question(scene):
+def time_question(scene: Scene) -> SceneQuestion:
     return SceneQuestion("What time of day is it?", TIME_WORDS[scene.time], "time", f"it is {TIME_WORDS[scene.time]}")
 
 
-def count_question(scene):
+def count_question(scene: Scene) -> SceneQuestion:
     number = NUMBERS[len(scene.objects)]
     conclusion = "there is one object" if number == "one" else f"there are {number} objects"
     return SceneQuestion("How many objects are there?", number, "count", conclusion)
 
 
-def questions(scene, rng, classes=CLASSES):
+def questions(scene: Scene, rng: np.random.Generator, classes: Sequence[str] = CLASSES) -> list[SceneQuestion]:
     """One question of each kind: objects present, absent at random, absent though co-occurring, colour, ..."""
-    found = [object_question(scene, rng, "yes", classes=classes)]
+    found: list[SceneQuestion | None] = [object_question(scene, rng, "yes", classes=classes)]
     if len({sticker.cls for sticker in scene.objects}) < len(classes):
         found.append(object_question(scene, rng, "no", "random", classes))
         found.append(object_question(scene, rng, "yes", classes=classes))
@@ -258,12 +283,12 @@ def questions(scene, rng, classes=CLASSES):
     return [question for question in found if question is not None]
 
 
-def reasoned_prompt(question):
+def reasoned_prompt(question: SceneQuestion) -> str:
     """The question with the request to think aloud."""
     return question.text + THINK_SUFFIX
 
 
-def reasoned_answer(scene, question, order=None):
+def reasoned_answer(scene: Scene, question: SceneQuestion, order: Sequence[int] | None = None) -> str:
     """Thoughts that list what is seen and conclude, then the answer, each between its tags:
 
     <think> a dog and a red frisbee on the grass at noon, so there is no cat. </think> <answer> no </answer>
@@ -271,6 +296,6 @@ def reasoned_answer(scene, question, order=None):
     return f"<think> {caption(scene, order)}, so {question.conclusion}. </think> <answer> {question.answer} </answer>"
 
 
-def random_order(scene, rng):
+def random_order(scene: Scene, rng: np.random.Generator) -> list[int]:
     """The objects of a scene in random order, for `caption` and `reasoned_answer`."""
     return [int(index) for index in np.asarray(rng.permutation(len(scene.objects)))]

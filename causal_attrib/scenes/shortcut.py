@@ -89,7 +89,7 @@ def log_odds(model, processor, images, questions: Sequence[str], batch_size: int
     return torch.cat(parts).cpu().numpy()
 
 
-def caption_figures(scenes: Sequence[Scene], captions: Sequence[str]) -> dict[str, float]:
+def caption_figures(scenes: Sequence[Scene], captions: Sequence[str]) -> dict[str, float | None]:
     """CHAIR (Rohrbach et al. 2018, arXiv 1809.02156) and recall over captions, all in [0, 1].
 
     chair_s         share of captions that name a class that is not there

@@ -1,5 +1,9 @@
 """Sticker pictures: the bundled ones, or any folder of CLASS.png files."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +19,7 @@ BUNDLED_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "stickers"
 HUES = {"red": 0, "yellow": 38, "green": 85, "blue": 160}
 
 
-def paint(picture, colour):
+def paint(picture: Image.Image, colour: str) -> Image.Image:
     """The same RGBA picture in another colour: the hue is replaced, grey parts are coloured too, shading stays."""
     hsv = np.array(picture.convert("RGB").convert("HSV")).astype(int)
     hsv[..., 0] = HUES[colour]
@@ -30,14 +34,14 @@ def paint(picture, colour):
 class StickerSet:
     """Pictures by style, class and colour, with memory of what was painted and scaled before."""
 
-    def __init__(self, pictures, painted=()):
+    def __init__(self, pictures: dict[tuple[str, str], Image.Image], painted: Sequence[str] = ()) -> None:
         self.pictures = pictures  # (style, class) -> RGBA picture
         self.styles = tuple(dict.fromkeys(style for style, _ in pictures))
         self.classes = tuple(dict.fromkeys(cls for _, cls in pictures))
         self.painted = tuple(painted)
-        self._ready = {}
+        self._ready: dict[tuple, np.ndarray] = {}
 
-    def picture(self, style, cls, colour, side, flip):
+    def picture(self, style: str, cls: str, colour: str | None, side: int, flip: bool) -> np.ndarray:
         """The RGBA picture of one sticker at `side` pixels, as an array."""
         key = (style, cls, colour, side, flip)
         if key not in self._ready:
@@ -52,7 +56,7 @@ class StickerSet:
         return self._ready[key]
 
 
-def read_folder(folder):
+def read_folder(folder: str | os.PathLike) -> dict[str, Image.Image]:
     """All CLASS.png files of a folder as a dictionary class -> RGBA picture; the class is the file name."""
     folder = Path(folder)
     if not folder.is_dir():
@@ -69,7 +73,7 @@ def read_folder(folder):
 
 
 @cache
-def bundled():
+def bundled() -> StickerSet:
     """The stickers that come with the package: 63 classes in two styles."""
     pictures = {
         (style, cls): picture for style in STYLES for cls, picture in read_folder(BUNDLED_FOLDER / style).items()
@@ -77,6 +81,6 @@ def bundled():
     return StickerSet(pictures, painted=PAINTED)
 
 
-def from_folder(folder):
+def from_folder(folder: str | os.PathLike) -> StickerSet:
     """Your own stickers. Their classes are the file names, their only style is "custom", and none is recoloured."""
     return StickerSet({("custom", cls): picture for cls, picture in read_folder(folder).items()})

@@ -65,7 +65,7 @@ Describe the colours, shapes, sizes and places of all objects, and the time at w
 """.strip().splitlines()
 
 
-def _corpus():
+def _corpus() -> list[str]:
     """Sentences to learn merges from; how often a line comes decides how soon its words become whole tokens."""
     frame = ["USER: Hello. ASSISTANT: hello", CAPTION_PROMPT, THINK_SUFFIX, CAPTION_QUESTION]
     frame += [f"USER: {word}" for word in ("Describe", "Does", "Is", "What", "Where", "How")]
@@ -78,7 +78,7 @@ def _corpus():
     return 40 * frame + 20 * facts + 12 * short + 3 * long + 3 * ENGLISH
 
 
-def build_tokenizer():
+def build_tokenizer() -> PreTrainedTokenizerFast:
     """Train the tokenizer; the same code gives the same tokenizer everywhere."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -15,6 +15,9 @@ Positions and sizes are counted in cells of an 8 x 8 grid over the picture. In t
 trained on, one cell is exactly one image token of the model, so the tokens that show an object are known exactly.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,15 +92,15 @@ PARK = Scene(
 )
 
 
-def theme_of(cls):
+def theme_of(cls: str) -> tuple[str, ...]:
     """The classes that are often seen together with `cls` (itself included); only itself if it has no theme."""
     return next((members for members in THEMES.values() if cls in members), (cls,))
 
 
-def _layout(rng, sizes):
+def _layout(rng: np.random.Generator, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
     """Cells for stickers of the given sizes, none touching another; the sky row at the top stays free."""
     for _ in range(200):
-        boxes = []
+        boxes: list[tuple[int, int, int]] = []
         for size in sizes:
             x, y = int(rng.integers(0, GRID - size + 1)), int(rng.integers(1, GRID - size + 1))
             if all(x + size <= bx or bx + bs <= x or y + size <= by or by + bs <= y for bx, by, bs in boxes):
@@ -107,7 +110,7 @@ def _layout(rng, sizes):
     raise ValueError(f"stickers of sizes {list(sizes)} do not fit on a grid of {GRID} x {GRID} cells")
 
 
-def _choose_classes(rng, count, classes, planted):
+def _choose_classes(rng: np.random.Generator, count: int, classes: Sequence[str], planted: float) -> list[str]:
     """`count` different classes; under a plant at most one of them is a partner, so that its place is well defined."""
     chosen = [str(name) for name in rng.permutation(list(classes))]
     if planted > 1 / len(PLACES):
@@ -117,7 +120,7 @@ def _choose_classes(rng, count, classes, planted):
     return chosen[:count]
 
 
-def _choose_place(rng, classes, planted):
+def _choose_place(rng: np.random.Generator, classes: Sequence[str], planted: float) -> str:
     """Own place of a partner class with probability max(planted, 1/6), the other places sharing the rest equally."""
     homes = [place for place, partner in PARTNERS.items() if partner in classes]
     strength = max(planted, 1 / len(PLACES))
@@ -128,14 +131,24 @@ def _choose_place(rng, classes, planted):
     return str(rng.choice([place for place in PLACES if place != homes[0]]))
 
 
-def check_plant(planted, invisible):
+def check_plant(planted: float, invisible: float | None) -> None:
     """Raises InputError unless both are probabilities (`invisible` may be None)."""
     for name, value in (("planted", planted), ("invisible", invisible)):
         if value is not None and not 0 <= value <= 1:
             raise InputError(f"{name} is {value}, but it must lie between 0 and 1.")
 
 
-def sample_scene(rng, *, count=None, style=None, planted=0.0, invisible=None, classes=CLASSES, painted=PAINTED, size=3):
+def sample_scene(
+    rng: np.random.Generator,
+    *,
+    count: int | None = None,
+    style: str | None = None,
+    planted: float = 0.0,
+    invisible: float | None = None,
+    classes: Sequence[str] = CLASSES,
+    painted: Sequence[str] = PAINTED,
+    size: int | Sequence[int] = 3,
+) -> Scene:
     """Draw a scene at random.
 
     count       how many objects, all of different classes (default: one to three, equally often)

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     # matplotlib takes its time to import; a table or a page should not wait for it.
     if name in _HOME:
         import importlib

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 # Journals refuse Type 3 fonts; a fixed salt and no date make the same figure the same bytes.
-_SAVING = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "copo"}
+_SAVING: Any = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "copo"}
 _UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "ps": {"CreationDate": None}}
 # After the first, those that are installed are asked for what it lacks.
 _FALLBACKS = (

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from PIL import Image
 
 from causal_attrib.results.attribution import Attribution, Token
 from causal_attrib.views import drawing
@@ -64,29 +67,33 @@ def _limits(tokens: Sequence[Token], names: tuple[str, ...]) -> tuple[float, flo
     return low - (room if low else 0), high + room
 
 
+def _values(placed: list[tuple[int, Token]], name: str) -> list[float]:
+    return [float(getattr(token, name)) for _, token in placed]
+
+
 def _necessity(axes: Axes, placed: list[tuple[int, Token]]) -> None:
-    places, values = [at for at, _ in placed], [token.necessity for _, token in placed]
+    places, values = [at for at, _ in placed], _values(placed, "necessity")
     axes.bar(places, values, width=0.62, color=[_RED if value < 0 else _BLUE for value in values], zorder=2)
 
 
 def _sufficiency(axes: Axes, placed: list[tuple[int, Token]]) -> None:
-    places, values = [at for at, _ in placed], [token.sufficiency for _, token in placed]
+    places, values = [at for at, _ in placed], _values(placed, "sufficiency")
     errors = [token.sufficiency_se or 0.0 for _, token in placed]
-    style = {"mfc": "white", "mec": TEXT, "mew": 0.9, "ms": 4.2, "ecolor": TEXT, "elinewidth": 0.9}
+    style: dict[str, Any] = {"mfc": "white", "mec": TEXT, "mew": 0.9, "ms": 4.2, "ecolor": TEXT, "elinewidth": 0.9}
     axes.errorbar(places, values, yerr=errors if any(errors) else None, fmt="o", zorder=4, **style)
 
 
 def _completeness(axes: Axes, placed: list[tuple[int, Token]]) -> None:
-    places, values = [at for at, _ in placed], [token.causal_completeness for _, token in placed]
+    places, values = [at for at, _ in placed], _values(placed, "causal_completeness")
     axes.plot(places, values, "_", color=TEXT, ms=8, mew=1.6, zorder=3)
 
 
 def _logprob(axes: Axes, placed: list[tuple[int, Token]]) -> None:
-    axes.bar([at for at, _ in placed], [token.logprob for _, token in placed], width=0.62, color=_AMBER, zorder=2)
+    axes.bar([at for at, _ in placed], _values(placed, "logprob"), width=0.62, color=_AMBER, zorder=2)
 
 
 def _entropy(axes: Axes, placed: list[tuple[int, Token]]) -> None:
-    axes.plot([at for at, _ in placed], [token.entropy for _, token in placed], "^", color=MUTED, ms=3.6, zorder=3)
+    axes.plot([at for at, _ in placed], _values(placed, "entropy"), "^", color=MUTED, ms=3.6, zorder=3)
 
 
 _DRAWN = {
@@ -122,14 +129,14 @@ def _label(axes: Axes, line: Sequence[Token], is_lowest: bool) -> None:
     axes.xaxis.set_major_formatter(lambda place, _: names[int(place)] if is_lowest and 0 <= place < len(names) else "")
 
 
-def _picture(axes: Axes, pixels: object) -> None:
+def _picture(axes: Axes, pixels: Image.Image) -> None:
     axes.imshow(pixels)
     axes.set_axis_off()
     axes.set_anchor("N")
 
 
 def _legend(plot: Plot, names: list[str]) -> None:
-    keys = {
+    keys: dict[str, list[tuple[Artist, str]]] = {
         "necessity": [(Patch(color=_BLUE), "necessity"), (Patch(color=_RED), "necessity < 0: better without it")],
         "sufficiency": [(Line2D([], [], ls="", marker="o", mfc="white", mec=TEXT, ms=4.2), "sufficiency")],
         "causal_completeness": [(Line2D([], [], ls="", marker="_", color=TEXT, ms=8, mew=1.6), "causal completeness")],

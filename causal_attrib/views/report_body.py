@@ -34,12 +34,12 @@ def switcher(captions: list[ReportCaption], chosen: str | None) -> str:
 def article(caption: ReportCaption, place: int, count: int, chosen: str | None) -> str:
     """One caption as coloured text, with its legend and its outcome."""
     attribution = caption.attribution
-    colouring = caption.colourings.get(chosen)
+    colouring = caption.colourings.get(chosen or "")
     name = f"Caption {place + 1}" if count > 1 else "Caption"
     written = ", written by the model" if attribution.generated else ""
     size = next((size for most, size in _SIZES if len(attribution.caption) <= most), "small")
     answers = "".join(
-        f'<span class="t">{escape(drawing.visible(caption.maps.labels[i]))}</span>' for i in caption.answers
+        f'<span class="t">{escape(drawing.visible(caption.answer_labels[i]))}</span>' for i in caption.answers
     )
     asked = (("Question", attribution.question), ("Answer", attribution.answer))
     told = "".join(f"<dt>{what}</dt><dd>{_bdi(text)}</dd>" for what, text in asked if text is not None)
@@ -54,7 +54,7 @@ def article(caption: ReportCaption, place: int, count: int, chosen: str | None) 
 
 def table(caption: ReportCaption, place: int, count: int, chosen: str | None) -> str:
     """All numbers of one caption, a row per unit; sorted by the page's script."""
-    colouring = caption.colourings.get(chosen)
+    colouring = caption.colourings.get(chosen or "")
     levels = colouring.levels if colouring else [None] * len(caption.attribution)
     rows = "\n".join(
         _row(caption, token, at, token_style(level, bool(colouring and colouring.is_signed)))

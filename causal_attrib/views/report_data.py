@@ -60,6 +60,7 @@ class ReportCaption:
     maps:        its maps, if there are any
     map_of:      for each unit the place of its map, or None
     answers:     places of the maps of an answer, which no word of the caption stands for
+    answer_labels: what each of those maps is called
 
     Raises:
         InputError: the maps are of another caption, picture or model.
@@ -76,6 +77,7 @@ class ReportCaption:
         self.maps = maps
         self.map_of = [None if maps is None else _smallest_map(maps, unit) for unit in units]
         self.answers = [] if maps is None else [i for i, tokens in enumerate(maps.tokens) if not tokens]
+        self.answer_labels = {} if maps is None else {of: maps.labels[of] for of in self.answers}
 
     @cached_property
     def colourings(self) -> dict[str, Colouring]:
@@ -104,7 +106,7 @@ class ReportCaption:
             for place, (token, of) in enumerate(zip(self.attribution.tokens, self.map_of, strict=True), 1)
         ]
         units += [
-            {"text": self.maps.labels[of], "place": "the answer", "bad": False, "facts": [], "map": of}
+            {"text": self.answer_labels[of], "place": "the answer", "bad": False, "facts": [], "map": of}
             for of in self.answers
         ]
         colours = {name: vars(colouring) for name, colouring in self.colourings.items()}

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from causal_attrib.errors import InputError
 from causal_attrib.results.attribution import HTML_MARK, Attribution
@@ -69,9 +69,11 @@ def _captions(attributions: list[Attribution], maps: Maps | None | Sequence[Maps
         raise InputError("A report is of at least one caption; give an attribution.")
     if len({attribution.image.get("sha256") for attribution in attributions}) > 1:
         raise InputError("The captions are of different pictures; make one report for each picture.")
+    of_each: list[Maps | None]
     if maps is None:
-        maps = [None] * len(attributions)
-    of_each = list(maps) if isinstance(maps, (list, tuple)) else [maps]
+        of_each = [None] * len(attributions)
+    else:
+        of_each = list(maps) if isinstance(maps, (list, tuple)) else [cast("Maps", maps)]
     if len(of_each) != len(attributions):
         raise InputError(
             f"There are {len(attributions)} captions and {len(of_each)} maps; give one, or None, for each."

@@ -56,7 +56,7 @@ def table(attribution: Attribution) -> Group:
 
 
 def _verdict(token: Token) -> tuple[str, Text]:
-    return drawing.number(token.p_false, 2), Text(token.verdict or "–", _VERDICT_STYLES.get(token.verdict, ""))
+    return drawing.number(token.p_false, 2), Text(token.verdict or "–", _VERDICT_STYLES.get(token.verdict or "", ""))
 
 
 def _style(token: Token | None, limit: float) -> Style:
