@@ -13,14 +13,12 @@ Only `official` always decides. The others leave a reply undecided, and what tha
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from causal_attrib.errors import InputError
+from causal_attrib.words.yes_no import said, words_of
 
 PARSERS = ("official", "words", "exact", "first-token", "logprob")
-
-_WORD = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def parse(reply: Reply, parser: str = "official") -> bool | None:
 
 def says_yes(text: str) -> bool:
     """Whether "yes" is among the words of a reply: where it is not, the official parser's yes is a mere default."""
-    return "yes" in _words(text)
+    return "yes" in said(text)
 
 
 def _official(text: str) -> bool:
@@ -67,7 +65,7 @@ def _official(text: str) -> bool:
 
 
 def _by_words(text: str) -> bool | None:
-    found = {"yes", "no"} & set(_words(text))
+    found = set(said(text))
     return None if len(found) != 1 else found == {"yes"}
 
 
@@ -76,11 +74,7 @@ def _exact(text: str) -> bool | None:
 
 
 def _first(text: str) -> bool | None:
-    return {"yes": True, "no": False}.get(next(iter(_words(text)), ""))
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
+    return {"yes": True, "no": False}.get(next(iter(words_of(text)), ""))
 
 
 def _likelier(reply: Reply) -> bool | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from causal_attrib.vlm.reasoning import answer_of
+from causal_attrib.words import yes_no
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _NUMBERS = dict(zip("zero one two three four five six seven eight nine ten".split(), map(str, range(11)), strict=True))
@@ -53,8 +54,7 @@ def matches(text: str, reference: str) -> bool:
         return option is not None and option[1].lower() == reference.strip().lower()
     said = normalise(answer)
     if wanted in ("yes", "no"):
-        first = re.search(r"\b(yes|no)\b", said)
-        return first is not None and first[1] == wanted
+        return yes_no.said(answer)[:1] == [wanted]
     return bool(wanted) and _LEAD_IN.sub("", said) == wanted
 
 

@@ -6,9 +6,11 @@ import pytest
 from PIL import Image
 
 from causal_attrib.errors import InputError
+from causal_attrib.evaluation.pope.questions import read_questions
 from causal_attrib.scenes import write_dataset
 from causal_attrib.training.data.pairs import plain_preferences
 from causal_attrib.training.data.reading import read_data, to_dataset, write_data
+from causal_attrib.training.scoring import rewards
 
 USER = [{"role": "user", "content": "How many?"}]
 
@@ -63,6 +65,20 @@ def read(folder):
 def test_common_layouts_become_ours(read, folder, row):
     (ours,) = read(row)
     assert ours["image"] == str(folder / "1.png") and ours["prompt"] == USER and ours["answer"] == "3"
+
+
+@pytest.mark.parametrize("label", [1, True, "1", "true", "Yes", 1.0])
+def test_labels_are_those_of_eval_pope(read, folder, tmp_path, label):
+    row = {"image": "1.png", "text": "Is there a dog? yes or no", "label": label}
+    (ours,) = read(row)
+    assert rewards.match([said("Yes.")], answer=[ours["answer"]]) == [1.0]
+    (tmp_path / "pope.jsonl").write_text(json.dumps(row))
+    assert read_questions(tmp_path / "pope.jsonl")[0].label is True
+
+
+def test_a_count_of_one_is_no_yes(read):
+    (ours,) = read({"image": "1.png", "text": "How many dogs are there?", "label": 1})
+    assert ours["answer"] == "1"
 
 
 @pytest.mark.parametrize(

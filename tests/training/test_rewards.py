@@ -102,6 +102,10 @@ def test_format(text, reward):
     assert rewards.format([spoken(text)]) == [reward]
 
 
+def test_a_label_is_yes_or_no():
+    assert rewards.yesno(["Yes.", "no", "It is"], answer=["1", 0, "true"]) == [1.0, 1.0, 0.0]
+
+
 def test_a_reward_by_name_by_path_and_by_dots():
     assert choose_reward("yesno") is rewards.yesno
     dotted = "causal_attrib.training.scoring.rewards.match"

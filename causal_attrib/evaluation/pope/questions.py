@@ -16,6 +16,7 @@ from pathlib import Path
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.yesno import Reply
 from causal_attrib.io.rows import Row, read_rows, read_text
+from causal_attrib.words.yes_no import label_of
 
 ID_KEYS = ("question_id", "id")
 IMAGE_KEYS = ("image", "image_id")
@@ -24,7 +25,6 @@ LABEL_KEYS = ("label", "gt_answer", "ground_truth", "truth", "gt")
 REPLY_KEYS = ("answer", "text", "response", "prediction", "model_prediction", "reply", "output")
 _OWN_REPLY_KEYS = REPLY_KEYS[2:]  # in a row that holds the question too, "text" and "answer" are about the question
 _LOGPROB_KEYS = ("logprob_yes", "logprob_no")
-_TRUTHS = {"yes": True, "no": False, "1": True, "0": False, "true": True, "false": False}
 _HALLUSION = ("category", "subcategory", "set_id", "figure_id", "question_id")
 
 
@@ -118,9 +118,10 @@ def _by_id(
 
 def _question(row: Row, label_key: str | None) -> Question:
     label = row.need(_label_keys(row) if label_key is None else (label_key,), "--label-key")
-    truth = _TRUTHS.get(str(row.value[label]).strip().lower())
-    if truth is None:
+    answer = label_of(row.value[label])
+    if answer is None:
         raise InputError(f"{row.where} has {row.value[label]!r} under {label!r}; give yes or no.")
+    truth = answer == "yes"
     text = row.text(row.need(TEXT_KEYS))
     if _is_hallusion(row):
         category, subcategory, set_id, figure, question = (str(row.value[key]) for key in _HALLUSION)

@@ -16,7 +16,7 @@ Columns with other names are kept: rewards may want them. These layouts are know
     conversations (from, value)           LLaVA, VLM-R1
     messages, images, rejected_response   ms-swift
     image_1, resp_1_w, resp_1_l, image_2, resp_2_w     SymMPO's release (arXiv 2506.11712)
-    text, label                           POPE and its kin
+    text, label                           POPE and its kin; labels 1/0 and true/false are yes and no (`words.yes_no`)
     question, answer                      a question without another prompt is the prompt
     caption (false_caption)               a picture that is to be described; scenes written by `copo scenes`
 """
@@ -27,7 +27,8 @@ import re
 
 from causal_attrib.training.scoring.rewards import answer_in
 from causal_attrib.vlm.conversation import DEFAULT_PROMPT
-from causal_attrib.words.coco import mentions
+from causal_attrib.words.matcher import coco_matcher
+from causal_attrib.words.yes_no import label_for
 
 _ROLES = {"human": "user", "gpt": "assistant"}
 _PLACEHOLDER = re.compile(r"\s*<image>\s*")
@@ -58,6 +59,7 @@ def to_ours(row: dict) -> dict:
         ]
     if "messages" in row:
         row = _messages(row)
+    is_label = "label" in row and not {"answer", "solution"} & row.keys()
     for theirs, ours in (("problem", "prompt"), ("solution", "answer"), ("text", "prompt"), ("label", "answer")):
         if theirs in row and ours not in row:
             row[ours] = row.pop(theirs)
@@ -65,7 +67,7 @@ def to_ours(row: dict) -> dict:
         row["prompt"] = row.pop("question")
     if "caption" in row:
         row.setdefault("prompt", DEFAULT_PROMPT)
-        named = sorted({mention.cls for mention in mentions(str(row["caption"]))})
+        named = sorted({mention.node for mention in coco_matcher().mentions(str(row["caption"]))})
         if named:
             row.setdefault("objects", named)
         row.setdefault("chosen", row.pop("caption"))
@@ -77,6 +79,9 @@ def to_ours(row: dict) -> dict:
         row["prompt"] = _without_placeholders(row["prompt"])
     if isinstance(row.get("answer"), str):
         row["answer"] = answer_in(row["answer"])
+    if "answer" in row and "prompt" in row:
+        prompt = row["prompt"] if isinstance(row["prompt"], str) else row["prompt"][-1]["content"]
+        row["answer"] = label_for(str(row.get("question", prompt)), row["answer"], is_label=is_label)
     return row
 
 

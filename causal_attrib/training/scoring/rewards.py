@@ -19,9 +19,10 @@ from collections.abc import Callable, Sequence
 
 from causal_attrib.errors import InputError
 from causal_attrib.outcomes.function import import_function
-from causal_attrib.outcomes.match import matches, normalise
+from causal_attrib.outcomes.match import matches
 from causal_attrib.outcomes.objects import Objects, annotated_objects
 from causal_attrib.vlm.reasoning import answer_of
+from causal_attrib.words.yes_no import label_of
 
 Completion = str | Sequence[dict]
 Reward = Callable[..., list[float | None]]
@@ -112,16 +113,17 @@ def numeric(completions: Sequence[Completion], answer: Sequence[str | None] | No
 
 
 def yesno(completions: Sequence[Completion], answer: Sequence[str | None] | None = None, **_) -> list[float | None]:
-    """1 if the first yes or no said is the reference's, else 0.
+    """1 if the first yes or no said is the reference's, else 0. References may be 1/0 and true/false too.
 
     >>> yesno(["Yes, there is.", "I see none"], answer=["yes", "no"])
     [1.0, 0.0]
     """
 
     def judge(text: str, wanted: str) -> float:
-        if normalise(wanted) not in ("yes", "no"):
+        label = label_of(wanted)
+        if label is None:
             raise InputError(f"The reward yesno got the reference {wanted!r}, which is neither yes nor no; use match.")
-        return float(matches(answer_in(text), wanted))
+        return float(matches(answer_in(text), label))
 
     return _judge(completions, answer, "yesno", judge)
 
