@@ -82,6 +82,16 @@ TrustRemoteCode = Annotated[
 BatchSize = Annotated[
     str, typer.Option("--batch-size", metavar="N", help="Rows per forward pass, or auto.", rich_help_panel=_MODEL)
 ]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        "--max-pixels",
+        metavar="N",
+        min=1,
+        help="Largest width times height of a picture that is read.",
+        show_default="89478485",
+    ),
+]
 # How a model is loaded, with defaults: keywords of `causal_attrib.load`.
 LOADING = {
     "revision": (Revision, None),
@@ -127,6 +137,25 @@ def flags_as(name: str, flags: dict[str, tuple[object, object]], make: Callable 
         return with_flags
 
     return decorate
+
+
+def reads_pictures(command: Callable) -> Callable:
+    """Give a command the flag --max-pixels, which every reader of pictures keeps to while the command runs."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in signature.parameters.values()]
+    flag = inspect.Parameter("max_pixels", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=MaxPixels)
+
+    def limited(*, max_pixels: int | None, **given):
+        from causal_attrib.io.pictures import at_most
+
+        with at_most(max_pixels):
+            return command(**given)
+
+    limited.__name__, limited.__doc__ = command.__name__, command.__doc__
+    # What typer reads.
+    limited.__signature__ = inspect.Signature([*own, flag])
+    limited.__annotations__ = {one.name: one.annotation for one in (*own, flag)}
+    return limited
 
 
 def rows_per_forward(batch_size: str) -> int | str:

@@ -12,6 +12,7 @@ from causal_attrib_cli import common
 _SHOWN = "What it is examined on"
 
 
+@common.reads_pictures
 @common.flags_as("loading", common.LOADING)
 def doctor(
     image: Annotated[

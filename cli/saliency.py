@@ -14,6 +14,7 @@ _METHOD = "How it is explained"
 _OUTPUT = "Output"
 
 
+@common.reads_pictures
 @common.flags_as("loading", common.LOADING)
 def saliency(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="Image file.", show_default=False)],

@@ -15,6 +15,7 @@ _OUTPUT = "Output"
 _MANY = "Many captions"
 
 
+@common.reads_pictures
 @common.flags_as("loading", common.LOADING)
 def score(
     image: Annotated[

@@ -9,6 +9,7 @@ import typer
 from causal_attrib_cli import common
 
 
+@common.reads_pictures
 @common.flags_as("loading", common.LOADING)
 def select(
     data: Annotated[

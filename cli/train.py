@@ -36,6 +36,7 @@ def _in_words(default) -> str | bool:
     return False if default is None else str(default)
 
 
+@common.reads_pictures
 @common.flags_as("flags", _keys_as_flags())
 def train(
     context: typer.Context,

@@ -16,7 +16,7 @@ from causal_attrib.doctor.text import image_tokens, prompt, spans
 from causal_attrib.doctor.writing import own_words, writing
 from causal_attrib.engine import ENGINES
 from causal_attrib.errors import InputError
-from causal_attrib.io.pictures import read_picture
+from causal_attrib.io.pictures import ImageLike, read_picture
 from causal_attrib.version import __version__
 from causal_attrib.vlm import VLM
 
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 def examine(
     vlm: VLM,
-    image,
+    image: ImageLike,
     caption: str | Sequence[int] | None = None,
     *,
     seed: int = 0,
@@ -42,7 +42,7 @@ def examine(
     A check that raises has failed, with the reason as its detail, and the others go on.
 
     Args:
-        image: path, PIL image or uint8 array (height, width, 3).
+        image: path, PIL image, array, tensor, bytes, data URI (docs/pictures.md).
         caption: a text that fits the picture, or ids the model wrote; None lets the model write one.
         seed: of what is drawn.
         progress: called with (checks done, checks in all).

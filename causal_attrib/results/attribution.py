@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from causal_attrib.io.pictures import ImageLike
+
 SCHEMA = 1
 FORMATS = ("json", "jsonl", "csv", "parquet", "html")
 
@@ -220,7 +222,7 @@ class Attribution:
 
         Console().print(views.table(self))
 
-    def plot(self, picture: bytes | str | os.PathLike | None = None) -> Figure:
+    def plot(self, picture: ImageLike | None = None) -> Figure:
         """A figure for a paper: the picture, and a bar per token; `.savefig("scores.pdf")` saves it as vector graphics.
 
         `picture` is the image file, as path or bytes, if it is no longer where it was when it was scored.

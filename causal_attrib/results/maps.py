@@ -34,6 +34,8 @@ from causal_attrib.io.atomic import replace_file
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from causal_attrib.io.pictures import ImageLike
+
 SCHEMA = 1
 # All metadata in one string: several would be written in an order that changes from run to run.
 _KEY = "copo"
@@ -138,9 +140,7 @@ class Maps:
 
     # Saving and loading
 
-    def plot(
-        self, picture: bytes | str | os.PathLike | None = None, *, columns: int = 5, own_scale: bool = False
-    ) -> Figure:
+    def plot(self, picture: ImageLike | None = None, *, columns: int = 5, own_scale: bool = False) -> Figure:
         """A panel per map over the picture, all on one scale; `.savefig("maps.pdf")` saves it as vector graphics.
 
         Args:

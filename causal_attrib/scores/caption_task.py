@@ -14,6 +14,7 @@ import numpy as np
 from causal_attrib.engine import Cost, Engine, Job
 from causal_attrib.engine.base import Request
 from causal_attrib.interventions import Intervention
+from causal_attrib.io.pictures import ImageLike
 from causal_attrib.outcomes import Outcome, check_contrast, choose_outcome
 from causal_attrib.results.attribution import Attribution, Token
 from causal_attrib.scores import necessity, sufficiency
@@ -69,7 +70,7 @@ class CaptionTask:
 def make_task(
     vlm: VLM,
     settings: Settings,
-    image,
+    image: ImageLike,
     caption: str | Sequence[int] | None,
     *,
     prompt: str | None = None,

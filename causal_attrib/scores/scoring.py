@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from causal_attrib.engine import SharedEngine
+from causal_attrib.io.pictures import ImageLike
 from causal_attrib.results.attribution import Attribution
 from causal_attrib.scores.caption_task import make_task, run_tasks
 from causal_attrib.scores.coherence_channels.channels import check_reasoned
@@ -14,7 +15,7 @@ from causal_attrib.vlm import VLM, load
 
 
 def score(
-    image,
+    image: ImageLike,
     caption: str | Sequence[int] | None = None,
     *,
     model: str | VLM | None = None,
@@ -43,7 +44,7 @@ def score(
     """Score every token of a caption: sufficiency, necessity, causal completeness, log-probability and entropy.
 
     Args:
-        image: path, PIL image or uint8 array (height, width, 3).
+        image: path, PIL image, array, tensor, bytes, data URI (docs/pictures.md).
         caption: the text to score, or the ids the model wrote; None lets the model write one first.
         model: a loaded `VLM`, a folder or hub id, or None for the bundled model.
         prompt: what the model was asked; default "Describe this image."

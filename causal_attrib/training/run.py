@@ -21,6 +21,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
+from causal_attrib.training.data.picture_sizes import check_sizes
 from causal_attrib.training.data.reading import to_dataset
 from causal_attrib.training.plan import Plan
 from causal_attrib.training.recipe.arguments import has_bf16, refused_in_a_sentence
@@ -131,6 +132,8 @@ def build(plan: Plan, load: Callable[..., VLM] = load) -> RolloutTrainer | Prefe
     with explained(recipe):
         vlm = _load(recipe, load, cpu=cpu)
     check_trainable(vlm)
+    for some, path in ((plan.rows, recipe.data), (plan.eval_rows or [], recipe.eval_file)):
+        check_sizes(vlm, some, path)
     if vlm.revision is not None and recipe.full:
         # TRL loads the reference from the same place.
         arguments.model_init_kwargs = {"revision": vlm.revision}

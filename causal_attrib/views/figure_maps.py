@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib.colors import ListedColormap, Normalize
 from PIL import Image
 
 from causal_attrib.errors import InputError
+from causal_attrib.io.pictures import ImageLike
 from causal_attrib.views import drawing, overlay
 from causal_attrib.views.figure import MUTED, Plot, literally, new_plot
 from causal_attrib.views.picture import scored_picture
@@ -26,9 +26,7 @@ _PIXELS = 900
 _PROVED = "beats chance"
 
 
-def plot_maps(
-    maps: Maps, picture: bytes | str | os.PathLike | None = None, *, columns: int = 5, own_scale: bool = False
-) -> Plot:
+def plot_maps(maps: Maps, picture: ImageLike | None = None, *, columns: int = 5, own_scale: bool = False) -> Plot:
     """Every map over its picture. Choose words first, as in `maps["dog"]` or `maps[1:4]`.
 
     Args:

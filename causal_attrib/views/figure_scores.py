@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from PIL import Image
 
+from causal_attrib.io.pictures import ImageLike
 from causal_attrib.results.attribution import Attribution, Token
 from causal_attrib.views import drawing
 from causal_attrib.views.figure import MUTED, RULE, TEXT, Plot, hex_colour, literally, new_plot
@@ -23,7 +23,7 @@ _BLUE, _RED, _AMBER = hex_colour(drawing.BLUE), hex_colour(drawing.RED), "#be690
 _WIDTH, _PICTURE, _TOKEN, _LINE = 7.2, 1.7, 0.21, 1.75
 
 
-def plot_scores(attribution: Attribution, picture: bytes | str | os.PathLike | None = None) -> Plot:
+def plot_scores(attribution: Attribution, picture: ImageLike | None = None) -> Plot:
     """Bars for necessity, circles for sufficiency, ticks for causal completeness; below, how likely and how sure.
 
     A long caption goes on in further lines, all on one scale. What was not scored is left out.

@@ -5,21 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import os
-from pathlib import Path
+import warnings
+from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from causal_attrib.errors import InputError
+from causal_attrib.io.pictures import ImageLike, Picture, pixel_limit, read_picture
 
-# What Pillow raises for files that are no pictures, are cut short, or are too large to be opened safely.
-_NO_PICTURE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 # A lossless picture larger than this is inlined as JPEG.
 _LARGEST_PNG = 1_000_000
 
 
-def scored_picture(image: dict, given: bytes | str | os.PathLike | None = None) -> Image.Image | None:
-    """The upright RGB picture of an `image` record: `given` as bytes or path, or else found where it was scored.
+def scored_picture(image: dict[str, Any], given: ImageLike | None = None) -> Image.Image | None:
+    """The picture of an `image` record, pixel for pixel as it was scored: `given`, or else found where it was scored.
 
     Returns:
         None if nothing was given and the picture was no file, is gone, or is another one by now (see `why_missing`).
@@ -31,22 +30,20 @@ def scored_picture(image: dict, given: bytes | str | os.PathLike | None = None) 
         if image.get("path") is None:
             return None
         try:
-            data = Path(image["path"]).read_bytes()
-            pixels = _upright_rgb(data)
-        except _NO_PICTURE:
+            picture = _read(image, image["path"])
+        except InputError:
             return None
-        return pixels if _is_scored(image, data, pixels) else None
+        return picture.pixels if _is_scored(image, picture) else None
     try:
-        data = given if isinstance(given, bytes) else Path(given).read_bytes()
-        pixels = _upright_rgb(data)
-    except _NO_PICTURE:
-        raise InputError("The picture cannot be read; give the image file that was scored, or its bytes.") from None
-    if not _is_scored(image, data, pixels):
+        picture = _read(image, given)
+    except InputError as error:
+        raise InputError(f"The picture cannot be read: {error}") from None
+    if not _is_scored(image, picture):
         raise InputError("The picture is not the one that was scored; give that one, or score this one.")
-    return pixels
+    return picture.pixels
 
 
-def why_missing(image: dict) -> str:
+def why_missing(image: dict[str, Any]) -> str:
     """One sentence for the place where the picture would be."""
     path = image.get("path")
     if path is None:
@@ -69,16 +66,15 @@ def data_uri(pixels: Image.Image, side: int) -> str:
     return f"data:image/{format.lower()};base64,{base64.b64encode(sink.getvalue()).decode()}"
 
 
-def _upright_rgb(data: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(data)) as opened:
-        profile = opened.info.get("icc_profile") if opened.mode in ("RGB", "RGBA") else None
-        upright = ImageOps.exif_transpose(opened).convert("RGBA")
-    pixels = Image.new("RGB", upright.size, "white")
-    pixels.paste(upright, mask=upright.getchannel("A"))
-    pixels.info["icc_profile"] = profile
-    return pixels
+def _read(image: dict[str, Any], source: ImageLike) -> Picture:
+    """Read as it was for scoring, which told what there was to warn of; the limit may have been raised for it."""
+    sides = image.get("width"), image.get("height")
+    scored = sides[0] * sides[1] if isinstance(sides[0], int) and isinstance(sides[1], int) else 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return read_picture(source, max_pixels=max(scored, pixel_limit()))
 
 
-def _is_scored(image: dict, data: bytes, pixels: Image.Image) -> bool:
+def _is_scored(image: dict[str, Any], picture: Picture) -> bool:
     """The record's hash is that of the file, or of the raw pixels of a picture that was never a file."""
-    return image.get("sha256") in (hashlib.sha256(data).hexdigest(), hashlib.sha256(pixels.tobytes()).hexdigest())
+    return image.get("sha256") in (picture.sha256, hashlib.sha256(picture.pixels.tobytes()).hexdigest())

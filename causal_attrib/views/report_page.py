@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from html import escape
 from importlib import resources
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from causal_attrib.errors import InputError
+from causal_attrib.io.pictures import ImageLike
 from causal_attrib.results.attribution import HTML_MARK, Attribution
 from causal_attrib.views import drawing, overlay, report_body
 from causal_attrib.views import explanations as meaning
@@ -38,7 +38,7 @@ _CELLS = 1_500_000
 def report(
     attributions: Attribution | Sequence[Attribution],
     maps: Maps | None | Sequence[Maps | None] = None,
-    picture: bytes | str | os.PathLike | None = None,
+    picture: ImageLike | None = None,
 ) -> str:
     """A whole HTML page on one or several captions of one picture. `Attribution.load_all` reads it again.
 
@@ -81,9 +81,7 @@ def _captions(attributions: list[Attribution], maps: Maps | None | Sequence[Maps
     return [ReportCaption(attribution, own) for attribution, own in zip(attributions, of_each, strict=True)]
 
 
-def _page(
-    captions: list[ReportCaption], picture: bytes | str | os.PathLike | None, side: int, kind: str, data: str
-) -> str:
+def _page(captions: list[ReportCaption], picture: ImageLike | None, side: int, kind: str, data: str) -> str:
     pixels = scored_picture(captions[0].attribution.image, picture)
     style = f"{_asset('report.css')}\n:root {{ --ratio: {_ratio(captions, pixels):.4f} }}\n"
     script = "".join(map(_asset, ("report.js", "report_maps.js", "report_events.js")))

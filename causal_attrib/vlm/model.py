@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.pictures import at_least_smallest, read_picture
+from causal_attrib.io.pictures import ImageLike, at_least_smallest, read_picture
 from causal_attrib.vlm.encoding import Encoding
 from causal_attrib.vlm.families import choose_family
 from causal_attrib.vlm.reasoning import Parts, is_cut_off, split_response
@@ -23,6 +23,8 @@ from causal_attrib.words.segmentation import Span, word_of_each
 
 # A caption that the model writes itself, when the user gives none.
 LONGEST_CAPTION = 256
+# A picture that every processor takes.
+_SQUARE = (224, 224)
 
 
 # What is added to the logits of a token, given its place behind the prompt, the size of the vocabulary and the device.
@@ -101,7 +103,7 @@ class VLM:
 
     def encode(
         self,
-        image,
+        image: ImageLike,
         prompt: str | None = None,
         response: str | Sequence[int] | None = None,
         answer: str | None = None,
@@ -116,7 +118,7 @@ class VLM:
         whose answer is `answer`. With neither, the response is a caption.
 
         Args:
-            image: path, PIL image, uint8 array or `Picture`.
+            image: path, PIL image, array, bytes or what else `read_picture` takes.
             prompt: what the model was asked; default "Describe this image.", or the question for tagged reasoning.
             response: the text, or the ids that the model itself wrote (kept as they are).
             answer: reference answer.
@@ -124,8 +126,9 @@ class VLM:
             against: what outcomes and verdicts hold the picture against: "colour" (one colour) or "blur" (itself).
 
         Raises:
-            InputError: empty response or reasoning, reasoning without an end, a special token in the prompt, an answer
-                without a question, or a text longer than the model can read.
+            InputError: a picture that cannot be read or that the processor refuses, empty response or reasoning,
+                reasoning without an end, a special token in the prompt, an answer without a question, or a text longer
+                than the model can read.
         """
         picture = read_picture(image)
         before, fields = self.encode_response(response, prompt, answer, question)
@@ -143,7 +146,7 @@ class VLM:
             reference_inputs=unseen,
             against=against,
             prompt_length=shown[self.family.row].shape[1],
-            layout=self.family.layout(shown, at_least_smallest(picture.pixels).size),
+            layout=self.family.layout(shown, picture.shown.size),
             **fields,
         )
         self.check_length(encoding.prompt_length, encoding.spoken)
@@ -245,12 +248,35 @@ class VLM:
         return ids, _shifted(spans, len(separator))
 
     def prompt_inputs(self, text: str, pixels: Image.Image) -> dict[str, Tensor]:
-        """The model's inputs (batch 1) for a picture and a text as its chat template gives it."""
+        """The model's inputs (batch 1) for a picture and a text as its chat template gives it.
+
+        Raises:
+            InputError: the processor takes no picture of these proportions.
+        """
         model = self.model
+        try:
+            inputs = self.family.prompt_inputs(text, pixels)
+        except InputError:
+            raise
+        except (ValueError, ArithmeticError) as error:
+            if not self._takes_a_square(text):
+                raise
+            raise InputError(
+                f"The processor of {self.name} takes no picture of {pixels.width} x {pixels.height} pixels "
+                f"({next(iter(str(error).splitlines()), 'no message')}); crop it or scale it."
+            ) from None
         return {
             name: value.to(model.device, model.dtype if value.is_floating_point() else None)
-            for name, value in self.family.prompt_inputs(text, pixels).items()
+            for name, value in inputs.items()
         }
+
+    def _takes_a_square(self, text: str) -> bool:
+        """Whether it was the picture that the processor refused (Qwen: sides of over 200 to 1), and not the text."""
+        try:
+            self.family.prompt_inputs(text, Image.new("RGB", _SQUARE))
+        except (ValueError, ArithmeticError):
+            return False
+        return True
 
     def _check_prompt(self, prompt: str, question: str | None, answer: str | None, reasons: bool) -> None:
         for text in filter(None, (prompt, question)):
@@ -334,23 +360,24 @@ class VLM:
             rows = self.family.extend(inputs, [row.ids] * len(noises), self.pad_id)
             return self._generate(rows, longest, _RowNoise(noises, len(row.ids)))
 
-    def describe(self, image, prompt: str | None = None) -> tuple[int, ...]:
+    def describe(self, image: ImageLike, prompt: str | None = None) -> tuple[int, ...]:
         """Ids of the caption that the model itself writes (greedy)."""
         (ids,) = self.write_together([self.ask(image, prompt)], LONGEST_CAPTION)
         if not decode(self.tokenizer, ids).strip():
             raise InputError(f"{self.name} wrote no caption for this image; give one yourself.")
         return ids
 
-    def ask(self, image, prompt: str | None = None) -> dict[str, Tensor]:
+    def ask(self, image: ImageLike, prompt: str | None = None) -> dict[str, Tensor]:
         """The model's inputs (batch 1) when it is shown a picture and asked `prompt`, up to where it begins to speak.
 
         Raises:
-            InputError: a picture that cannot be read, or a prompt that is too long or holds a special token.
+            InputError: a picture that cannot be read or that the processor refuses, or a prompt that is too long or
+                holds a special token.
         """
         prompt = self.family.default_prompt if prompt is None else prompt
         self._check_prompt(prompt, None, None, True)
         talk = self.family.converse(prompt)
-        inputs = self.prompt_inputs(talk.before, at_least_smallest(read_picture(image).pixels))
+        inputs = self.prompt_inputs(talk.before, read_picture(image).shown)
         self.check_length(inputs[self.family.row].shape[1], 1)
         return inputs
 

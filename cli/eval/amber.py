@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _FILES = "Files of AMBER"
 
 
+@common.reads_pictures
 @model_run.runs_model
 def amber(
     annotations: Annotated[

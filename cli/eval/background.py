@@ -18,6 +18,7 @@ _LEGEND = (
 )
 
 
+@common.reads_pictures
 @common.flags_as("loading", common.LOADING)
 def background(
     rows: Annotated[

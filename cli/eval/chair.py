@@ -19,6 +19,7 @@ _TRUTH = "What is in the images"
 _RULES = "How objects are found"
 
 
+@common.reads_pictures
 @model_run.runs_model
 def chair(
     captions: Annotated[

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _ASKED = "What is asked"
 
 
+@common.reads_pictures
 @common.flags_as("loading", common.LOADING)
 def degradation(
     source: Annotated[

@@ -18,6 +18,7 @@ _READING = "How answers are read"
 _METRICS = ("accuracy", "precision", "recall", "f1", "yes_ratio")
 
 
+@common.reads_pictures
 @model_run.runs_model
 def pope(
     questions: Annotated[

@@ -15,7 +15,7 @@ import numpy as np
 
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.background.shares import outside_mask
-from causal_attrib.io.pictures import read_picture
+from causal_attrib.io.pictures import ImageLike, read_picture
 from causal_attrib.scores.saliency_methods.baselines import baseline_picture, baseline_value
 from causal_attrib.scores.saliency_methods.choice import one_of
 from causal_attrib.scores.saliency_methods.geometry import token_grid
@@ -44,7 +44,7 @@ class Swap:
 
 def region_swap(
     vlm: VLM,
-    image,
+    image: ImageLike,
     mask_HW: np.ndarray,
     question: str,
     answer: str,
@@ -57,7 +57,7 @@ def region_swap(
     """The effects of background and object on one answer to one question.
 
     Args:
-        image: path, PIL image or array.
+        image: path, PIL image, array, tensor, bytes, data URI (docs/pictures.md).
         mask_HW: True on the object, in the picture's size; an image token that shows any of it is the object's.
         answer: what the model said.
         other: the picture whose regions are put in.
@@ -94,7 +94,7 @@ def leave_one_out(
     return regions.paint(values_N1[0, 0] - values_N1[1:, 0])
 
 
-def _reader(vlm: VLM, image, question: str, answer: str, foil: str | None) -> Reader:
+def _reader(vlm: VLM, image: ImageLike, question: str, answer: str, foil: str | None) -> Reader:
     encoding = vlm.encode(read_picture(image), question, answer)
     rows, parts = [encoding.response_ids], [Part(0, tuple(range(len(encoding.response_ids))))]
     if foil is not None:

@@ -19,6 +19,7 @@ from causal_attrib.evaluation.faithfulness.curves import (
     random_orders,
     stops,
 )
+from causal_attrib.io.pictures import ImageLike
 from causal_attrib.results.maps import Maps, sign_disagreement
 from causal_attrib.scores.saliency_methods.baselines import BASELINES, baseline_picture
 from causal_attrib.scores.saliency_methods.choice import USED, check_of, one_of
@@ -37,12 +38,12 @@ _PER_FUNCTION = ("parts", "labels", "tokens")
 
 def prove(
     maps: Maps,
-    image,
+    image: ImageLike,
     caption: str | Sequence[int] | None = None,
     *,
     model: str | VLM | None = None,
     baseline: str = "blur",
-    other=None,
+    other: ImageLike | None = None,
     steps: int = 16,
     orders: int = 20,
     batch_size: int | str = "auto",
@@ -139,7 +140,7 @@ class _Rows:
             self._progress(self.done, self.total)
 
 
-def _reader(maps: Maps, image, caption, vlm: VLM, batch_size: int, on_done) -> Reader:
+def _reader(maps: Maps, image: ImageLike, caption, vlm: VLM, batch_size: int, on_done) -> Reader:
     """What the maps explain, read off the model they were made with."""
     asked = maps.settings
     encoding = vlm.encode(image, asked["prompt"], caption, asked["answer"], question=asked["question"])

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from causal_attrib.errors import InputError
+from causal_attrib.io.pictures import ImageLike
 from causal_attrib.scores.coherence_channels.algebra import aligned_mean, channel_score, with_counterfactuals
 from causal_attrib.scores.coherence_channels.counterfactuals import shuffled_patches, shuffled_words
 from causal_attrib.scores.coherence_channels.jacobians import Jacobians, take_jacobians
@@ -76,7 +77,7 @@ class Coherence:
 
 
 def coherence(
-    image,
+    image: ImageLike,
     caption: str | Sequence[int],
     *,
     model: str | VLM | None = None,
@@ -89,7 +90,7 @@ def coherence(
     """How coherent a reasoned answer is: picture and prompt -> reasoning -> answer.
 
     Args:
-        image: path, PIL image or uint8 array (height, width, 3).
+        image: path, PIL image, array, tensor, bytes, data URI (docs/pictures.md).
         caption: `<think> .. </think> <answer> .. </answer>`, or reasoning that ends in "the final answer is ..".
         model: a loaded `VLM`, a folder or hub id, or None for the bundled model.
         prompt: what the model was asked; default the question.

@@ -16,20 +16,22 @@ from PIL import Image
 from torch import Tensor
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.pictures import Picture, read_picture
+from causal_attrib.io.pictures import ImageLike, Picture, read_picture
 from causal_attrib.scores.saliency_methods.inputs import EmbeddingInput, Input
 from causal_attrib.vlm.reference_image import blurred, one_colour
 
 BASELINES = ("neutral", "blur", "mean", "swap")
 
 
-def baseline_picture(name: str, picture: Picture, colour: tuple[int, int, int], other=None) -> Image.Image:
+def baseline_picture(
+    name: str, picture: Picture, colour: tuple[int, int, int], other: ImageLike | None = None
+) -> Image.Image:
     """The whole baseline, of the picture's size.
 
     Args:
         name: one of `BASELINES`.
         colour: the model's neutral one.
-        other: the picture to swap with (path, PIL image, array).
+        other: the picture to swap with.
 
     Raises:
         InputError: no such baseline, or nothing to swap with.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.pictures import read_picture
+from causal_attrib.io.pictures import ImageLike, read_picture
 from causal_attrib.scores.saliency_methods.baselines import BASELINES
 from causal_attrib.scores.saliency_methods.inputs import REDUCTIONS
 from causal_attrib.scores.saliency_methods.target import KINDS
@@ -50,7 +50,7 @@ class Choice:
     method: str
     level: str | None = None
     baseline: str | None = None
-    other: object = None
+    other: ImageLike | None = None
     regions: object = None
     reduce: str | None = None
     smooth: float | None = None

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from causal_attrib.errors import InputError
+from causal_attrib.io.pictures import ImageLike
 from causal_attrib.results.maps import Maps
 from causal_attrib.scores.known_pictures import knows
 from causal_attrib.scores.saliency_methods.attention import attention
@@ -35,7 +36,7 @@ from causal_attrib.vlm import VLM, load
 
 
 def saliency(
-    image,
+    image: ImageLike,
     caption: str | Sequence[int] | None = None,
     *,
     model: str | VLM | None = None,
@@ -48,7 +49,7 @@ def saliency(
     foil: str | None = None,
     of: str = "word",
     baseline: str | None = None,
-    other=None,
+    other: ImageLike | None = None,
     regions=None,
     reduce: str | None = None,
     smooth: float | None = None,
@@ -63,7 +64,7 @@ def saliency(
     """Where in the picture each word of a caption comes from: one signed map per word, in nats of log-probability.
 
     Args:
-        image: path, PIL image or uint8 array (height, width, 3).
+        image: path, PIL image, array, tensor, bytes, data URI (docs/pictures.md).
         caption: the text to explain, or the ids the model wrote; None lets the model write one first.
         model: a loaded `VLM`, a folder or hub id, or None for the bundled model.
         prompt, question, answer: as in `score`.

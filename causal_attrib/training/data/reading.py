@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import json
 import os
 import tempfile
@@ -11,10 +10,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
+from causal_attrib.io.pictures import ImageLike, check_picture, embedded, pixel_limit
 from causal_attrib.outcomes.objects import annotated_objects
 from causal_attrib.training.data.layouts import to_ours
 from causal_attrib.training.data.rows import read_rows
@@ -31,8 +29,6 @@ NEEDED = {
 }
 _ROLES = ("system", "user", "assistant")
 _PICTURES = ("image", "images", "image_contrast")
-# What PIL raises for a picture that is none, cut off, broken or far too large.
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def read_data(
@@ -40,7 +36,8 @@ def read_data(
 ) -> list[dict]:
     """The rows of a file, in our layout (`training.data.layouts`), all checked.
 
-    `prompt` becomes a conversation, `chosen` and `rejected` one message each, and paths of pictures absolute.
+    `prompt` becomes a conversation, `chosen` and `rejected` one message each, and paths of pictures absolute. A picture
+    in the file itself stays as it is stored there: `{"bytes", "path"}`, or a data URI.
 
     Args:
         path: JSON Lines (.jsonl, .json), Parquet (.parquet), or a folder written by `copo scenes`.
@@ -82,7 +79,7 @@ def with_system_prompt(rows: Sequence[dict], text: str | None) -> list[dict]:
 
 
 def to_dataset(rows: Sequence[dict]) -> datasets.Dataset:
-    """The rows as TRL takes them; pictures are opened when they are needed, as RGB.
+    """The rows as TRL takes them; pictures are opened when they are needed, as scoring shows them to a model.
 
     Where a row has several pictures, all have theirs in the column `images`: of two columns TRL reads one.
 
@@ -91,6 +88,8 @@ def to_dataset(rows: Sequence[dict]) -> datasets.Dataset:
     """
     import datasets
 
+    from causal_attrib.training.data.picture_column import PictureColumn
+
     if any(row.get("images") is not None for row in rows):
         rows = [
             {name: value for name, value in row.items() if name != "image"} | {"images": [row["image"]]}
@@ -98,14 +97,20 @@ def to_dataset(rows: Sequence[dict]) -> datasets.Dataset:
             else row
             for row in rows
         ]
-    table = _table(rows)
-    picture = datasets.Image(mode="RGB")
+    table = _table([row | {name: _stored(row[name]) for name in _PICTURES if name in row} for row in rows])
+    picture = PictureColumn(max_pixels=pixel_limit())
     for name in ("image", "image_contrast"):
         if name in table.column_names:
             table = table.cast_column(name, picture)
     if "images" in table.column_names:
         table = table.cast_column("images", datasets.List(picture))
     return table
+
+
+def _stored(pictures: ImageLike | list[ImageLike] | None) -> dict | list[dict] | None:
+    if pictures is None:
+        return None
+    return [embedded(picture) for picture in pictures] if isinstance(pictures, list) else embedded(pictures)
 
 
 def check_columns(rows: Sequence[dict]) -> None:
@@ -163,6 +168,10 @@ def write_data(path: str | os.PathLike, rows: Iterable[dict]) -> Path:
 
 def _checked(row: dict, where: str, kind: str, root: Path) -> dict:
     names = [name for name in _PICTURES if row.get(name) is not None]
+    for name in ("image", "images"):
+        if name in row and not row[name] and not {"image", "images"} & set(names) - {name}:
+            said = "null" if row[name] is None else repr(row[name])
+            raise InputError(f"{where} has {said} under {name!r}; give each row a picture, or leave the row out.")
     if not {"image", "images"} & set(names):
         raise InputError(f"{where} has no key 'image' (it has {_listed(row)}); add the path of its picture.")
     for name in NEEDED[kind]:
@@ -186,40 +195,25 @@ def _checked(row: dict, where: str, kind: str, root: Path) -> dict:
     return row
 
 
-def _picture(value: object, name: str, where: str, root: Path) -> str | Image.Image:
-    if isinstance(value, dict):  # as data sets of the hub are stored
-        if value.get("bytes"):
-            try:
-                _decode(io.BytesIO(value["bytes"]))
-            except _UNREADABLE:
-                raise InputError(f"{where} holds no image that can be read under {name!r}; write it again.") from None
-            return Image.open(io.BytesIO(value["bytes"]))
-        value = value.get("path")
-    if not isinstance(value, str) or not value:
-        raise InputError(f"{where} has {value!r} under {name!r}; give the path of a picture.")
-    for path in (root / value, root / "images" / value):
-        if path.is_file():
-            try:
-                _check_picture(path.resolve())
-            except _UNREADABLE:
-                raise InputError(
-                    f"{where} names {value} under {name!r}, which is no picture, or not a whole one; give one."
-                ) from None
-            return str(path.resolve())
-    raise InputError(f"{where} names the picture {value} under {name!r}, but there is no file {root / value}.")
+def _picture(value: object, name: str, where: str, root: Path) -> str | dict:
+    """A path that is whole, or the picture as it stands in the row."""
+    if not isinstance(value, (str, dict, bytes)) or not value:
+        raise InputError(f"{where} has {value!r:.80} under {name!r}; give the path of a picture.")
+    try:
+        stored = embedded(value, root)
+        if stored["path"] is None:
+            check_picture(stored)
+            return value if isinstance(value, str) else stored
+        _check_file(stored["path"], pixel_limit())
+        return str(Path(stored["path"]).resolve())
+    except InputError as error:
+        raise InputError(f"{where}, key {name!r}: {error}") from None
 
 
 @functools.lru_cache(maxsize=100_000)
-def _check_picture(path: Path) -> None:
+def _check_file(path: str, limit: int) -> None:
     """Once for a picture that many rows ask about."""
-    _decode(path)
-
-
-def _decode(file: Path | io.BytesIO) -> None:
-    with Image.open(file) as picture:
-        # A JPEG is read to its end all the same, in an eighth of its size.
-        picture.draft("RGB", (8, 8))
-        picture.load()
+    check_picture(path)
 
 
 def _conversation(prompt: object, where: str) -> list[dict]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from transformers import ProcessorMixin
 
-from causal_attrib.io.pictures import Picture, read_picture
+from causal_attrib.io.pictures import ImageLike, Picture, at_least_smallest, read_picture
 from causal_attrib.vlm import VLM, Encoding
 from causal_attrib.vlm.reasoning import is_cut_off, split_response
 from causal_attrib.vlm.reference_image import reference_image
@@ -39,7 +39,7 @@ class Rollout:
     options:        further arguments of the chat template
     """
 
-    image: object
+    image: ImageLike
     messages: Sequence[dict]
     completion_ids: tuple[int, ...]
     answer: str | None = None
@@ -87,6 +87,7 @@ def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour") -> Encodi
 
     Raises:
         PromptMismatch: the prompt is not the one that the policy saw.
+        InputError: the processor refuses the picture.
     """
     # Of the base class: overrides deal with videos, and fail where there is no video processor.
     before = ProcessorMixin.apply_chat_template(
@@ -94,7 +95,7 @@ def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour") -> Encodi
     )
     picture = rollout.picture
     shown, unseen = (
-        vlm.prompt_inputs(before, pixels)
+        vlm.prompt_inputs(before, at_least_smallest(pixels))
         for pixels in (picture.pixels, reference_image(against, picture.pixels, vlm.neutral_colour))
     )
     ids_L = shown[vlm.family.row][0]
@@ -111,7 +112,7 @@ def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour") -> Encodi
         reference_inputs=unseen,
         against=against,
         prompt_length=len(ids_L),
-        layout=vlm.family.layout(shown, picture.pixels.size),
+        layout=vlm.family.layout(shown, picture.shown.size),
     )
 
 
