@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from causal_attrib.batch.caption_rows import CaptionRow, read_caption_rows, sha256_of, shard_of
+from causal_attrib.batch.caption_rows import CaptionRow, read_caption_rows, shard_of
 from causal_attrib.engine import choose_engine
 from causal_attrib.engine.base import chunks
 from causal_attrib.errors import InputError
@@ -21,6 +21,7 @@ from causal_attrib.io.atomic import check_not_input
 from causal_attrib.io.failures import Failure, reason_of, write_failures
 from causal_attrib.io.journal import Journal, digest
 from causal_attrib.io.pictures import Picture, read_picture
+from causal_attrib.io.rows import files_of, sha256_of
 from causal_attrib.results import caption_files
 from causal_attrib.results.attribution import Attribution, check_writable
 from causal_attrib.results.caption_files import Scored
@@ -83,13 +84,18 @@ def score_file(
     settings = Settings(**scoring)
     caption_files.format_of(output)
     check_writable(output)
-    check_not_input(output, [source])
+    check_not_input(output, files_of(source))
     if limit is not None and limit < 1:
         raise InputError(f"The limit is {limit}, but it must be 1 or more.")
     rows = read_caption_rows(source)[:limit]
     groups = shard_of(_groups(rows, asked), shard)
     of_input = {"input": sha256_of(source), "rows": len(rows), "flags": digest({**asked, **scoring})}
-    place = {"input": of_input["input"], "rows": len(rows), "folder": os.path.dirname(source), "shard": shard}
+    place = {
+        "input": of_input["input"],
+        "rows": len(rows),
+        "folder": os.fspath(source) if os.path.isdir(source) else os.path.dirname(source),
+        "shard": shard,
+    }
     journal = Journal(output, {**place, **asked, **scoring, **(model or {})}, fresh=fresh)
     before = _count(groups, journal.done)
     score_group = functools.partial(_score_group, asked=asked, settings=settings, of_input=of_input, strict=strict)
@@ -162,10 +168,13 @@ def _score_group(
     tasks: dict[int, CaptionTask] = {}
     pictures: dict[str, Picture] = {}
     for row in group:
+        if row.fault is not None:
+            outcomes[row.number] = {"reason": row.fault}
+            continue
         given = {name: getattr(row, name) for name in _ASKED if getattr(row, name) is not None}
         try:
             if row.image not in pictures:
-                pictures[row.image] = read_picture(row.image)
+                pictures[row.image] = read_picture(row.picture)
             tasks[row.number] = make_task(vlm, settings, pictures[row.image], row.caption, **{**asked, **given})
         except Exception as error:
             outcomes[row.number] = reason(error)
