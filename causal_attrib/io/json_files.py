@@ -35,8 +35,15 @@ def write_json(path: str | os.PathLike, value: object) -> None:
 
 def write_rows(path: str | os.PathLike, rows: Iterable[object]) -> None:
     """JSON Lines."""
-    lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    replace_file(path, lines.encode())
+    replace_file(path, b"".join(map(json_line, rows)))
+
+
+def json_line(value: object) -> bytes:
+    """A value as a line of JSON; half characters (lone surrogates), which UTF-8 cannot hold, are escaped."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False).encode() + b"\n"
 
 
 def to_json(value: object) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import reprlib
 import struct
 import zlib
@@ -75,6 +76,7 @@ class StrictDecoder(json.JSONDecoder):
         super().__init__(parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_each_key_once)
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TOO_DEEP = f"it nests deeper than {DEEPEST} levels"
 
 
@@ -96,6 +98,21 @@ def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {shown(twice)} stands twice in an object")
     return value
+
+
+def has_half_characters(value: object) -> bool:
+    """Whether a string in a JSON value holds a lone surrogate, which no file can be written with."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            if not one.isascii() and _SURROGATE.search(one):
+                return True
+        elif isinstance(one, dict):
+            left += [*one.keys(), *one.values()]
+        elif isinstance(one, list):
+            left += one
+    return False
 
 
 def shown(value: object) -> str:

@@ -20,13 +20,21 @@ from typing import Any
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.image_names import image_id
-from causal_attrib.io.parsing import PARSER_ERRORS, StrictDecoder, check_depth, cut, one_line, reason_of, shown
+from causal_attrib.io.parsing import (
+    PARSER_ERRORS,
+    StrictDecoder,
+    check_depth,
+    cut,
+    has_half_characters,
+    one_line,
+    reason_of,
+    shown,
+)
 from causal_attrib.io.row_pictures import PictureSource, check_there, name_of, only_picture
 from causal_attrib.io.tables import arrow_rows, csv_rows, parquet_rows, saved_files
 from causal_attrib.io.text_files import read_bytes, read_text
 
 _BETWEEN = re.compile(r"[\s,]*")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 # Of a folder of scenes.
 CAPTIONS, QUESTIONS = "captions.jsonl", "questions.jsonl"
 
@@ -229,17 +237,6 @@ def _rows(path: Path, of_scenes: str) -> Iterator[Row]:
 def _fault(row: Row) -> str | None:
     """A sentence if a string of the row holds half a character, which no file can be written with."""
     for key, value in row.value.items():
-        left = [key, value]
-        while left:
-            one = left.pop()
-            if isinstance(one, str):
-                if not one.isascii() and _SURROGATE.search(one):
-                    return (
-                        f"{row.where} has half a character (a lone surrogate) in {shown(key)}; "
-                        "write its text again as UTF-8."
-                    )
-            elif isinstance(one, dict):
-                left += [*one.keys(), *one.values()]
-            elif isinstance(one, list):
-                left += one
+        if has_half_characters([key, value]):
+            return f"{row.where} has half a character (a lone surrogate) under {shown(key)}; write its text again as UTF-8."
     return None
