@@ -140,10 +140,10 @@ def saliency(
         from causal_attrib.evaluation.localisation import localise, read_mask
         from causal_attrib.io.atomic import replace_file
         from causal_attrib.io.pictures import read_picture
-        from causal_attrib.results.attribution import check_writable
+        from causal_attrib.results.formats import check_output
 
         if html is not None:
-            check_writable(html)
+            check_output(html)
         views.check_folder(out)
         picture = read_picture(image)
         mask_HW = None if object_mask is None else read_mask(object_mask, *picture.pixels.size)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from causal_attrib_cli import common
 
 if TYPE_CHECKING:
@@ -46,14 +48,14 @@ def score_one(
     import causal_attrib
     from causal_attrib.engine import SharedEngine
     from causal_attrib.io.pictures import read_picture
-    from causal_attrib.results.attribution import check_writable
+    from causal_attrib.results.formats import check_output
     from causal_attrib.scores.settings import Settings
 
     file, piped = output
     # What can be found wrong at once is found before the model is loaded, which may take minutes.
     Settings(**scoring)
     if file is not None:
-        check_writable(file)
+        check_output(file)
     picture = read_picture(image)
     if scoring["coherence"]:
         from causal_attrib.scores.coherence_channels.channels import check_reasoned
@@ -97,11 +99,13 @@ def score_one(
 
 def _save(attributions: Sequence[Attribution], file: str) -> None:
     from causal_attrib.io.atomic import replace_file
+    from causal_attrib.results.formats import format_of
 
     if len(attributions) == 1:
         attributions[0].save(file)
     else:
-        replace_file(file, _bytes(attributions, Path(file).suffix[1:].lower()))
+        format = format_of(file)
+        replace_file(file, _bytes(attributions, "jsonl" if format == "json" else format))
 
 
 def _bytes(attributions: Sequence[Attribution], format: str) -> bytes:
@@ -126,26 +130,28 @@ def score_many(
 ) -> None:
     """Every row of a file, to another; `where` says which rows."""
     from causal_attrib.batch.run import score_file
-    from causal_attrib.results import caption_files
 
-    with common.progress("Scoring", quiet=quiet) as progress:
-        done = score_file(
-            input,
-            output,
-            load,
-            asked=asked,
-            scoring=scoring,
-            model=model,
-            **where,
-            progress=progress,
-            on_failure=common.tell_failure,
-            strict=strict,
-        )
+    try:
+        with common.progress("Scoring", quiet=quiet) as progress:
+            done = score_file(
+                input,
+                output,
+                load,
+                asked=asked,
+                scoring=scoring,
+                model=model,
+                **where,
+                progress=progress,
+                on_failure=common.tell_failure,
+                strict=strict,
+            )
+    except KeyboardInterrupt:
+        common.tell("Stopped. What is finished is kept; the same command goes on from there.", "yellow")
+        raise typer.Exit(130) from None
     if not quiet:
         before = f", {done.before} of them by an earlier run" if done.before else ""
         common.tell(f"Wrote {done.scored} captions to {output}{before}")
-        first = next(caption_files.read(output), None)
-        _tell_of(None if first is None else first.record.get("verdict"))
+        _tell_of(done.verdict)
     common.end_of_rows({output: done.failures})
 
 
@@ -160,7 +166,7 @@ def output_of(
 ) -> tuple[str | None, str | None]:
     """The file to write or the format to pipe; neither means a table. Not every format has room for `several`."""
     from causal_attrib.errors import InputError
-    from causal_attrib.results.attribution import FORMATS
+    from causal_attrib.results.formats import FORMATS
 
     if json and out is not None:
         raise InputError("--json writes to stdout and --out to a file; leave one of them out.")

@@ -1,6 +1,6 @@
-"""Rows of captions that are to be scored, from JSON Lines, a JSON list, CSV or parquet.
+"""Rows of captions that are to be scored, from any file that `io.rows` reads.
 
-    image:    path of the picture, from the folder of the file of rows or from `images` in it
+    image:    path of the picture, from the folder of the file of rows or from `images` in it; or the picture itself
     caption:  what is scored; without it the model writes one
     prompt, question, answer: as for `causal_attrib.score`
     objects:  annotated objects, as a list or in one string with commas
@@ -11,24 +11,31 @@ Other columns are left alone.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.rows import Row, read_rows
+from causal_attrib.io.parsing import cut, one_line, shown
+from causal_attrib.io.row_pictures import PictureSource, name_of
+from causal_attrib.io.rows import Row, folder_of, read_rows
 
 _TEXTS = ("caption", "prompt", "question", "answer")
+# Where other files have what they say of a picture.
+_CAPTIONS_ELSEWHERE = ("captions", "text", "response", "completion")
 
 
 @dataclass(frozen=True)
 class CaptionRow:
-    """A caption that is to be scored. `number` is its place in the file, from 0, and `where` the line it is on."""
+    """A caption that is to be scored. `number` is its place in the file, from 0, and `where` the line it is on.
+
+    `picture` is what `read_picture` takes, and `image` what it is called. A row with a `fault` cannot be scored.
+    """
 
     number: int
     caption_id: str
+    picture: PictureSource
     image: str
     caption: str | None
     prompt: str | None
@@ -36,16 +43,18 @@ class CaptionRow:
     answer: str | None
     objects: tuple[str, ...] | None
     where: str
+    fault: str | None = None
 
 
 def read_caption_rows(path: str | os.PathLike) -> list[CaptionRow]:
     """The rows of a file.
 
     Raises:
-        InputError: a file that cannot be read, a row without image, a value that is no text, an id that comes twice.
+        InputError: a file that cannot be read, a row without image or with several, a value that is no text, a caption
+            under another name, an id that comes twice.
     """
-    folder = Path(path).parent
-    rows = [_caption_row(row, number, folder) for number, row in enumerate(_rows(path))]
+    folder = folder_of(path)
+    rows = [_caption_row(row, number, folder) for number, row in enumerate(read_rows(path, keep_faulty=True))]
     seen: dict[str, CaptionRow] = {}
     for row in rows:
         if row.caption_id in seen:
@@ -54,11 +63,6 @@ def read_caption_rows(path: str | os.PathLike) -> list[CaptionRow]:
             )
         seen[row.caption_id] = row
     return rows
-
-
-def sha256_of(path: str | os.PathLike) -> str:
-    """What tells one file from another."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def shard_of(groups: Sequence, shard: str) -> list:
@@ -76,59 +80,31 @@ def shard_of(groups: Sequence, shard: str) -> list:
     return list(groups[int(part) - 1 :: int(parts)])
 
 
-def _rows(path: str | os.PathLike) -> list[Row]:
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".csv", ".parquet"):
-        return read_rows(path)
-    import pandas as pd
-    import pyarrow as pa
-
-    try:
-        if suffix == ".parquet":
-            frame = pd.read_parquet(path)
-        else:
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}); check the path.") from None
-    except (ValueError, pa.ArrowException) as error:
-        reason = next(iter(str(error).splitlines()), "no message")
-        raise InputError(f"{path} is no {suffix[1:]} file that can be read ({reason}); mend the file.") from None
-    if frame.empty:
-        raise InputError(f"{path} is empty; give a file with rows.")
-    values = [{name: _plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
-    first = 2 if suffix == ".csv" else 1  # a CSV file's first line names the columns
-    return [Row(value, os.fspath(path), line) for line, value in enumerate(values, first)]
-
-
-def _plain(value: object) -> object:
-    """A cell as JSON would hold it; an empty one is None."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    return None if isinstance(value, float) and value != value else value
-
-
 def _caption_row(row: Row, number: int, folder: Path) -> CaptionRow:
-    given = Row({name: value for name, value in row.value.items() if value is not None}, row.file, row.line)
-    image = given.text(given.need(("image",)))
-    texts = {name: given.text(name) if name in given.value else None for name in _TEXTS}
+    given = Row({name: value for name, value in row.value.items() if value is not None}, row.file, row.line, row.unit)
     caption_id = given.value.get("id", number + 1)
     if isinstance(caption_id, float) and caption_id.is_integer():  # pandas has no whole numbers beside empty cells
         caption_id = int(caption_id)
     if isinstance(caption_id, bool) or not isinstance(caption_id, (int, str)) or caption_id == "":
-        raise InputError(f"{row.where} has {caption_id!r} under 'id'; give a number or a string.")
+        raise InputError(f"{row.where} has {shown(caption_id)} under 'id'; give a number or a string.")
+    if row.fault is not None:
+        image = cut(one_line(str(given.value.get("image", ""))))
+        return CaptionRow(number, one_line(str(caption_id)), "", image, *[None] * 5, row.where, row.fault)
+    picture = row.picture(folder)
+    if "caption" not in given.value and (elsewhere := given.first(_CAPTIONS_ELSEWHERE)):
+        raise InputError(
+            f"{row.where} has no key 'caption', but has {elsewhere!r}: rename that to 'caption' if it is what is to be "
+            "scored, and to another name if the model is to write the caption."
+        )
     return CaptionRow(
         number=number,
         caption_id=str(caption_id),
-        image=str(_picture(folder, image)),
-        **texts,
+        picture=picture,
+        image=name_of(picture),
+        **{name: given.text(name) if name in given.value else None for name in _TEXTS},
         objects=_objects(given),
         where=row.where,
     )
-
-
-def _picture(folder: Path, image: str) -> Path:
-    beside = folder / "images" / image
-    return beside if beside.is_file() and not (folder / image).is_file() else folder / image
 
 
 def _objects(row: Row) -> tuple[str, ...] | None:
@@ -136,5 +112,5 @@ def _objects(row: Row) -> tuple[str, ...] | None:
     if isinstance(value, str):
         value = value.split(",")
     if value is not None and not (isinstance(value, list) and all(isinstance(name, str) for name in value)):
-        raise InputError(f'{row.where} has {value!r} under \'objects\'; write a list such as ["dog", "cat"].')
+        raise InputError(f'{row.where} has {shown(value)} under \'objects\'; write a list such as ["dog", "cat"].')
     return None if value is None else tuple(name.strip() for name in value)

@@ -7,10 +7,9 @@ import os
 from collections.abc import Iterator, Sequence
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.atomic import check_not_input
+from causal_attrib.io.atomic import check_not_input, check_writable
 from causal_attrib.io.failures import Failure, read_failures, write_failures
 from causal_attrib.results import caption_files
-from causal_attrib.results.attribution import check_writable
 from causal_attrib.results.caption_files import Scored
 
 

@@ -13,16 +13,18 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from causal_attrib.batch.caption_rows import CaptionRow, read_caption_rows, sha256_of, shard_of
+from causal_attrib.batch.caption_rows import CaptionRow, read_caption_rows, shard_of
 from causal_attrib.engine import choose_engine
 from causal_attrib.engine.base import chunks
 from causal_attrib.errors import InputError
-from causal_attrib.io.atomic import check_not_input
+from causal_attrib.io.atomic import check_not_input, check_writable
 from causal_attrib.io.failures import Failure, reason_of, write_failures
 from causal_attrib.io.journal import Journal, digest
+from causal_attrib.io.parsing import one_line
 from causal_attrib.io.pictures import Picture, read_picture
+from causal_attrib.io.rows import files_of, sha256_of
 from causal_attrib.results import caption_files
-from causal_attrib.results.attribution import Attribution, check_writable
+from causal_attrib.results.attribution import Attribution
 from causal_attrib.results.caption_files import Scored
 from causal_attrib.scores.caption_task import CaptionTask, make_task, run_tasks
 from causal_attrib.scores.settings import Settings
@@ -36,11 +38,15 @@ _ASKED = ("prompt", "question", "answer", "objects")
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a file: how many captions were scored, how many of them by an earlier run, and what failed."""
+    """What came of a file: how many captions were scored, how many of them by an earlier run, and what failed.
+
+    `verdict` is how the verdicts of the first caption were reached; None where none were asked for.
+    """
 
     scored: int
     before: int
     failures: list[Failure]
+    verdict: dict | None = None
 
 
 def score_file(
@@ -83,22 +89,35 @@ def score_file(
     settings = Settings(**scoring)
     caption_files.format_of(output)
     check_writable(output)
-    check_not_input(output, [source])
+    check_not_input(output, files_of(source))
     if limit is not None and limit < 1:
         raise InputError(f"The limit is {limit}, but it must be 1 or more.")
     rows = read_caption_rows(source)[:limit]
     groups = shard_of(_groups(rows, asked), shard)
     of_input = {"input": sha256_of(source), "rows": len(rows), "flags": digest({**asked, **scoring})}
-    place = {"input": of_input["input"], "rows": len(rows), "folder": os.path.dirname(source), "shard": shard}
+    place = {
+        "input": of_input["input"],
+        "rows": len(rows),
+        "folder": os.fspath(source) if os.path.isdir(source) else os.path.dirname(source),
+        "shard": shard,
+    }
     journal = Journal(output, {**place, **asked, **scoring, **(model or {})}, fresh=fresh)
     before = _count(groups, journal.done)
     score_group = functools.partial(_score_group, asked=asked, settings=settings, of_input=of_input, strict=strict)
     _finish(journal, groups, load, score_group, progress, on_failure)
     failures = _failures(journal, groups)
-    caption_files.write(output, _in_order(journal, groups))
+    first: list[Scored] = []
+
+    def noted() -> Iterator[Scored]:
+        for one in _in_order(journal, groups):
+            first[:] = first or [one]
+            yield one
+
+    caption_files.write(output, noted(), kept=journal.kept)
     write_failures(output, failures)
     journal.close(remove=not failures)
-    return Done(sum(map(len, groups)) - len(failures), before, failures)
+    verdict = first[0].record.get("verdict") if first else None
+    return Done(sum(map(len, groups)) - len(failures), before, failures, verdict)
 
 
 def _finish(
@@ -162,10 +181,13 @@ def _score_group(
     tasks: dict[int, CaptionTask] = {}
     pictures: dict[str, Picture] = {}
     for row in group:
+        if row.fault is not None:
+            outcomes[row.number] = {"reason": row.fault}
+            continue
         given = {name: getattr(row, name) for name in _ASKED if getattr(row, name) is not None}
         try:
             if row.image not in pictures:
-                pictures[row.image] = read_picture(row.image)
+                pictures[row.image] = read_picture(row.picture)
             tasks[row.number] = make_task(vlm, settings, pictures[row.image], row.caption, **{**asked, **given})
         except Exception as error:
             outcomes[row.number] = reason(error)
@@ -203,7 +225,7 @@ def _failures(journal: Journal, groups: Iterable[Sequence[CaptionRow]]) -> list[
 
 
 def _failure(row: CaptionRow, outcome: dict) -> Failure:
-    return Failure(row.number, row.caption_id, row.image, row.where, outcome["reason"])
+    return Failure(row.number, row.caption_id, row.image, row.where, one_line(outcome["reason"]))
 
 
 def _in_order(journal: Journal, groups: Iterable[Sequence[CaptionRow]]) -> Iterator[Scored]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.amber.files import AmberItem, Query
 from causal_attrib.evaluation.pope.questions import Question
-from causal_attrib.io.rows import image_id
+from causal_attrib.io.image_names import image_id
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 
@@ -60,7 +60,7 @@ def names_of(path: Path) -> tuple[str, str]:
     """What a picture may be called.
 
     >>> names_of(Path("images/COCO_val2014_000000000042.jpg")), names_of(Path("park.png"))
-    (('42', 'COCO_val2014_000000000042'), ('park.png', 'park'))
+    (('42', '42'), ('park.png', 'park'))
     """
     return image_id(path.name), image_id(path.stem)
 

@@ -16,10 +16,9 @@ from causal_attrib.engine.base import chunks
 from causal_attrib.engine.budget import is_out_of_memory
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.prompts import Prompt
-from causal_attrib.io.atomic import replacing
+from causal_attrib.io.atomic import check_writable, replacing
 from causal_attrib.io.failures import Failure, reason_of, write_failures
 from causal_attrib.io.journal import Journal, digest
-from causal_attrib.results.attribution import check_writable
 from causal_attrib.vlm import VLM
 from causal_attrib.vlm.text import decode
 

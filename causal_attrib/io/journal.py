@@ -1,7 +1,8 @@
 """What long work has finished so far, on disk: a run that was killed is taken up again where it ended.
 
 A journal is a file of lines. The first tells what the work is, and no other work may go on with it. Each further line
-is a finished piece, and reaches the disk before the next begins. A last line that was cut short is forgotten.
+is a finished piece with the sum of its bytes, and reaches the disk before the next begins. A last line that was cut
+short is forgotten; any other line that is not as it was written is an error.
 """
 
 from __future__ import annotations
@@ -10,17 +11,22 @@ import errno
 import hashlib
 import json
 import os
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
 
 from causal_attrib.errors import InputError
-
-try:
-    import fcntl
-except ImportError:  # Windows has none
-    fcntl = None
+from causal_attrib.io.atomic import cannot_be_written
+from causal_attrib.io.json_files import json_line
+from causal_attrib.io.parsing import PARSER_ERRORS
 
 _SUFFIX = ".partial.jsonl"
+# What some network file systems say that have no locks.
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class Journal:
@@ -31,43 +37,53 @@ class Journal:
         fresh: forget what an earlier run finished.
 
     Raises:
-        InputError: an earlier run had other settings, another run is at work on it, or the file cannot be written.
+        InputError: an earlier run had other settings, another run is at work on it, the file cannot be written, or it
+            is not what was written there.
     """
 
-    def __init__(self, output: str | os.PathLike, settings: dict, *, fresh: bool = False):
+    def __init__(self, output: str | os.PathLike, settings: Mapping[str, Any], *, fresh: bool = False):
         self.path = _path_of(output)
         self.done: set[str] = set()
         self._places: dict[str, int] = {}
-        settings = json.loads(json.dumps(settings))
+        known = json.loads(json.dumps(settings))
+        self._lock = _Lock(output)
         try:
-            self._file = self.path.open("a+b")
-        except OSError as error:
-            raise InputError(
-                f"{self.path} cannot be written ({error.strerror}); choose another place for the output."
-            ) from None
-        try:
-            _lock(self._file, output)
-            end = 0 if fresh else self._read(settings)
-        except InputError:
-            self._file.close()
+            self._file = _opened(self.path)
+            try:
+                end = 0 if fresh else self._read(known)
+                self._file.truncate(end)
+                if not end:
+                    self._append({"settings": known})
+            except BaseException:
+                self._file.close()
+                raise
+        except BaseException:
+            self._lock.release()
             raise
-        self._file.truncate(end)
-        if not end:
-            self._append({"settings": settings})
 
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
-    def __getitem__(self, key: str) -> object:
+    def __getitem__(self, key: str) -> Any:
         """What was added under `key` last."""
-        with self.path.open("rb") as lines:
-            lines.seek(self._places[key])
-            return json.loads(lines.readline())["value"]
+        self._file.seek(self._places[key])
+        return json.loads(self._file.readline())["value"]
+
+    @property
+    def kept(self) -> str:
+        """What to say of the work so far where there is no room for more."""
+        return f"what is finished is kept in {self.path}: make room"
 
     def add(self, key: str, value: object, *, done: bool = True) -> None:
-        """Put a finished piece on disk. One that is not `done` is kept, and made anew by the next run."""
-        self._places[key] = self._file.seek(0, os.SEEK_END)
-        self._append({"key": key, "done": done, "value": value})
+        """Put a finished piece on disk. One that is not `done` is kept, and made anew by the next run.
+
+        Raises:
+            InputError: it cannot be written; what was added before is kept.
+        """
+        place = self._file.seek(0, os.SEEK_END)
+        piece = {"key": key, "done": done, "value": value}
+        self._append({**piece, "sum": digest(piece)})
+        self._places[key] = place
         self._note(key, done)
 
     def agree(self, what: str, value: dict) -> None:
@@ -80,30 +96,49 @@ class Journal:
         self._file.close()
         if remove:
             self.path.unlink(missing_ok=True)
+        self._lock.release()
 
     def _append(self, entry: dict) -> None:
-        self._file.write(json.dumps(entry, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            self._file.write(json_line(entry))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(end)
+            raise cannot_be_written(self.path, error, self.kept) from None
 
     def _note(self, key: str, done: bool) -> None:
         (self.done.add if done else self.done.discard)(key)
 
     def _read(self, settings: dict) -> int:
         """Note what is finished; where the whole lines end."""
-        end = 0
-        with self.path.open("rb") as lines:
-            for line in lines:
-                entry = _whole(line)
-                if entry is None:
-                    break
-                if end == 0:
-                    self._compare(entry.get("settings", {}), settings)
-                else:
-                    self._places[entry["key"]] = end
-                    self._note(entry["key"], entry["done"])
-                end += len(line)
+        end, number, broken = 0, 0, None
+        self._file.seek(0)
+        for number, line in enumerate(self._file, start=1):
+            if broken is not None:
+                break
+            entry = _whole(line)
+            if entry is None:
+                broken = number
+                continue
+            if number == 1:
+                if not isinstance(entry.get("settings"), dict):
+                    raise self._odd(number)
+                self._compare(entry["settings"], settings)
+            else:
+                if entry.pop("sum", None) != digest(entry) or not isinstance(entry.get("key"), str):
+                    raise self._odd(number)
+                self._places[entry["key"]] = end
+                self._note(entry["key"], bool(entry["done"]))
+            end += len(line)
+        if broken is not None and number > broken:
+            raise self._odd(broken)
         return end
+
+    def _odd(self, number: int) -> InputError:
+        return InputError(f"{self.path} line {number} is not as copo wrote it; begin anew with --fresh.")
 
     def _compare(self, before: dict, now: dict) -> None:
         differing = [name for name in before | now if before.get(name) != now.get(name)]
@@ -115,27 +150,63 @@ class Journal:
             raise InputError(f"{self.path} was begun with {was}; go on with the same, or begin anew with --fresh.")
 
 
+class _Lock:
+    """Keeps other runs off an output; the system lets go of it when the process ends, however it ends.
+
+    The lock is a file of its own, since on Windows a locked file cannot be read.
+    """
+
+    def __init__(self, output: str | os.PathLike):
+        output = Path(output)
+        self._path = output.with_name(f".{output.name}.lock")
+        self._lock = FileLock(self._path)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(f"Another run is writing {output}; wait for it, or name another output.") from None
+        except NotImplementedError:
+            pass  # what filelock says of such file systems
+        except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) not in _NO_LOCKS:
+                raise cannot_be_written(self._path, error) from None
+
+    def release(self) -> None:
+        # Taken away while it is held, so that a run that begins now does not lock a file that is about to go.
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+        self._lock.release()
+        if os.name == "nt":  # which removes no file that is open, in this run or another
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+
 def forget(output: str | os.PathLike) -> None:
     """Take away the journal of work that is done."""
     _path_of(output).unlink(missing_ok=True)
 
 
-def _lock(file: BinaryIO, output: str | os.PathLike) -> None:
-    """Keep other runs off a file while it is open; the system lets go of it when the process ends, however it ends."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InputError(f"Another run is writing {output}; wait for it, or name another output.") from None
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise  # some network file systems have no locks
-
-
 def _path_of(output: str | os.PathLike) -> Path:
     output = Path(output)
     return output.with_name(output.name + _SUFFIX)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The journal, open for reading and adding. A link or a device is refused: somebody laid it there."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    strange = InputError(f"{path} is no file of copo's but a link or a device; take it away, or name another output.")
+    if path.is_symlink():
+        raise strange
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise strange from None
+        raise cannot_be_written(path, error) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise strange
+    return os.fdopen(descriptor, "r+b")
 
 
 def digest(value: object) -> str:
@@ -146,6 +217,7 @@ def digest(value: object) -> str:
 def _whole(line: bytes) -> dict | None:
     """What a line says, or None if it was cut short."""
     try:
-        return json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
+        entry = json.loads(line) if line.endswith(b"\n") else None
+    except PARSER_ERRORS:
         return None
+    return entry if isinstance(entry, dict) else None

@@ -1,12 +1,31 @@
-"""Results as JSON."""
+"""JSON of one value: files that are read, and results that are written."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterable
+from typing import Any
 
+from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
+from causal_attrib.io.parsing import PARSER_ERRORS, parse_json, reason_of
+from causal_attrib.io.text_files import read_text
+
+
+def read_json(path: str | os.PathLike, remedy: str = "mend the file") -> Any:
+    """The one JSON value of a file, which may be gzipped (`.gz`).
+
+    Raises:
+        InputError: no such file, or what stands in it is not JSON; `remedy` says what to do about that.
+    """
+    text = read_text(path)
+    try:
+        return parse_json(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} line {error.lineno} is not JSON ({error.msg}); {remedy}.") from None
+    except PARSER_ERRORS as error:
+        raise InputError(f"{path} is not JSON ({reason_of(error)}); {remedy}.") from None
 
 
 def write_json(path: str | os.PathLike, value: object) -> None:
@@ -16,8 +35,15 @@ def write_json(path: str | os.PathLike, value: object) -> None:
 
 def write_rows(path: str | os.PathLike, rows: Iterable[object]) -> None:
     """JSON Lines."""
-    lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    replace_file(path, lines.encode())
+    replace_file(path, b"".join(map(json_line, rows)))
+
+
+def json_line(value: object) -> bytes:
+    """A value as a line of JSON; half characters (lone surrogates), which UTF-8 cannot hold, are escaped."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False).encode() + b"\n"
 
 
 def to_json(value: object) -> str:

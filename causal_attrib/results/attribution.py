@@ -22,24 +22,21 @@ Attribution('a frisbee', tokens=3)
 from __future__ import annotations
 
 import copy
-import csv
-import errno
-import hashlib
-import io
 import json
 import math
 import os
-import re
 import string
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
+from causal_attrib.io.parsing import PARSER_ERRORS, reason_of, shown
+from causal_attrib.results import formats
+from causal_attrib.results.checks import check_record
+from causal_attrib.results.tokens import COLUMNS, NUMBERS, SCORES, VERDICT_COLUMNS, Token
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,61 +45,6 @@ if TYPE_CHECKING:
     from causal_attrib.io.pictures import ImageLike
 
 SCHEMA = 1
-FORMATS = ("json", "jsonl", "csv", "parquet", "html")
-
-_CSV_MARK = "# copo: "
-# The element of the report that holds what is loaded again: one attribution, or a list of several.
-HTML_MARK = '<script type="application/json" id="copo-attribution">'
-
-
-@dataclass(frozen=True)
-class Token:
-    """One token of a caption, where it stands in it, and its scores.
-
-    A score is None where it was not asked for or makes no sense (tags, answer tokens).
-
-    index:              place among the caption's tokens, from 0
-    text:               the slice of the caption it covers, a leading space included
-    id:                 its id in the model's vocabulary (None for a whole word, see `Attribution.words`)
-    word:               number of the word it belongs to, from 0
-    char_start:         where `text` begins in the caption, in characters
-    char_end:           where it ends (exclusive)
-    logprob:            log-probability given the image and all that precedes, in nats; <= 0
-    entropy:            entropy of the prediction at its place, in nats; >= 0
-    sufficiency:        how much adding it to what precedes raises the outcome; higher means it helps more
-    sufficiency_se:     standard error of `sufficiency` over the sampled completions; None when nothing was sampled
-    necessity:          how much hiding it lowers the outcome; negative: the outcome is better without it
-    causal_completeness: lambda_s * clip(sufficiency, 0, 1) + lambda_n * clip(necessity, 0, 1)
-
-    Verdicts are of words; where they were asked for, each token bears that of its word:
-
-    evidence:           log-probability of the word with the image less that without, in nats
-    p_false:            calibrated probability that the word is false, in [0, 1]
-    verdict:            "grounded", "against the image", "language prior" or "undecided"
-    """
-
-    index: int
-    text: str
-    id: int | None
-    word: int
-    char_start: int
-    char_end: int
-    logprob: float | None = None
-    entropy: float | None = None
-    sufficiency: float | None = None
-    sufficiency_se: float | None = None
-    necessity: float | None = None
-    causal_completeness: float | None = None
-    evidence: float | None = None
-    p_false: float | None = None
-    verdict: str | None = None
-
-
-_FIELDS = tuple(column.name for column in fields(Token))
-# What every result has, and what only those have that were asked for verdicts.
-COLUMNS, VERDICT_COLUMNS = _FIELDS[: _FIELDS.index("evidence")], _FIELDS[_FIELDS.index("evidence") :]
-SCORES = COLUMNS[COLUMNS.index("logprob") :]
-_NUMBERS = (*SCORES, "evidence", "p_false")
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,9 +80,9 @@ class Attribution:
         object.__setattr__(self, "tokens", tuple(self.tokens))
         for name in ("image", "model", "outcome", "settings", "cost", "tool", "verdict", "coherence"):
             # A copy that is what it will be when loaded again: tuples are lists, and what JSON cannot hold fails here.
-            object.__setattr__(self, name, json.loads(_json(getattr(self, name))))
+            object.__setattr__(self, name, json.loads(formats.json_bytes(getattr(self, name))))
         for token in self.tokens:
-            for name in _NUMBERS:
+            for name in NUMBERS:
                 value = getattr(token, name)
                 if value is not None and not math.isfinite(value):
                     raise InputError(
@@ -206,7 +148,7 @@ class Attribution:
 
         frame = pd.DataFrame([asdict(token) for token in self.tokens], columns=list(self.columns))
         types = {"id": "Int64"} | {name: "int64" for name in ("index", "word", "char_start", "char_end")}
-        return frame.astype(types | {name: "float64" for name in _NUMBERS if name in self.columns})
+        return frame.astype(types | {name: "float64" for name in NUMBERS if name in self.columns})
 
     # Showing
 
@@ -240,8 +182,11 @@ class Attribution:
 
     def to_dict(self) -> dict:
         """The JSON object of schema version 1."""
+        names: tuple[str, ...] = ("image", "prompt", "question", "answer", "caption", "generated")
+        names += ("model", "outcome", "settings", "cost", "tool")
+        names += tuple(name for name in ("verdict", "coherence") if getattr(self, name) is not None)
         tokens = [{name: getattr(token, name) for name in self.columns} for token in self.tokens]
-        return self._provenance() | {"tokens": tokens}
+        return {"schema": SCHEMA, **{name: copy.deepcopy(getattr(self, name)) for name in names}, "tokens": tokens}
 
     @classmethod
     def from_dict(cls, record: dict) -> Attribution:
@@ -250,35 +195,27 @@ class Attribution:
         Raises:
             InputError: it is not such an object, or one of a later schema.
         """
-        if record.get("schema") != SCHEMA:
+        if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+            schema = record.get("schema") if isinstance(record, dict) else None
             raise InputError(
-                f"This is schema {record.get('schema')!r}, and this version of copo reads schema {SCHEMA}: "
+                f"This is schema {shown(schema)}, and this version of copo reads schema {SCHEMA}: "
                 "update copo or score again."
             )
         known = {column.name for column in fields(cls)} - {"tokens"}
         try:
+            check_record(record)
             tokens = [Token(**token) for token in record["tokens"]]
             return cls(tokens=tokens, **{name: value for name, value in record.items() if name in known})
-        except (KeyError, TypeError) as error:
+        except InputError:
+            raise
+        except PARSER_ERRORS as error:
             raise InputError(
-                f"A field of the saved attribution is missing or unknown ({error}): score again."
+                f"A field of the saved attribution is missing or unknown ({reason_of(error)}): score again."
             ) from None
 
     def to_bytes(self, format: str) -> bytes:
         """What `save` writes, for a pipe or an upload. `format` is one of json, jsonl, csv, parquet, html."""
-        if format == "json":
-            return _json(self.to_dict(), indent=2)
-        if format == "jsonl":
-            return _json(self.to_dict())
-        if format == "csv":
-            return self._to_csv()
-        if format == "parquet":
-            return self._to_parquet()
-        if format == "html":
-            from causal_attrib import views
-
-            return views.report(self).encode()
-        raise InputError(f"There is no format {format!r}; choose one of {', '.join(FORMATS)}.")
+        return formats.to_bytes(self, format)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write to `path`; the suffix chooses the format: .json, .jsonl, .csv, .parquet or .html.
@@ -291,8 +228,8 @@ class Attribution:
         Raises:
             InputError: the suffix is none of these, or the path cannot be written.
         """
-        check_writable(path)
-        replace_file(path, self.to_bytes(_format_of(path)))
+        formats.check_output(path)
+        replace_file(path, self.to_bytes(formats.format_of(path)))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Attribution:
@@ -312,24 +249,11 @@ class Attribution:
 
         Files that `copo score --input` wrote hold many in every format (`caption_files`).
         """
-        read = {
-            "json": _read_json,
-            "jsonl": _read_jsonl,
-            "csv": _read_csv,
-            "parquet": _read_parquet,
-            "html": _read_html,
-        }
-        format = _format_of(path)
+        records = formats.read(path)
         try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from None
-        try:
-            return [cls.from_dict(record) for record in read[format](data)]
+            return [cls.from_dict(record) for record in records]
         except InputError as error:
             raise InputError(f"{path} cannot be loaded. {error}") from None
-        except (ValueError, KeyError, TypeError, AttributeError, OSError):
-            raise InputError(f"{path} is not an attribution saved by copo, or it is damaged: score again.") from None
 
     # Private: words
 
@@ -357,120 +281,8 @@ class Attribution:
             **{name: getattr(word[0], name) for name in VERDICT_COLUMNS},
         )
 
-    # Private: formats
-
-    def _provenance(self) -> dict:
-        order = ("image", "prompt", "question", "answer", "caption", "generated")
-        order += ("model", "outcome", "settings", "cost", "tool")
-        order += tuple(name for name in ("verdict", "coherence") if getattr(self, name) is not None)
-        return {"schema": SCHEMA} | {name: copy.deepcopy(getattr(self, name)) for name in order}
-
-    @property
-    def _caption_id(self) -> str:
-        """Tells captions apart where rows of several are put together: same picture, prompt and caption, same id."""
-        told = [self.image.get("sha256"), self.prompt, self.question, self.answer, self.caption]
-        return hashlib.sha256(_json(told)).hexdigest()[:16]
-
-    def _rows(self) -> pd.DataFrame:
-        frame = self.to_frame()
-        frame.insert(0, "image", self.image.get("path") or "")
-        frame.insert(1, "caption_id", self._caption_id)
-        return frame
-
-    def _to_csv(self) -> bytes:
-        # Every string is quoted, so that a "#" in a token is not taken for the beginning of a comment.
-        rows = self._rows().to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-        return _CSV_MARK.encode() + _json(self._provenance()) + rows.encode()
-
-    def _to_parquet(self) -> bytes:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        table = pa.Table.from_pandas(self._rows(), preserve_index=False)
-        table = table.replace_schema_metadata({**table.schema.metadata, b"copo": _json(self._provenance())})
-        sink = io.BytesIO()
-        pq.write_table(table, sink)
-        return sink.getvalue()
-
-
-def check_writable(path: str | os.PathLike) -> None:
-    """Raise an `InputError` unless an attribution can be saved at `path`: call it before the work, not after.
-
-    A probe file is made and removed beside it, since permission bits do not tell of read-only file systems.
-    """
-    path = Path(path)
-    _format_of(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give the path of a file to write.")
-    try:
-        if path.exists() and not os.access(path, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(f"{path} cannot be written ({reason}); choose another place for the output.") from None
-
-
-def _format_of(path: str | os.PathLike) -> str:
-    suffix = Path(path).suffix.lower().removeprefix(".")
-    if suffix not in FORMATS:
-        known = ", ".join(f".{name}" for name in FORMATS)
-        raise InputError(f"The suffix of {path} names no format; end it in one of {known}.")
-    return suffix
-
 
 def plain_word(word: str) -> str:
     """A word as it is looked up: without the space, case and punctuation around it; punctuation alone stays."""
     word = word.strip().casefold()
     return word.strip(string.punctuation) or word
-
-
-def _json(value: object, indent: int | None = None) -> bytes:
-    return (json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent) + "\n").encode()
-
-
-def _read_json(data: bytes) -> list[dict]:
-    return [json.loads(data)]
-
-
-def _read_jsonl(data: bytes) -> list[dict]:
-    return [json.loads(line) for line in data.split(b"\n") if line.strip()]
-
-
-def _read_html(data: bytes) -> list[dict]:
-    read = json.loads(re.search(f"{re.escape(HTML_MARK)}(.*?)</script>", data.decode(), re.DOTALL).group(1))
-    return read if isinstance(read, list) else [read]
-
-
-def _read_csv(data: bytes) -> list[dict]:
-    if not data.startswith(_CSV_MARK.encode()):
-        from causal_attrib.results.caption_files import records_of_csv
-
-        return list(records_of_csv(io.StringIO(data.decode(), newline="")))
-    provenance, _, rows = data.decode().partition("\n")
-    texts = csv.DictReader(io.StringIO(rows, newline=""))
-    return [json.loads(provenance.removeprefix(_CSV_MARK)) | {"tokens": [token_of_text(row) for row in texts]}]
-
-
-def token_of_text(row: dict[str, str]) -> dict:
-    """A row of a CSV file as the token that it was."""
-    kinds = {"text": str, "verdict": str} | {name: float for name in _NUMBERS}
-    there = [name for name in _FIELDS if name in row or name in COLUMNS]
-    return {name: kinds.get(name, int)(row[name]) if row[name] or name == "text" else None for name in there}
-
-
-def _read_parquet(data: bytes) -> list[dict]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(io.BytesIO(data))
-    except pa.ArrowException as error:
-        raise ValueError(error) from error
-    if "about" in table.column_names:
-        from causal_attrib.results.caption_files import records_of
-
-        return list(records_of(table.to_pylist()))
-    there = [name for name in _FIELDS if name in table.column_names or name in COLUMNS]
-    return [json.loads(table.schema.metadata[b"copo"]) | {"tokens": table.select(there).to_pylist()}]

@@ -19,13 +19,16 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.atomic import replacing
-from causal_attrib.results.attribution import Attribution, token_of_text
+from causal_attrib.io.atomic import is_stream, replacing
+from causal_attrib.io.parsing import PARSER_ERRORS, has_half_characters, parse_json, reason_of, shown
+from causal_attrib.results.attribution import Attribution
+from causal_attrib.results.checks import check_record
+from causal_attrib.results.formats import for_spreadsheets, read_parquet_table, records_of, records_of_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
 FORMATS = ("parquet", "csv", "jsonl")
 # Captions of a parquet row group, which is read at once.
 _AT_ONCE = 512
-_BESIDE_TOKENS = ("caption_id", "image", "about")
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,22 @@ class Scored:
 
     @classmethod
     def from_dict(cls, record: dict) -> Scored:
+        """What `to_dict` was called on.
+
+        Raises:
+            ValueError, KeyError: it is no such object.
+        """
         record = dict(record)
-        return cls(record.pop("caption_id"), record.pop("batch"), record)
+        one = cls(record.pop("caption_id"), record.pop("batch"), record)
+        if not isinstance(one.caption_id, str) or has_half_characters(one.caption_id):
+            raise ValueError(f"caption_id is {shown(one.caption_id)}")
+        kinds = {"row": int, "rows": int, "input": str, "flags": str}
+        if not isinstance(one.batch, dict) or any(type(one.batch.get(name)) is not kinds[name] for name in kinds):
+            raise ValueError(f"batch is {shown(one.batch)}")
+        if any(name not in record for name in ("image", "model", "settings", "tool")):
+            raise ValueError("a part of the object is missing")
+        check_record(record)
+        return one
 
 
 def format_of(path: str | os.PathLike) -> str:
@@ -61,16 +77,21 @@ def format_of(path: str | os.PathLike) -> str:
     """
     suffix = Path(path).suffix.lower().removeprefix(".")
     if suffix not in FORMATS:
+        if is_stream(path):
+            return "jsonl"
         known = ", ".join(f".{name}" for name in FORMATS)
         raise InputError(f"The suffix of {path} names no format for many captions; end it in one of {known}.")
     return suffix
 
 
-def write(path: str | os.PathLike, captions: Iterable[Scored]) -> None:
-    """Write `captions` to `path`, in their order; they are taken one after the other and need not be in memory."""
+def write(path: str | os.PathLike, captions: Iterable[Scored], *, kept: str = "") -> None:
+    """Write `captions` to `path`, in their order; they are taken one after the other and need not be in memory.
+
+    `kept` is what to say of the work so far if the disk is full (`io.atomic.cannot_be_written`).
+    """
     writers = {"parquet": _write_parquet, "csv": _write_csv, "jsonl": _write_jsonl}
     writer = writers[format_of(path)]
-    with replacing(path) as file:
+    with replacing(path, kept=kept) as file:
         writer(file, captions)
 
 
@@ -87,24 +108,13 @@ def read(path: str | os.PathLike) -> Iterator[Scored]:
     try:
         yield from reader(Path(path))
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}); check the path.") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path} cannot be read ({reason_of(error)}); check the path.") from None
+    except MemoryError:
+        raise InputError(f"{path} does not fit into the memory; read it on a larger machine, or in parts.") from None
+    except PARSER_ERRORS:
         raise InputError(
             f"{path} is no file of scored captions, or it is damaged; give one that `copo score --input` wrote."
         ) from None
-
-
-def records_of_csv(text: TextIO) -> Iterator[dict]:
-    """The objects of a CSV table, each as `Scored.to_dict` gives it."""
-    yield from records_of({**row, **token_of_text(row)} for row in csv.DictReader(text))
-
-
-def records_of(rows: Iterable[dict]) -> Iterator[dict]:
-    """The objects that rows of a table stand for."""
-    for caption_id, of_caption in groupby(rows, key=lambda row: row["caption_id"]):
-        listed = list(of_caption)
-        tokens = [{name: row[name] for name in row if name not in _BESIDE_TOKENS} for row in listed]
-        yield {"caption_id": caption_id, **json.loads(listed[0]["about"]), "tokens": tokens}
 
 
 def _write_jsonl(file: BinaryIO, captions: Iterable[Scored]) -> None:
@@ -115,7 +125,9 @@ def _write_jsonl(file: BinaryIO, captions: Iterable[Scored]) -> None:
 def _write_csv(file: BinaryIO, captions: Iterable[Scored]) -> None:
     text = io.TextIOWrapper(file, "utf-8", newline="")
     for place, part in enumerate(_frames(captions)):
-        part.to_csv(text, index=False, header=not place, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+        for_spreadsheets(part).to_csv(
+            text, index=False, header=not place, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n"
+        )
     text.flush()
     text.detach()
 
@@ -124,7 +136,7 @@ def _write_parquet(file: BinaryIO, captions: Iterable[Scored]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    writer = None
+    writer: Any = None
     for part in _frames(captions):
         if writer is None:
             kinds = {"Int64": pa.int64(), "int64": pa.int64(), "float64": pa.float64()}
@@ -158,7 +170,7 @@ def _frame(one: Scored) -> pd.DataFrame:
 def _read_jsonl(path: Path) -> Iterator[Scored]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
-            yield Scored.from_dict(json.loads(line))
+            yield Scored.from_dict(parse_json(line))
 
 
 def _read_csv(path: Path) -> Iterator[Scored]:
@@ -167,15 +179,8 @@ def _read_csv(path: Path) -> Iterator[Scored]:
 
 
 def _read_parquet(path: Path) -> Iterator[Scored]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.ParquetFile(path)
-        for group in range(table.num_row_groups):
-            yield from map(Scored.from_dict, records_of(table.read_row_group(group).to_pylist()))
-    except pa.ArrowException as error:
-        raise ValueError(error) from error
+    for rows in read_parquet_table(path):
+        yield from map(Scored.from_dict, records_of(rows))
 
 
 def _json(value: object) -> str:

@@ -7,20 +7,26 @@
                           "reasoned" (an answer with its thoughts)
     objects.json          every scene in full, keyed by picture: place, time, seed, objects with boxes and masks
 
-The same seed writes the same bytes.
+The same seed writes the same bytes. A file `.unfinished` is there until all is written: a folder that has it is begun
+anew by the next call.
 """
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from causal_attrib.errors import InputError
+from causal_attrib.io.atomic import cannot_be_written
 from causal_attrib.scenes.drawing import NATIVE_SIZE, render
 from causal_attrib.scenes.language import caption, falsify, questions, reasoned_answer
 from causal_attrib.scenes.stickers import bundled, from_folder
 from causal_attrib.scenes.world import CLASSES, PAINTED, STYLES, check_plant, sample_scene
+
+_UNFINISHED = ".unfinished"
+_OURS = re.compile(r"\d{6,}(_\d+)?\.png|(captions|questions)\.jsonl|objects\.json")
 
 
 def _box(mask):
@@ -43,7 +49,7 @@ def _check(folder, count, seed, style, size, planted, invisible, chosen):
         raise InputError(f"There is no sticker style {style!r}; choose from {', '.join(chosen.styles)}.")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a folder to write the scenes to.")
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _UNFINISHED).is_file():
         raise InputError(f"{folder} is not empty; name a new folder for the scenes.")
 
 
@@ -66,11 +72,26 @@ def write_dataset(folder, count, seed, planted=0.0, stickers=None, style=None, s
         world = {"classes": chosen.classes, "painted": ()}
     _check(folder, count, seed, style, size, planted, invisible, chosen)
     try:
-        (folder / "images").mkdir(parents=True, exist_ok=True)
-        (folder / "masks").mkdir(exist_ok=True)
+        _begin(folder)
+        _write(folder, count, seed, planted, style, styles, size, invisible, chosen, world)
+        (folder / _UNFINISHED).unlink()
     except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from None
+        raise cannot_be_written(folder, error, "make room") from None
+    return folder
 
+
+def _begin(folder):
+    """An empty folder with the mark of an unfinished one, without what a run that was killed left in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _UNFINISHED).write_text("copo scenes had not written all of this folder; call it again.\n")
+    for part in ("images", "masks"):
+        (folder / part).mkdir(exist_ok=True)
+    for file in (*folder.iterdir(), *(folder / "images").iterdir(), *(folder / "masks").iterdir()):
+        if _OURS.fullmatch(file.name) and file.is_file():
+            file.unlink()
+
+
+def _write(folder, count, seed, planted, style, styles, size, invisible, chosen, world):
     rng = np.random.default_rng(seed)
     captions, asked, objects = [], [], {}
     for number in range(count):
@@ -123,7 +144,6 @@ def write_dataset(folder, count, seed, planted=0.0, stickers=None, style=None, s
     _write_lines(folder / "captions.jsonl", captions)
     _write_lines(folder / "questions.jsonl", asked)
     (folder / "objects.json").write_text(json.dumps(objects, indent=1) + "\n", encoding="utf-8", newline="\n")
-    return folder
 
 
 def _write_lines(file, rows):

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, cast
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.pictures import ImageLike
-from causal_attrib.results.attribution import HTML_MARK, Attribution
+from causal_attrib.results.attribution import Attribution
+from causal_attrib.results.formats import HTML_MARK
 from causal_attrib.views import drawing, overlay, report_body
 from causal_attrib.views import explanations as meaning
 from causal_attrib.views.picture import data_uri, scored_picture, why_missing

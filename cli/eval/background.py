@@ -62,13 +62,13 @@ def background(
         from causal_attrib.evaluation.background.study import MEASURES, study
         from causal_attrib.evaluation.intervals import estimate
         from causal_attrib.io.json_files import write_rows
-        from causal_attrib.results.attribution import check_writable
+        from causal_attrib.results.formats import check_output
         from causal_attrib.scores.saliency_methods.choice import one_of
 
         one_of("measure", measure, MEASURES)
         for file in (per_question, out):
             if file not in (None, "-"):
-                check_writable(file)
+                check_output(file)
         common.check_outputs([out, per_question], [rows])
         # Without a metric only the numbers of the bootstrap are looked at.
         estimate(np.zeros((1, 1)), {}, resamples=bootstrap, seed=seed)

@@ -71,7 +71,7 @@ def degradation(
         from causal_attrib.evaluation.degradation.figure import figure
         from causal_attrib.evaluation.degradation.study import study
         from causal_attrib.io.atomic import replace_file
-        from causal_attrib.results.attribution import check_writable
+        from causal_attrib.results.formats import check_output
 
         if source is not None and scenes is not None:
             raise InputError("--scenes renders pictures and SOURCE has some; leave one of them out.")
@@ -92,7 +92,7 @@ def degradation(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from None
-        check_writable(folder / "degradation.csv")
+        check_output(folder / "degradation.csv")
         vlm = common.load(model, debug=debug, **loading)
         with common.progress("Asking the model", quiet=quiet) as progress:
             texts = study(items, vlm, longest=max_new_tokens, batch_size=rows, seed=seed, progress=progress)

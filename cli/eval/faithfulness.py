@@ -53,13 +53,13 @@ def faithfulness(
 
         from causal_attrib.evaluation.faithfulness import on_scenes
         from causal_attrib.evaluation.intervals import estimate
-        from causal_attrib.results.attribution import check_writable
+        from causal_attrib.results.formats import check_output
 
         names = [name.strip() for name in methods.split(",")]
         settings = {"baseline": baseline, "steps": steps, "orders": orders, "seed": seed}
         on_scenes.check_settings(names, scenes, **settings)
         if out not in (None, "-"):
-            check_writable(out)
+            check_output(out)
         # Without a metric only the numbers of the bootstrap are looked at.
         estimate(np.zeros((1, 1)), {}, resamples=bootstrap, seed=seed)
         vlm = common.load(model, debug=debug, **loading)

@@ -67,7 +67,7 @@ def verdict(
         from causal_attrib.evaluation.verdict import scores as benchmark
         from causal_attrib.evaluation.verdict.fit import fit as fitted
         from causal_attrib.evaluation.verdict.labelled import Scenes, read_captions
-        from causal_attrib.results.attribution import check_writable
+        from causal_attrib.results.formats import check_output
         from causal_attrib.scores.settings import LEVELS
         from causal_attrib.scores.verdict import model_of, read_calibration, write_calibration
 
@@ -78,9 +78,9 @@ def verdict(
                 raise InputError("--fit makes a calibration and --calibration tests one; leave one of them out.")
             if not fit.endswith(".json"):
                 raise InputError(f"A calibration is JSON; end {fit} in .json.")
-            check_writable(fit)
+            check_output(fit)
         if out not in (None, "-"):
-            check_writable(out)
+            check_output(out)
         common.check_outputs([out, fit], [captions, None if calibration is None else str(calibration)])
         # Without a metric only the numbers of the bootstrap are looked at.
         estimate(np.zeros((1, 1)), {}, resamples=bootstrap, seed=seed)

@@ -289,7 +289,7 @@ def test_an_error_of_no_row_is_a_failure_too_unless_strict(source, tmp_path, bun
     ("rows", "told"),
     [
         ([{"caption": "a dog"}], "no key 'image'"),
-        ([{"image": 3}], "give a string"),
+        ([{"image": 3}], "give the path of a picture"),
         ([{"image": "a.png", "caption": ["a"]}], "give a string"),
         ([{"image": "a.png", "id": "x"}, {"image": "a.png", "id": "x"}], "ids must differ"),
         ([{"image": "a.png", "id": 2}, {"image": "a.png"}], "ids must differ"),

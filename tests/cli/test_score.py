@@ -15,7 +15,7 @@ import pytest
 
 import causal_attrib
 from causal_attrib import Attribution
-from causal_attrib.results.attribution import FORMATS
+from causal_attrib.results.formats import FORMATS
 from causal_attrib_cli import common
 from causal_attrib_cli.score import score as command
 

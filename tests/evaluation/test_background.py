@@ -319,7 +319,7 @@ def test_rows_that_cannot_be_are_named_by_line_and_key(park_row, tmp_path, chang
 
 
 def test_a_folder_that_is_none_of_scenes(tmp_path):
-    with pytest.raises(InputError, match="has no objects.json"):
+    with pytest.raises(InputError, match="is a folder, but none that `copo scenes`"):
         read_questions(tmp_path)
     with pytest.raises(InputError, match="There is no file"):
         read_questions(tmp_path / "none.jsonl")

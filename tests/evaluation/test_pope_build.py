@@ -8,7 +8,7 @@ import pytest
 
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.pope.build import STRATEGIES, build, co_occurrence, pick, popularity
-from causal_attrib.io.rows import image_id
+from causal_attrib.io.image_names import image_id
 from tests.evaluation.benchmark_files import benchmark_file, load
 
 OBJECTS = {

@@ -82,7 +82,9 @@ def test_log_probabilities_of_replies(tmp_path):
     assert read_replies(path)[0].logprobs == (-0.5, -2.0)
     for value in (float("nan"), 0.5, "x", None):
         bad = write(tmp_path / "b.jsonl", [{"question_id": 7, "logprob_yes": -0.5, "logprob_no": value}])
-        with pytest.raises(InputError, match="line 1 has .* under 'logprob_no'; give a log-probability"):
+        with pytest.raises(
+            InputError, match="line 1 (has .* under 'logprob_no'; give a log-prob|cannot be read .NaN is no number)"
+        ):
             read_replies(bad)
 
 

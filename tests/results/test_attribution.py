@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causal_attrib import Attribution, InputError, Token
-from causal_attrib.results.attribution import COLUMNS, FORMATS, SCORES, check_writable
+from causal_attrib.results.formats import FORMATS, caption_id, check_output
+from causal_attrib.results.tokens import COLUMNS, SCORES
 
 
 def attribution_of(texts, scores=None, **rest):
@@ -99,8 +100,8 @@ def test_csv_and_parquet_open_in_pandas(tmp_path):
 
 def test_caption_id_tells_captions_apart():
     other = dataclasses.replace(DOG, caption="another", tokens=DOG.tokens)
-    assert DOG._caption_id != other._caption_id
-    assert DOG._caption_id == dataclasses.replace(DOG, cost={"seconds": 9.0})._caption_id
+    assert caption_id(DOG) != caption_id(other)
+    assert caption_id(DOG) == caption_id(dataclasses.replace(DOG, cost={"seconds": 9.0}))
 
 
 def test_jsonl_files_can_be_put_together(tmp_path):
@@ -163,7 +164,7 @@ def test_an_unwritable_path_is_named_and_nothing_is_left(tmp_path):
     (tmp_path / "file").write_text("")
     for bad in ("folder.json", "missing/x.json", "file/x.json"):
         with pytest.raises(InputError, match="cannot be written|is a folder"):
-            check_writable(tmp_path / bad)
+            check_output(tmp_path / bad)
         with pytest.raises(InputError):
             DOG.save(tmp_path / bad)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder.json"]
@@ -173,7 +174,7 @@ def test_an_unwritable_path_is_named_and_nothing_is_left(tmp_path):
 def test_permissions_are_heeded(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(InputError, match="Permission denied"):
-        check_writable(tmp_path / "x.json")
+        check_output(tmp_path / "x.json")
 
 
 def test_saving_replaces_and_leaves_no_litter(tmp_path):

@@ -11,7 +11,8 @@ from PIL import Image
 
 import causal_attrib
 from causal_attrib import Attribution, InputError, Token, views
-from causal_attrib.results.attribution import COLUMNS, FORMATS, VERDICT_COLUMNS
+from causal_attrib.results.formats import FORMATS
+from causal_attrib.results.tokens import COLUMNS, VERDICT_COLUMNS
 from causal_attrib.scores import verdict
 from causal_attrib.scores.verdict import Calibration, judged, label, read_calibration, write_calibration
 from tests.conftest import FALSE, PARK

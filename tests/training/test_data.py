@@ -141,7 +141,11 @@ def test_parquet_with_the_pictures_in_it(folder):
     ]
     pd.DataFrame(rows).to_parquet(folder / "rows.parquet")
     first, second = read_data(folder / "rows.parquet")
+    # The bytes of the file, which no step on the way to the processor encodes anew.
     assert first["image"] == {"bytes": buffer.getvalue(), "path": None} and second["image"] == str(folder / "2.png")
+    table = to_dataset([first, second])
+    assert [row["image"].size for row in table] == [(40, 32), (40, 40)]
+    assert table.data["image"][0].as_py()["bytes"] == buffer.getvalue()
     assert "answer" not in second
     with pytest.raises(InputError, match="holds a picture itself"):
         write_data(folder / "out.jsonl", [first])
@@ -214,9 +218,9 @@ def test_a_bad_row_is_named_by_line_and_key(read, row, message):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("", "has no rows"),
+        ("", "is empty"),
         ('{"image": "1.png", "prompt": "x"}\n\n{oops\n', "line 3 is not JSON"),
-        ("[1]", "row 1 holds '1' where a row should be an object"),
+        ("[1]", "line 1 holds 1 where a row should be an object"),
         ("[{]", "line 1 is not JSON"),
     ],
 )

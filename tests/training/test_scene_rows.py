@@ -40,7 +40,7 @@ def test_captions_are_held_against_those_of_the_scene_most_alike(folder):
 
 
 def test_another_folder_is_refused(tmp_path):
-    with pytest.raises(InputError, match="is no folder written by copo scenes"):
+    with pytest.raises(InputError, match="is a folder, but none that `copo scenes`"):
         read_data(tmp_path)
 
 

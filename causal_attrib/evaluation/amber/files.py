@@ -8,12 +8,13 @@ question. Responses are rows with `id` and `response`.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from causal_attrib.errors import InputError
+from causal_attrib.io.json_files import read_json
+from causal_attrib.io.parsing import shown
 from causal_attrib.io.rows import Row, read_rows, read_text
 
 GENERATIVE = "generative"
@@ -118,10 +119,7 @@ def read_queries(path: str | os.PathLike) -> list[Query]:
 
 def read_relations(path: str | os.PathLike) -> dict[str, tuple[str, ...]]:
     """For each word of AMBER's vocabulary, the words that also stand for it (`relation.json`), in lower case."""
-    try:
-        relations = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} line {error.lineno} is not JSON ({error.msg}); give AMBER's relation.json.") from None
+    relations = read_json(path, "give AMBER's relation.json")
     if not isinstance(relations, dict) or not all(_is_words(words) for words in relations.values()):
         raise InputError(f"{path} does not map words to lists of words; give AMBER's relation.json.")
     return {word.lower(): tuple(other.lower() for other in others) for word, others in relations.items()}
@@ -146,10 +144,10 @@ def _item(row: Row) -> AmberItem:
             raise InputError(f"{row.where} has no lists of words under 'truth' and 'hallu'; give AMBER's annotations.")
         objects, targets = (tuple(dict.fromkeys(word.lower() for word in words)) for words in (truth, targets))
         return AmberItem(key, objects=objects, targets=targets)
-    if kind not in _DIMENSIONS:
-        raise InputError(f"{row.where} has the type {kind!r}, which AMBER lacks; give AMBER's annotations.")
+    if not isinstance(kind, str) or kind not in _DIMENSIONS:
+        raise InputError(f"{row.where} has the type {shown(kind)}, which AMBER lacks; give AMBER's annotations.")
     if truth not in ("yes", "no"):
-        raise InputError(f"{row.where} has {truth!r} under 'truth'; give yes or no.")
+        raise InputError(f"{row.where} has {shown(truth)} under 'truth'; give yes or no.")
     return AmberItem(key, dimensions=_DIMENSIONS[kind], answer=truth == "yes")
 
 

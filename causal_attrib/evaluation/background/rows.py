@@ -11,8 +11,11 @@ import numpy as np
 
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.localisation import read_mask
+from causal_attrib.io.json_files import read_json
+from causal_attrib.io.parsing import shown
 from causal_attrib.io.pictures import read_picture
-from causal_attrib.io.rows import Row, read_rows, read_values
+from causal_attrib.io.row_pictures import PictureSource
+from causal_attrib.io.rows import CAPTIONS, QUESTIONS, Row, folder_of, read_rows
 from causal_attrib.words.segmentation import Span
 
 # Questions of a folder of scenes that the objects answer; where and when it is, the background tells by right.
@@ -23,14 +26,14 @@ KINDS = ("object", "pair", "colour", "count")
 class Asked:
     """A question about a picture.
 
-    image:       path of the picture
+    image:       the picture: its path, or itself
     masks:       paths of the masks of its objects, white where one is
     answer:      what counts as right
     description: what stands for the picture in the text arm, or None
     spans:       characters of the description that name objects
     """
 
-    image: str
+    image: PictureSource
     masks: tuple[str, ...]
     question: str
     answer: str
@@ -43,7 +46,7 @@ class Asked:
 
 
 def read_questions(path: str | os.PathLike) -> list[Asked]:
-    """Rows from a folder that `copo scenes` wrote, or from a JSON list or JSON Lines such as
+    """Rows from a folder that `copo scenes` wrote, or from a file of rows such as
 
         {"image": "park.png", "mask": "dog.png", "question": "Is there a cat?", "answer": "no",
          "description": "a dog on the grass", "spans": [[0, 5]]}
@@ -53,13 +56,15 @@ def read_questions(path: str | os.PathLike) -> list[Asked]:
     Raises:
         InputError: files are missing, cannot be read or do not fit each other, or a row lacks something.
     """
-    if Path(path).is_dir():
-        return _of_folder(Path(path))
-    return [_of_row(row, Path(path).parent) for row in read_rows(path)]
+    folder = Path(path)
+    if any((folder / name).is_file() for name in (QUESTIONS, CAPTIONS, "objects.json")):
+        return _of_folder(folder)
+    return [_of_row(row, folder_of(path)) for row in read_rows(path, of_scenes=QUESTIONS)]
 
 
 def _of_row(row: Row, folder: Path) -> Asked:
-    for key in ("image", "mask", "question", "answer"):
+    picture = row.picture(folder)
+    for key in ("mask", "question", "answer"):
         row.need((key,))
         if not row.text(key).strip():
             raise InputError(f"{row.where} has an empty {key!r}; fill it in.")
@@ -68,7 +73,7 @@ def _of_row(row: Row, folder: Path) -> Asked:
         description = row.text("description")
         spans = _spans(row, len(description))
     asked = Asked(
-        str(folder / row.text("image")),
+        picture,
         (str(folder / row.text("mask")),),
         row.text("question"),
         row.text("answer"),
@@ -93,20 +98,20 @@ def _spans(row: Row, length: int) -> tuple[Span, ...]:
     )
     if not fits or not spans:
         raise InputError(
-            f"{row.where} has {spans!r} under 'spans'; give [start, end] of each phrase of its description that names "
-            f"an object, in characters from 0 to {length}."
+            f"{row.where} has {shown(spans)} under 'spans'; give [start, end] of each phrase of its description that "
+            f"names an object, in characters from 0 to {length}."
         )
     return tuple((start, end) for start, end in spans)
 
 
 def _of_folder(folder: Path) -> list[Asked]:
-    missing = [name for name in ("objects.json", "questions.jsonl", "captions.jsonl") if not (folder / name).is_file()]
+    missing = [name for name in ("objects.json", QUESTIONS, CAPTIONS) if not (folder / name).is_file()]
     if missing:
         raise InputError(f"{folder} has no {missing[0]}; give a folder that `copo scenes` wrote, or a file of rows.")
-    ((_, scenes),) = read_values(folder / "objects.json")
-    captions = {row.value["image"]: row.value["caption"] for row in read_rows(folder / "captions.jsonl")}
+    scenes = read_json(folder / "objects.json")
+    captions = {row.value["image"]: row.value["caption"] for row in read_rows(folder / CAPTIONS)}
     asked = []
-    for row in read_rows(folder / "questions.jsonl"):
+    for row in read_rows(folder / QUESTIONS):
         for key in ("image", "text", "label", "category"):
             row.need((key,))
         name = row.value["image"]

@@ -18,6 +18,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.evaluation.background.rows import Asked
 from causal_attrib.evaluation.background.shares import Measured, Share, background_share, outside_mask
 from causal_attrib.io.pictures import read_picture
+from causal_attrib.io.row_pictures import name_of
 from causal_attrib.outcomes.match import matches
 from causal_attrib.scores.coherence_channels.jacobians import take_slopes
 from causal_attrib.scores.coherence_channels.sources import covering
@@ -113,4 +114,8 @@ def token_saliency(gradient_ND: Tensor, value_ND: Tensor, measure: str = "gradie
 
 def _measured(vlm: VLM, arm: str, row: Asked, ids: tuple[int, ...], share: Share | None) -> Measured | None:
     reply = decode(vlm.tokenizer, ids).strip()
-    return None if share is None else Measured(arm, row.image, row.question, reply, matches(reply, row.answer), share)
+    return (
+        None
+        if share is None
+        else Measured(arm, name_of(row.image), row.question, reply, matches(reply, row.answer), share)
+    )

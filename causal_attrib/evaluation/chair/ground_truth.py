@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.rows import Row, image_id, read_rows, read_text
+from causal_attrib.io.image_names import image_id
+from causal_attrib.io.json_files import read_json
+from causal_attrib.io.rows import Row, read_rows
 from causal_attrib.words.lexicon import Lexicon
 from causal_attrib.words.matcher import Matcher
 
@@ -87,12 +88,7 @@ def _node(name: str, lexicon: Lexicon, where: str) -> str:
 
 def _read_coco(path: str | os.PathLike, keys: dict[str, tuple[str, ...]]) -> dict:
     """A COCO annotation file, after a look whether its lists are there and their entries have `keys`."""
-    try:
-        coco = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path} line {error.lineno} is not JSON ({error.msg}); give a COCO annotation file."
-        ) from None
+    coco = read_json(path, "give a COCO annotation file")
     for part, needed in keys.items():
         if not isinstance(coco, dict) or not isinstance(coco.get(part), list):
             raise InputError(f"{path} has no list {part!r}; give a COCO annotation file.")

@@ -19,12 +19,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.intervals import Estimate, by_cluster, estimate, ratio
+from causal_attrib.io.image_names import known_as
 from causal_attrib.io.rows import read_rows
 from causal_attrib.words.matcher import Matcher, Mention
 
@@ -106,7 +107,7 @@ def read_captions(
     caption_key: str | None = None,
     group_by: Sequence[str] = (),
 ) -> list[ChairCaption]:
-    """Captions from a JSON list, JSON Lines or objects that follow each other, with the usual keys or those named."""
+    """Captions from a file of rows, with the usual keys or those named."""
     captions = []
     for row in read_rows(path):
         image = row.need(IMAGE_KEYS if image_key is None else (image_key,), "--image-key")
@@ -136,6 +137,8 @@ def judge(
     An image without ground truth is an `InputError` that lists such images, unless `skip_unknown` leaves their captions
     out: without ground truth every mention would silently count as hallucinated.
     """
+    called = known_as((caption.image for caption in captions), truth)
+    captions = [replace(caption, image=called.get(caption.image, caption.image)) for caption in captions]
     unknown = list(dict.fromkeys(caption.image for caption in captions if caption.image not in truth))
     if unknown and not skip_unknown:
         first = next(caption for caption in captions if caption.image == unknown[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,10 @@ import numpy as np
 from PIL import Image
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.rows import Row, read_rows, read_text
+from causal_attrib.io.json_files import read_json
+from causal_attrib.io.parsing import PARSER_ERRORS
+from causal_attrib.io.row_pictures import PictureSource, check_there
+from causal_attrib.io.rows import QUESTIONS, Row, folder_of, read_rows
 from causal_attrib.outcomes.match import matches
 from causal_attrib.scenes import CAPTION_PROMPT, Scene, Sticker, questions, render, sample_scene
 from causal_attrib.scenes.language import THINK_SUFFIX
@@ -41,7 +43,7 @@ class DegradationItem:
     """A picture and what is asked about it. `image` is what intervals draw as one."""
 
     image: str
-    picture: Image.Image | str
+    picture: Image.Image | PictureSource
     tasks: tuple[DegradationTask, ...]
 
 
@@ -71,33 +73,32 @@ def read_items(source: str | os.PathLike, seed: int, suffix: str = THINK_SUFFIX)
 
         {"image": "park.png", "question": "Is there a dog?", "answer": "yes"}
 
-    of a JSON list or JSON Lines, whose images are found from the folder of the file.
+    of a file of rows, whose images are found from the folder of the file.
 
     Raises:
         InputError: no such folder or file, or one of another kind.
     """
     path = Path(source)
-    items = _of_folder(path, seed, suffix) if path.is_dir() else [_of_row(row, path, suffix) for row in read_rows(path)]
-    for item in items:
-        if not Path(item.picture).is_file():
-            raise InputError(f"There is no image {item.picture}, which {path} names.")
-    return items
+    if (path / QUESTIONS).is_file():
+        return _of_folder(path, seed, suffix)
+    return [_of_row(row, folder_of(path), suffix) for row in read_rows(path, of_scenes=QUESTIONS)]
 
 
 def _question(text: str, answer: str, suffix: str) -> tuple[DegradationTask, DegradationTask]:
     return DegradationTask(ANSWER, text, answer), DegradationTask(REASONED, text + suffix, answer)
 
 
-def _of_row(row: Row, path: Path, suffix: str) -> DegradationItem:
-    image, question, answer = (row.text(row.need((key,))) for key in ("image", "question", "answer"))
-    return DegradationItem(image, str(path.parent / image), _question(question, answer, suffix))
+def _of_row(row: Row, folder: Path, suffix: str) -> DegradationItem:
+    picture = row.picture_there(folder)
+    question, answer = (row.text(row.need((key,))) for key in ("question", "answer"))
+    return DegradationItem(row.picture_name(picture), picture, _question(question, answer, suffix))
 
 
 def _of_folder(folder: Path, seed: int, suffix: str) -> list[DegradationItem]:
     try:
-        truth = json.loads(read_text(folder / "objects.json"))
+        truth = read_json(folder / "objects.json")
         scenes = {name: _scene(record) for name, record in truth.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except PARSER_ERRORS as error:
         if isinstance(error, InputError):
             raise InputError(f"{folder} is no folder of scenes; make one with copo scenes.") from None
         raise InputError(f"{folder / 'objects.json'} is damaged; write the scenes again with copo scenes.") from None
@@ -110,12 +111,10 @@ def _of_folder(folder: Path, seed: int, suffix: str) -> list[DegradationItem]:
         if not asked[name]:
             raise InputError(f"{folder / 'questions.jsonl'} asks nothing about {name}; write the scenes again.")
         row = asked[name][rng.integers(len(asked[name]))]
+        picture = str(folder / "images" / name)
+        check_there(picture, row.where)
         tasks = _question(row.text(row.need(("text",))), row.text(row.need(("label",))), suffix)
-        items.append(
-            DegradationItem(
-                name, str(folder / "images" / name), (DegradationTask(CAPTION, CAPTION_PROMPT, scene), *tasks)
-            )
-        )
+        items.append(DegradationItem(name, picture, (DegradationTask(CAPTION, CAPTION_PROMPT, scene), *tasks)))
     return items
 
 

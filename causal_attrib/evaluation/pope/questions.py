@@ -1,6 +1,6 @@
 """Yes/no questions and the replies to them, from the files of POPE, LLaVA, HallusionBench, MME and their like.
 
-Rows are read from a JSON list, JSON Lines or objects that follow each other; MME's result files (`.txt`, `.tsv`: image,
+Rows are read from any file that `io.rows` reads; MME's result files (`.txt`, `.tsv`: image,
 question, truth and reply between tabs) are read as rows with the same keys. A model that answers by itself makes the
 same `Reply` objects as a file.
 """
@@ -15,7 +15,8 @@ from pathlib import Path
 
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.yesno import Reply
-from causal_attrib.io.rows import Row, read_rows, read_text
+from causal_attrib.io.parsing import shown
+from causal_attrib.io.rows import QUESTIONS, Row, read_rows, read_text
 from causal_attrib.words.yes_no import label_of
 
 ID_KEYS = ("question_id", "id")
@@ -120,7 +121,7 @@ def _question(row: Row, label_key: str | None) -> Question:
     label = row.need(_label_keys(row) if label_key is None else (label_key,), "--label-key")
     answer = label_of(row.value[label])
     if answer is None:
-        raise InputError(f"{row.where} has {row.value[label]!r} under {label!r}; give yes or no.")
+        raise InputError(f"{row.where} has {shown(row.value[label])} under {label!r}; give yes or no.")
     truth = answer == "yes"
     text = row.text(row.need(TEXT_KEYS))
     if _is_hallusion(row):
@@ -175,13 +176,13 @@ def _logprobs(row: Row) -> tuple[float, float]:
     for name in _LOGPROB_KEYS:
         value = row.value[row.need((name,))]
         if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value) or value > 0:
-            raise InputError(f"{row.where} has {value!r} under {name!r}; give a log-probability, 0 or less.")
+            raise InputError(f"{row.where} has {shown(value)} under {name!r}; give a log-probability, 0 or less.")
         values.append(float(value))
     return values[0], values[1]
 
 
 def _rows(path: str | os.PathLike) -> list[Row]:
-    return _tabbed(path) if Path(path).suffix in (".txt", ".tsv") else read_rows(path)
+    return _tabbed(path) if Path(path).suffix in (".txt", ".tsv") else read_rows(path, of_scenes=QUESTIONS)
 
 
 def _tabbed(path: str | os.PathLike) -> list[Row]:

@@ -12,7 +12,9 @@ import numpy as np
 from PIL import Image
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.rows import Row, read_rows
+from causal_attrib.io.parsing import shown
+from causal_attrib.io.row_pictures import PictureSource
+from causal_attrib.io.rows import Row, folder_of, read_rows
 from causal_attrib.scenes import render, sample_scene
 from causal_attrib.scenes.language import falsify_words
 
@@ -30,7 +32,7 @@ class Labelled:
     """
 
     image: str
-    picture: Image.Image | str
+    picture: Image.Image | PictureSource
     text: str
     labels: tuple[tuple[int, int, str, bool], ...]
     rest: str | None = None
@@ -72,33 +74,29 @@ class Scenes(Sequence):
 
 
 def read_captions(path: str | os.PathLike) -> list[Labelled]:
-    """Captions of a JSON list or JSON Lines, with rows such as
+    """Captions of a file of rows such as
 
         {"image": "park.png", "caption": "a dog on the grass at sunset", "true": ["dog", "grass"], "false": ["sunset"]}
 
     Each entry is a word, or several in a row, and stands for all its occurrences; words in neither list are not judged.
     Images are found from the folder of the file.
     """
-    folder = Path(path).parent
-    captions = [_labelled(row, folder) for row in read_rows(path)]
-    for image in dict.fromkeys(caption.picture for caption in captions):
-        if not Path(image).is_file():
-            raise InputError(f"There is no image {image}, which {path} names; images are found from its folder.")
-    return captions
+    folder = folder_of(path)
+    return [_labelled(row, folder) for row in read_rows(path)]
 
 
 def _labelled(row: Row, folder: Path) -> Labelled:
-    image, text = row.text(row.need(("image",))), row.text(row.need(("caption", "text")))
+    picture, text = row.picture_there(folder), row.text(row.need(("caption", "text")))
     labels = [*_found(row, "true", text), *_found(row, "false", text)]
     if not labels:
         raise InputError(f"{row.where} says of no word whether it is true; give lists under 'true' and 'false'.")
-    return Labelled(image, str(folder / image), text, tuple(labels))
+    return Labelled(row.picture_name(picture), picture, text, tuple(labels))
 
 
 def _found(row: Row, key: str, text: str) -> Iterator[tuple[int, int, str, bool]]:
     words = row.value.get(key, [])
     if not (isinstance(words, list) and all(isinstance(word, str) and word.strip() for word in words)):
-        raise InputError(f"{row.where} has {words!r} under {key!r}; give a list of words.")
+        raise InputError(f"{row.where} has {shown(words)} under {key!r}; give a list of words.")
     for word in words:
         spans = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE)]
         if not spans:

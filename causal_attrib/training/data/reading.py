@@ -1,4 +1,4 @@
-"""Training data from JSON Lines or Parquet, checked row by row."""
+"""Training data from any file of rows, checked row by row."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
+from causal_attrib.io.parsing import PARSER_ERRORS, reason_of, shown
 from causal_attrib.io.pictures import ImageLike, check_picture, embedded, pixel_limit
+from causal_attrib.io.row_pictures import no_picture, picture_source
+from causal_attrib.io.rows import CAPTIONS, QUESTIONS, Row, folder_of, read_rows
 from causal_attrib.outcomes.objects import annotated_objects
 from causal_attrib.training.data.layouts import to_ours
-from causal_attrib.training.data.rows import read_rows
 from causal_attrib.training.data.scene_rows import scene_rows
 
 if TYPE_CHECKING:
@@ -36,11 +38,11 @@ def read_data(
 ) -> list[dict]:
     """The rows of a file, in our layout (`training.data.layouts`), all checked.
 
-    `prompt` becomes a conversation, `chosen` and `rejected` one message each, and paths of pictures absolute. A picture
-    in the file itself stays as it is stored there: `{"bytes", "path"}`, or a data URI.
+    `prompt` becomes a conversation, `chosen` and `rejected` one message each, paths of pictures absolute, and a picture
+    in the file itself {"bytes", "path"}.
 
     Args:
-        path: JSON Lines (.jsonl, .json), Parquet (.parquet), or a folder written by `copo scenes`.
+        path: what `io.rows.read_rows` reads.
         kind: "answers" for rewards, "preferences" for DPO, "contrasts" for SymMPO.
         image_root: what the paths of pictures start from; by default the folder of the file, or `images` in it.
 
@@ -48,21 +50,20 @@ def read_data(
         InputError: the file or one of its rows cannot be used; it names the line and the key.
     """
     path = Path(path)
-    folder = path if path.is_dir() else path.parent
-    root = folder if image_root is None else Path(image_root)
+    root = folder_of(path) if image_root is None else Path(image_root)
     rows = []
-    for where, row in scene_rows(path, kind) if path.is_dir() else read_rows(path):
+    is_scenes = any((path / name).is_file() for name in (QUESTIONS, CAPTIONS))
+    for row in scene_rows(path, kind) if is_scenes else read_rows(path):
         try:
-            ours = to_ours(row)
+            # A column that other rows fill is None in this one.
+            ours = to_ours({name: value for name, value in row.value.items() if value is not None})
         except KeyError as error:
-            raise InputError(f"{where} has no key {error}, which other rows of this layout have; add it.") from None
-        except (TypeError, ValueError, AttributeError):
+            raise InputError(f"{row.where} has no key {error}, which other rows of this layout have; add it.") from None
+        except PARSER_ERRORS:
             raise InputError(
-                f"{where} is not in its layout (it has {_listed(row)}); see the ones that are read."
+                f"{row.where} is not in its layout (it has {row.keys}); see the ones that are read."
             ) from None
-        rows.append(_checked(ours, where, kind, root))
-    if not rows:
-        raise InputError(f"{path} has no rows; give a file with at least one.")
+        rows.append(_checked(ours, row, kind, root))
     return rows
 
 
@@ -125,8 +126,10 @@ def _table(rows: Sequence[dict]) -> datasets.Dataset:
     columns = dict.fromkeys(name for row in rows for name in row)
     try:
         return datasets.Dataset.from_dict({name: [row.get(name) for row in rows] for name in columns})
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, TypeError) as error:
-        raise InputError(f"A column has values of different kinds ({error}); give each column one kind.") from None
+    except (*PARSER_ERRORS, pyarrow.ArrowException) as error:
+        raise InputError(
+            f"A column has values of different kinds ({reason_of(error)}); give each column one kind."
+        ) from None
 
 
 def check_folder(folder: Path) -> None:
@@ -166,20 +169,19 @@ def write_data(path: str | os.PathLike, rows: Iterable[dict]) -> Path:
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 
-def _checked(row: dict, where: str, kind: str, root: Path) -> dict:
+def _checked(row: dict, written: Row, kind: str, root: Path) -> dict:
+    where = written.where
     names = [name for name in _PICTURES if row.get(name) is not None]
-    for name in ("image", "images"):
-        if name in row and not row[name] and not {"image", "images"} & set(names) - {name}:
-            said = "null" if row[name] is None else repr(row[name])
-            raise InputError(f"{where} has {said} under {name!r}; give each row a picture, or leave the row out.")
-    if not {"image", "images"} & set(names):
-        raise InputError(f"{where} has no key 'image' (it has {_listed(row)}); add the path of its picture.")
+    if not row.get("image") and not row.get("images"):
+        raise no_picture(written.value, where, has=written.keys)
     for name in NEEDED[kind]:
         if row.get(name) is None:
-            raise InputError(f"{where} has no key {name!r} (it has {_listed(row)}); add it.")
+            raise InputError(f"{where} has no key {name!r} (it has {written.keys}); add it.")
     for name in names:
         if name == "images" and not isinstance(row[name], list):
-            raise InputError(f"{where} has {row[name]!r} under 'images'; give a list of paths, or one under 'image'.")
+            raise InputError(
+                f"{where} has {shown(row[name])} under 'images'; give a list of paths, or one under 'image'."
+            )
         pictures = [_picture(value, name, where, root) for value in (row[name] if name == "images" else [row[name]])]
         row[name] = pictures if name == "images" else pictures[0]
     row["prompt"] = _conversation(row["prompt"], where)
@@ -197,13 +199,12 @@ def _checked(row: dict, where: str, kind: str, root: Path) -> dict:
 
 def _picture(value: object, name: str, where: str, root: Path) -> str | dict:
     """A path that is whole, or the picture as it stands in the row."""
-    if not isinstance(value, (str, dict, bytes)) or not value:
-        raise InputError(f"{where} has {value!r:.80} under {name!r}; give the path of a picture.")
+    source = picture_source(value, name, where, root)
     try:
-        stored = embedded(value, root)
+        stored = embedded(source)
         if stored["path"] is None:
             check_picture(stored)
-            return value if isinstance(value, str) else stored
+            return stored
         _check_file(stored["path"], pixel_limit())
         return str(Path(stored["path"]).resolve())
     except InputError as error:
@@ -227,7 +228,7 @@ def _conversation(prompt: object, where: str) -> list[dict]:
 def _turn(turn: object, where: str) -> dict:
     if not (isinstance(turn, dict) and turn.get("role") in _ROLES and isinstance(turn.get("content"), str)):
         raise InputError(
-            f"{where} has {str(turn)[:60]!r} under 'prompt'; give messages with a role ({', '.join(_ROLES)}) and text "
+            f"{where} has {shown(turn)} under 'prompt'; give messages with a role ({', '.join(_ROLES)}) and text "
             "as content."
         )
     if turn["role"] == "user" and not turn["content"].strip():
@@ -239,25 +240,23 @@ def _response(value: object, name: str, where: str) -> dict:
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
         value = value[0].get("content")
     if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{where} has {str(value)[:60]!r} under {name!r}; give the text of one response.")
+        raise InputError(f"{where} has {shown(value)} under {name!r}; give the text of one response.")
     return {"role": "assistant", "content": value}
 
 
 def _answer(value: object, where: str) -> str:
     text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value).strip()
     if not isinstance(value, (str, int, float)) or not text:
-        raise InputError(f"{where} has {value!r} under 'answer'; give the answer that counts as right, as text.")
+        raise InputError(f"{where} has {shown(value)} under 'answer'; give the answer that counts as right, as text.")
     return text
 
 
 def _check_objects(value: object, where: str) -> None:
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        raise InputError(f"{where} has {value!r} under 'objects'; give a list of words such as ['dog', 'frisbee'].")
+        raise InputError(
+            f"{where} has {shown(value)} under 'objects'; give a list of words such as ['dog', 'frisbee']."
+        )
     try:
         annotated_objects(value)
     except InputError as error:
         raise InputError(f"{where}, key 'objects': {error}") from None
-
-
-def _listed(row: dict) -> str:
-    return ", ".join(map(repr, row)) or "none"
