@@ -17,7 +17,6 @@ from causal_attrib.engine.together import NotJoinedError
 from causal_attrib.errors import InputError
 from causal_attrib.vlm import VLM, Continuation, Encoding
 
-ENGINES = ("auto", "packed", "plain")
 # How far log-probabilities (nats) may lie apart. A wrong mask or position makes a difference of .05 and more, rounding
 # in float32 one of 1e-5.
 TOLERANCE = 1e-3

@@ -23,7 +23,6 @@ from causal_attrib.errors import InputError
 from causal_attrib.interventions import Intervention, Keep
 
 Unit = tuple[int, ...]
-ESTIMATORS = ("paired", "mean_gain", "product")
 
 
 def plan(units: Sequence[Unit]) -> tuple[Intervention, ...]:

@@ -33,8 +33,6 @@ from causal_attrib.version import __version__
 
 GROUNDED, AGAINST, PRIOR, UNDECIDED = VERDICTS = ("grounded", "against the image", "language prior", "undecided")
 FEATURES = ("evidence", "entropy", "necessity")
-# What necessity has to be measured with, for coefficients to mean the same everywhere.
-OUTCOME, CONTRAST, MASK = "grounding", "colour", "zero"
 
 CLEAR = math.log(2)  # nats: twice or half as likely
 LIKELY = math.log(1 / 2)
@@ -150,7 +148,7 @@ def judged(
     """The same attribution with a verdict on each scored word, borne by each of its tokens.
 
     Args:
-        attribution: scored at the calibration's level under the outcome `OUTCOME` with the mask `MASK`.
+        attribution: scored at the calibration's level with what `settings.check_outcome` asks for.
         prior_T: log-probability of each token with the reference image, in nats.
         calibration: of the model that scored it, or of another, which the result then says.
         known: the picture is of the kind that the model knows; the result says if not.
@@ -179,15 +177,6 @@ def _verdict(word: Sequence[Token], priors: Sequence[float], calibration: Calibr
     evidence = logprob - sum(priors)
     p_false = float(calibration.p_false(np.array([features(word, evidence)]))[0])
     return {"evidence": evidence, "p_false": p_false, "verdict": label(evidence, logprob, p_false)}
-
-
-def check_outcome(outcome: str, against: str, mask: str) -> None:
-    """Raises InputError unless necessity is what verdicts are calibrated on."""
-    if (outcome, against, mask) != (OUTCOME, CONTRAST, MASK):
-        raise InputError(
-            f"A verdict is calibrated on necessity under the outcome {OUTCOME} with the mask {MASK} against "
-            f"{CONTRAST}, not under {outcome} with {mask} against {against}; leave the verdict out, or ask for those."
-        )
 
 
 def read_calibration(path: str | os.PathLike | None, level: str) -> Calibration:

@@ -26,14 +26,15 @@ import torch
 from torch import Tensor
 
 from causal_attrib.errors import InputError
+from causal_attrib.io.pictures import ImageLike
 from causal_attrib.scores.coherence_channels.algebra import aligned_mean, channel_score, with_counterfactuals
 from causal_attrib.scores.coherence_channels.counterfactuals import shuffled_patches, shuffled_words
 from causal_attrib.scores.coherence_channels.jacobians import Jacobians, take_jacobians
+from causal_attrib.scores.coherence_channels.reasoned import check_reasoned
 from causal_attrib.scores.coherence_channels.sources import positions_in_prompt
 from causal_attrib.scores.saliency_methods.features import Door
 from causal_attrib.scores.saliency_methods.geometry import token_grid
 from causal_attrib.vlm import VLM, Encoding, load
-from causal_attrib.vlm.reasoning import is_cut_off, split_response
 from causal_attrib.vlm.text import tokenize
 
 WEIGHTS = {
@@ -76,7 +77,7 @@ class Coherence:
 
 
 def coherence(
-    image,
+    image: ImageLike,
     caption: str | Sequence[int],
     *,
     model: str | VLM | None = None,
@@ -107,23 +108,6 @@ def coherence(
         check_reasoned(caption, answer)
     vlm = model if isinstance(model, VLM) else load(model)
     return coherence_of(vlm, vlm.encode(image, prompt, caption, answer, question=question), draws=draws, seed=seed)
-
-
-def check_reasoned(caption: str, answer: str | None = None) -> None:
-    """Raise an `InputError` that says what is missing, unless the caption has reasoning and an answer."""
-    parts = split_response(caption)
-    if parts is None:
-        missing = "answer" if is_cut_off(caption) else "reasoning"
-    elif not caption[parts.start : parts.end].strip():
-        missing = "reasoning"
-    elif not (answer or parts.answer).strip():
-        missing = "answer"
-    else:
-        return
-    raise InputError(
-        f"Coherence needs a reasoned answer, and the caption has no {missing}; write it as <think> ... </think> "
-        '<answer> ... </answer>, or end it in "the final answer is ...".'
-    )
 
 
 def coherence_of(vlm: VLM, encoding: Encoding, *, draws: int = DRAWS, seed: int = 0) -> Coherence:

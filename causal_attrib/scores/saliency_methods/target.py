@@ -18,8 +18,6 @@ from causal_attrib.errors import InputError
 from causal_attrib.vlm import VLM, Encoding
 from causal_attrib.vlm.text import tokenize
 
-KINDS = ("word", "token", "answer")
-
 
 @dataclass(frozen=True)
 class Part:
