@@ -47,6 +47,10 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 
+# What a model is asked where nothing is said of it.
+DEFAULT_PROMPT = "Describe this image."
+
+
 def setting(default: Any, help: str, *, shown: str | None = None, metavar: str | None = None) -> Any:
     """A field of a class of settings, with what the help of the command line says of it.
 

@@ -93,8 +93,8 @@ def saliency(
         from causal_attrib.results.attribution import check_writable
 
         # What can be found wrong at once is found before torch is imported and the model loaded.
-        rows = common.rows_per_forward(batch_size)
-        choice = Choice(**by, seed=seed, of=of, batch_size=rows).settled()
+        by |= {"seed": seed, "of": of, "batch_size": common.rows_per_forward(batch_size)}
+        choice = Choice(**by).settled()
         if html is not None:
             check_writable(html)
         views.check_folder(out)
@@ -129,7 +129,7 @@ def saliency(
                     model=vlm,
                     baseline=by["baseline"] or "blur",
                     other=choice.other,
-                    batch_size=rows,
+                    batch_size=choice.batch_size,
                     seed=seed,
                     announce=None if quiet else _announce,
                     progress=progress,

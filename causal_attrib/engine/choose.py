@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import torch
 
+from causal_attrib.choices import EngineName
 from causal_attrib.engine.base import Engine, Request
 from causal_attrib.engine.budget import pictures_at_once
 from causal_attrib.engine.packed import PackedEngine
@@ -36,7 +37,7 @@ class SharedEngine:
     It is chosen at the first caption. `name` is as for `choose_engine`.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: EngineName):
         self.name = name
         self._engine: Engine | None = None
 

@@ -16,7 +16,7 @@ from causal_attrib.engine import Cost, Engine, Job
 from causal_attrib.engine.base import Request
 from causal_attrib.interventions import Intervention
 from causal_attrib.io.pictures import ImageLike
-from causal_attrib.outcomes import Outcome, check_contrast, choose_outcome
+from causal_attrib.outcomes import Objects, Outcome, check_contrast, choose_outcome
 from causal_attrib.results.attribution import Attribution, Token
 from causal_attrib.scores import necessity, sufficiency
 from causal_attrib.scores.coherence_channels.channels import coherence_of
@@ -173,7 +173,8 @@ def outcomes_of(
         for keeps, masks, _ in (plans[index] for index in as_it_is)
     ]
     for index, outcome in zip(as_it_is, engine.run_jobs(both), strict=True):
-        found[index] = tuple(np.split(outcome, [len(plans[index][0].interventions)]))
+        prefixes = len(plans[index][0].interventions)
+        found[index] = outcome[:prefixes], outcome[prefixes:]
     for samples in sorted({samples for _, _, samples in plans if samples}):
         drawn = [index for index, plan in enumerate(plans) if plan[2] == samples]
         outcomes_s = engine.run_jobs(
@@ -271,17 +272,32 @@ def _attribution(
     return judged(attribution, scan.prior_T, task.calibration, known=task.known)
 
 
-def _outcome_record(task: CaptionTask, outcome_n: np.ndarray) -> dict:
-    record = {"name": task.judge.name, "meaning": task.judge.meaning}
+def _outcome_record(task: CaptionTask, outcome_n: np.ndarray) -> dict[str, Any]:
+    record: dict[str, Any] = {"name": task.judge.name, "meaning": task.judge.meaning}
     if not task.rewrites:
         record["value"] = float(outcome_n[0, 0])
-    if task.judge.name == "objects":
+    if isinstance(task.judge, Objects):
         record["objects"] = sorted(task.judge.annotated)
     return record
 
 
-def _tokens(encoding: Encoding, units, *, logprob, entropy, **of_units) -> list[Token]:
+def _tokens(
+    encoding: Encoding,
+    units: Sequence[tuple[int, ...]],
+    *,
+    logprob: np.ndarray,
+    entropy: np.ndarray,
+    **of_units: np.ndarray | None,
+) -> list[Token]:
+    """The tokens with their scores; those of a unit are borne by each of its tokens."""
     unit_of = {t: u for u, unit in enumerate(units) for t in unit}
+
+    def of_token(t: int) -> dict[str, Any]:
+        return {
+            name: float(values[unit_of[t]]) if t in unit_of and values is not None else None
+            for name, values in of_units.items()
+        }
+
     return [
         Token(
             index=t,
@@ -292,10 +308,7 @@ def _tokens(encoding: Encoding, units, *, logprob, entropy, **of_units) -> list[
             char_end=end,
             logprob=float(logprob[t]),
             entropy=float(entropy[t]),
-            **{
-                name: float(values[unit_of[t]]) if t in unit_of and values is not None else None
-                for name, values in of_units.items()
-            },
+            **of_token(t),
         )
         for t, (start, end) in enumerate(encoding.spans)
     ]

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -71,7 +71,7 @@ class Coherence:
     draws: int
     seed: int
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """The entry `coherence` of the JSON schema."""
         return asdict(self)
 
@@ -126,7 +126,7 @@ def coherence_of(vlm: VLM, encoding: Encoding, *, draws: int = DRAWS, seed: int 
     shown = encoding.prompt_inputs
     base = _jacobians(vlm, shown, encoding.prompt, said, door)
     of_xy = base.reasoning_to_answer_XD
-    width, wide = of_xy.shape[1], base.image_to_answer_ND.shape[1]
+    width, wide = of_xy.shape[1], base.image[1].shape[1]
     if wide % width:
         raise InputError(
             f"Coherence needs image tokens as wide as words, and those of {vlm.name} have {wide} features and words "

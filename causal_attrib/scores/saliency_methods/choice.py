@@ -160,8 +160,10 @@ class SettledChoice(Choice):
         if self.level != "pixel":
             settings.pop("smooth", None)
         if "regions" in settings:
-            array = not isinstance(self.regions, (str, os.PathLike))
-            settings["regions"] = f"array {self.regions.shape}" if array else str(self.regions)
+            if isinstance(self.regions, (str, os.PathLike)):
+                settings["regions"] = str(self.regions)
+            else:
+                settings["regions"] = f"array {self.regions.shape}"
         if self.smallest is not None:
             settings["share"] = self.smallest
         if settings.get("baseline") == "swap" and self.other is not None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from causal_attrib.errors import InputError
-from causal_attrib.scenes.language import THINK_SUFFIX
 from causal_attrib.training.data.rows import read_rows
 
 
@@ -21,6 +20,9 @@ def scene_rows(folder: Path, kind: str) -> Iterator[tuple[str, dict]]:
         raise InputError(f"{folder} is no folder written by copo scenes (it has no {file.name}); give a file of rows.")
     rows = list(read_rows(file))
     if kind == "answers":
+        # Scenes import torch, which what is wrong with other data need not wait for.
+        from causal_attrib.scenes.language import THINK_SUFFIX
+
         for where, row in rows:
             yield where, {"image": row["image"], "prompt": row["text"] + THINK_SUFFIX, "answer": row["label"]}
         return
