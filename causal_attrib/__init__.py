@@ -7,6 +7,7 @@
 
 from typing import TYPE_CHECKING
 
+from causal_attrib.lazy import lazily
 from causal_attrib.version import __version__
 
 if TYPE_CHECKING:
@@ -16,20 +17,25 @@ if TYPE_CHECKING:
     from causal_attrib.results.maps import Maps
     from causal_attrib.scores import coherence, saliency, score
     from causal_attrib.vlm import VLM, Encoding, load
-
-_HOME = {
-    "Attribution": "results.attribution",
-    "Token": "results.attribution",
-    "InputError": "errors",
-    "Maps": "results.maps",
-    "coherence": "scores",
-    "saliency": "scores",
-    "score": "scores",
-    "VLM": "vlm",
-    "Encoding": "vlm",
-    "load": "vlm",
-    "prove": "evaluation.faithfulness.proof",
-}
+else:
+    # torch takes seconds to import; `copo --help` and readers of saved results should not wait for it.
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "Attribution": "results.attribution",
+            "Encoding": "vlm",
+            "InputError": "errors",
+            "Maps": "results.maps",
+            "Token": "results.attribution",
+            "VLM": "vlm",
+            "__version__": "version",
+            "coherence": "scores",
+            "load": "vlm",
+            "prove": "evaluation.faithfulness.proof",
+            "saliency": "scores",
+            "score": "scores",
+        },
+    )
 
 __all__ = [
     "VLM",
@@ -45,17 +51,3 @@ __all__ = [
     "saliency",
     "score",
 ]
-
-
-def __getattr__(name: str) -> object:
-    # torch takes seconds to import; `copo --help` and readers of saved results should not wait for it.
-    if name in _HOME:
-        import importlib
-
-        return getattr(importlib.import_module(f"causal_attrib.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    # What completion offers: without it, names that are imported late are not seen.
-    return sorted(__all__)

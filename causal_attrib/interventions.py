@@ -12,11 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from causal_attrib.errors import InputError
-
-# What takes the place of a hidden token. "zero" is the paper's mask (methods: a mask token whose value is zero).
-FILLS = ("zero", "mean", "token", "delete")
-
 
 @dataclass(frozen=True)
 class Whole:
@@ -94,12 +89,6 @@ def edit(response_ids: tuple[int, ...], intervention: Intervention, mask_id: int
             return _hide(response_ids, tokens, fill, mask_id)
         case Rewrite(count, tokens, fill):
             return _hide(response_ids[:count], tokens, fill, mask_id)
-
-
-def check_fill(fill: str) -> None:
-    """Raises InputError unless `fill` is one of `FILLS`."""
-    if fill not in FILLS:
-        raise InputError(f"There is no mask {fill!r}; choose one of {', '.join(FILLS)}.")
 
 
 def _hide(ids: tuple[int, ...], tokens: tuple[int, ...], fill: str, mask_id: int) -> Edited:

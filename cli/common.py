@@ -5,15 +5,19 @@ from __future__ import annotations
 import errno
 import functools
 import inspect
+import io
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
+
+from causal_attrib.scores.settings import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +30,83 @@ LONG = 2.0
 
 _MODEL = "Model"
 _ABOUT = "Messages"
+
+# Flags by the name of their parameter: the annotation that typer reads, and the default.
+Flags = Mapping[str, tuple[object, object]]
+# Called with what is done and how much there is in all, if that is known.
+Progress = Callable[[int, int | None], None]
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def option(settings: type, name: str, panel: str | None = None) -> Any:
+    """The flag of a field of settings: its help, its default in words and what stands for its value."""
+    about = next(field.metadata for field in fields(settings) if field.name == name)
+    return typer.Option(
+        f"--{name.replace('_', '-')}",
+        help=about["help"],
+        show_default=about["shown"] or True,
+        metavar=about["metavar"],
+        rich_help_panel=panel,
+    )
+
+
+def flags_of(settings: type, names: Sequence[str], panel: str | None = None) -> Flags:
+    """Fields of settings as flags. A name that is not among the choices is left for the settings to tell."""
+    flags: dict[str, tuple[object, object]] = {}
+    for name in names:
+        default = getattr(settings, name)
+        flags[name] = (Annotated[_read_as(settings, name), option(settings, name, panel)], default)
+    return flags
+
+
+def _read_as(settings: type, name: str) -> Any:
+    """What a flag's value is read as: a number or a switch where the field takes one, else a text."""
+    (kind,) = (field.type for field in fields(settings) if field.name == name)
+    told = [part.strip() for part in str(kind).split("|")]
+    read = next((number for number in (bool, int, float) if number.__name__ in told), str)
+    return read | None if "None" in told else read
+
+
+def flags_as(
+    name: str, flags: Flags, make: Callable[..., object] = dict, *, before: str | None = None
+) -> Callable[[Command], Command]:
+    """Give a command more flags, which it gets together: its parameter `name` is what `make` makes of their values.
+
+    Args:
+        flags: for each its annotation and its default.
+        before: the parameter that the help shows them before; by default they come last.
+    """
+
+    def decorate(command: Command) -> Command:
+        own = inspect.signature(command, eval_str=True).parameters
+        more = [
+            inspect.Parameter(flag, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for flag, (annotation, default) in flags.items()
+        ]
+        parameters = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in own.values()
+            if parameter.name != name
+        ]
+        place = len(parameters) if before is None else [one.name for one in parameters].index(before)
+        parameters[place:place] = more
+
+        def with_flags(**given: Any) -> Any:
+            return command(**{name: make(**{flag: given.pop(flag) for flag in flags})}, **given)
+
+        with_flags.__name__, with_flags.__doc__ = command.__name__, command.__doc__
+        # What typer reads.
+        with_flags.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        with_flags.__annotations__ = {one.name: one.annotation for one in parameters}
+        return cast(Command, with_flags)
+
+    return decorate
+
+
+def rows_per_forward(batch_size: str) -> Any:
+    """The value of --batch-size; what is no number is left for the check of settings."""
+    return int(batch_size) if batch_size.isdecimal() else batch_size
+
 
 Model = Annotated[
     str | None,
@@ -79,9 +160,7 @@ TrustRemoteCode = Annotated[
     bool,
     typer.Option("--trust-remote-code", help="Run code that the model brings along.", rich_help_panel=_MODEL),
 ]
-BatchSize = Annotated[
-    str, typer.Option("--batch-size", metavar="N", help="Rows per forward pass, or auto.", rich_help_panel=_MODEL)
-]
+BatchSize = Annotated[str, option(Settings, "batch_size", _MODEL)]
 MaxPixels = Annotated[
     int | None,
     typer.Option(
@@ -93,7 +172,7 @@ MaxPixels = Annotated[
     ),
 ]
 # How a model is loaded, with defaults: keywords of `causal_attrib.load`.
-LOADING = {
+LOADING: Flags = {
     "revision": (Revision, None),
     "dtype": (Dtype, "auto"),
     "device": (Device, "auto"),
@@ -104,39 +183,9 @@ LOADING = {
     "allow_pickle": (AllowPickle, False),
     "trust_remote_code": (TrustRemoteCode, False),
 }
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Seed = Annotated[int, option(Settings, "seed")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and all warnings.", rich_help_panel=_ABOUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, notes or warnings.", rich_help_panel=_ABOUT)]
-
-
-def flags_as(name: str, flags: dict[str, tuple[object, object]], make: Callable = dict) -> Callable:
-    """Give a command more flags, which it gets together: its parameter `name` is what `make` makes of their values.
-
-    Args:
-        flags: for each its annotation and its default.
-    """
-
-    def decorate(command: Callable) -> Callable:
-        own = inspect.signature(command, eval_str=True).parameters
-        parameters = [
-            inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=one.annotation)
-            for one in own.values()
-            if one.name != name
-        ] + [
-            inspect.Parameter(flag, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for flag, (annotation, default) in flags.items()
-        ]
-
-        def with_flags(**given):
-            return command(**{name: make(**{flag: given.pop(flag) for flag in flags})}, **given)
-
-        with_flags.__name__, with_flags.__doc__ = command.__name__, command.__doc__
-        # What typer reads.
-        with_flags.__signature__ = inspect.Signature(parameters)
-        with_flags.__annotations__ = {one.name: one.annotation for one in parameters}
-        return with_flags
-
-    return decorate
 
 
 def reads_pictures(command: Callable) -> Callable:
@@ -158,17 +207,13 @@ def reads_pictures(command: Callable) -> Callable:
     return limited
 
 
-def rows_per_forward(batch_size: str) -> int | str:
-    """The value of --batch-size; what is no number is left for the check of settings."""
-    return int(batch_size) if batch_size.isdecimal() else batch_size
-
-
 def stdout() -> Console:
     """Where data goes. Colours on a terminal only; a pipe gets lines wide enough that no table is squeezed."""
     from rich.console import Console
 
     # What the terminal's encoding cannot show becomes "?" where it would end the command with an error.
-    sys.stdout.reconfigure(errors="replace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     free = sys.stdout.isatty() or "COLUMNS" in os.environ
     return Console(width=None if free else 120, highlight=False)
 
@@ -240,7 +285,7 @@ def check_outputs(outputs: Sequence[str | None], inputs: Sequence[str | None]) -
         check_not_input(output, [one for one in (*inputs, *written[:place]) if one is not None])
 
 
-def load(model: str | None, *, debug: bool, **options) -> VLM:
+def load(model: str | None, *, debug: bool, **options: Any) -> VLM:
     """`causal_attrib.load`, without what transformers has to say of it (unless `debug`)."""
     import causal_attrib
     from causal_attrib.vlm.loading import BUNDLED
@@ -268,7 +313,7 @@ def announce(interventions: int, positions: int, seconds: float) -> None:
 
 
 @contextmanager
-def progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+def progress(what: str, *, quiet: bool) -> Iterator[Progress | None]:
     """A bar on stderr that goes away when done, as a callable of (done, total); None when there is nobody to watch."""
     if quiet or not sys.stderr.isatty():
         yield None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,8 @@ from causal_attrib_cli import common
 from causal_attrib_cli.eval import common as eval_common
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from causal_attrib.batch.diff import Diff
 
 _LEGEND = (
@@ -37,16 +40,23 @@ def diff(
 
         common.check_outputs([out], [first, second])
         found = compare(first, second, resamples=bootstrap, seed=seed)
-        settings = {"first": first, "second": second, "bootstrap": bootstrap, "seed": seed}
-        results = eval_common.plain(found)
+        settings: dict[str, object] = {"first": first, "second": second, "bootstrap": bootstrap, "seed": seed}
+        results = {field.name: eval_common.plain(getattr(found, field.name)) for field in fields(found)}
         if found.transitions is not None:
             results["transitions"] = [
                 {"first": before, "second": after, "words": count}
                 for (before, after), count in found.transitions.items()
             ]
         eval_common.report(
-            *("diff", settings, results, _view(found), _notes(found)),
-            **{"json": json, "out": out, "quiet": quiet, "unit": "as measured; grounded in percent"},
+            "diff",
+            settings,
+            results,
+            _view(found),
+            _notes(found),
+            json=json,
+            out=out,
+            quiet=quiet,
+            unit="as measured; grounded in percent",
         )
 
 
@@ -61,8 +71,8 @@ def _notes(found: Diff) -> list[str]:
     return notes
 
 
-def _view(found: Diff) -> list:
-    view: list = [
+def _view(found: Diff) -> list[RenderableType]:
+    view: list[RenderableType] = [
         eval_common.table(
             f"A to B  {found.captions} captions, {found.images} images, {found.words} words",
             ("", "words", "A", "B", "B - A"),
@@ -84,7 +94,7 @@ def _view(found: Diff) -> list:
             ),
         ),
     ]
-    if found.transitions is not None:
+    if found.transitions is not None and found.grounded is not None:
         moved = sorted(found.transitions.items(), key=lambda item: -item[1])
         view += [
             eval_common.table(

@@ -44,7 +44,6 @@ def doctor(
     Prints a row per check and ends with exit code 1 if one failed.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
-        from causal_attrib.doctor import environment, examine
         from causal_attrib.io.pictures import read_picture
 
         if image is None:
@@ -54,6 +53,8 @@ def doctor(
             caption = scenes.caption(scenes.PARK) if caption is None else caption
         else:
             picture = read_picture(image)
+        from causal_attrib.doctor import environment, examine
+
         if debug:
             _show_reasons()
         # What is wrong with the packages may be why the model cannot even be loaded.

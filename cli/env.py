@@ -27,7 +27,7 @@ def env(
     json: Annotated[bool, typer.Option("--json", help="JSON in place of a list.")] = False,
 ) -> None:
     """Print versions and devices, for bug reports."""
-    facts = {
+    facts: dict[str, object] = {
         "copo": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),

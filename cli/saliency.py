@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 
+from causal_attrib.scores.saliency_methods.choice import Choice
 from causal_attrib_cli import common
 
 _CAPTION = "What is explained"
@@ -14,7 +16,11 @@ _METHOD = "How it is explained"
 _OUTPUT = "Output"
 
 
+_SETTINGS = ("method", "level", "regions", "baseline", "other", "samples")
+
+
 @common.reads_pictures
+@common.flags_as("by", common.flags_of(Choice, _SETTINGS, _METHOD), before="seed")
 @common.flags_as("loading", common.LOADING)
 def saliency(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="Image file.", show_default=False)],
@@ -29,9 +35,7 @@ def saliency(
         str | None, typer.Option("--question", help="Question asked after the caption.", rich_help_panel=_CAPTION)
     ] = None,
     answer: Annotated[str | None, typer.Option("--answer", help="Its answer.", rich_help_panel=_CAPTION)] = None,
-    of: Annotated[
-        str, typer.Option("--of", metavar="NAME", help="A map per word, token or answer.", rich_help_panel=_CAPTION)
-    ] = "word",
+    of: Annotated[str, common.option(Choice, "of", _CAPTION)] = Choice.of,
     token: Annotated[
         list[str] | None,
         typer.Option("--token", metavar="WORD", help="Only this word; may be repeated.", rich_help_panel=_CAPTION),
@@ -42,60 +46,7 @@ def saliency(
             "--foil", metavar="WORD", help="Why the word and not this one, and where.", rich_help_panel=_CAPTION
         ),
     ] = None,
-    method: Annotated[
-        str,
-        typer.Option(
-            "--method",
-            metavar="NAME",
-            help="occlusion, regions, integrated_gradients, gradient_x_input, gradient, smoothgrad, attention.",
-            rich_help_panel=_METHOD,
-        ),
-    ] = "occlusion",
-    level: Annotated[
-        str | None,
-        typer.Option(
-            "--level",
-            metavar="NAME",
-            help="pixel, embedding or region.",
-            show_default="the method's own",
-            rich_help_panel=_METHOD,
-        ),
-    ] = None,
-    regions: Annotated[
-        str | None,
-        typer.Option(
-            "--regions",
-            metavar="SPEC",
-            help="grid:8, patch, window:1+3, or a file of masks.",
-            show_default="the method's own",
-            rich_help_panel=_METHOD,
-        ),
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            "--baseline",
-            metavar="NAME",
-            help="What hides a region: neutral, blur, mean, swap.",
-            show_default="the method's own",
-            rich_help_panel=_METHOD,
-        ),
-    ] = None,
-    other: Annotated[
-        str | None,
-        typer.Option("--other", metavar="IMAGE", help="The image that swap takes from.", rich_help_panel=_METHOD),
-    ] = None,
-    samples: Annotated[
-        int | None,
-        typer.Option(
-            "--samples",
-            metavar="N",
-            help="Noisy copies (smoothgrad) or pairs of orders (regions).",
-            show_default="the method's own",
-            rich_help_panel=_METHOD,
-        ),
-    ] = None,
-    seed: common.Seed = 0,
+    seed: common.Seed = Choice.seed,
     object_mask: Annotated[
         str | None,
         typer.Option(
@@ -123,11 +74,12 @@ def saliency(
         ),
     ] = None,
     model: common.Model = None,
-    batch_size: common.BatchSize = "auto",
+    batch_size: common.BatchSize = str(Choice.batch_size),
     debug: common.Debug = False,
     quiet: common.Quiet = False,
     *,
-    loading: dict,
+    by: dict[str, Any],
+    loading: dict[str, Any],
 ) -> None:
     """Map each word of CAPTION to the part of the image it comes from.
 
@@ -135,40 +87,38 @@ def saliency(
     figures (saliency.json). Blue speaks for the word, red against it.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
-        import causal_attrib
         from causal_attrib import views
         from causal_attrib.evaluation.localisation import localise, read_mask
         from causal_attrib.io.atomic import replace_file
         from causal_attrib.io.pictures import read_picture
         from causal_attrib.results.formats import check_output
 
+        # What can be found wrong at once is found before torch is imported and the model loaded.
+        by |= {"seed": seed, "of": of, "batch_size": common.rows_per_forward(batch_size)}
+        choice = Choice(**by).settled()
         if html is not None:
             check_output(html)
         views.check_folder(out)
         picture = read_picture(image)
+        if choice.other is not None:
+            choice = replace(choice, other=read_picture(choice.other))
         mask_HW = None if object_mask is None else read_mask(object_mask, *picture.pixels.size)
         vlm = common.load(model, debug=debug, **loading)
-        if caption is None:
-            caption = vlm.describe(picture, prompt)
-        asked = {"prompt": prompt, "question": question, "answer": answer}
-        rows = common.rows_per_forward(batch_size)
+        import causal_attrib
+        from causal_attrib.scores.saliency_methods.maps import map_picture
+
+        text = vlm.describe(picture, prompt) if caption is None else caption
         with common.progress("Mapping", quiet=quiet) as progress:
-            maps = causal_attrib.saliency(
+            maps = map_picture(
+                vlm,
+                choice,
                 picture,
-                caption,
-                model=vlm,
-                **asked,
-                method=method,
-                level=level,
+                text,
+                prompt=prompt,
+                question=question,
+                answer=answer,
                 words=token,
                 foil=foil,
-                of=of,
-                baseline=baseline,
-                other=other,
-                regions=regions,
-                samples=samples,
-                batch_size=rows,
-                seed=seed,
                 progress=_added_up(progress),
             )
         if proof:
@@ -176,11 +126,11 @@ def saliency(
                 maps = causal_attrib.prove(
                     maps,
                     picture,
-                    caption,
+                    text,
                     model=vlm,
-                    baseline=baseline or "blur",
-                    other=other,
-                    batch_size=rows,
+                    baseline=by["baseline"] or "blur",
+                    other=choice.other,
+                    batch_size=choice.batch_size,
                     seed=seed,
                     announce=None if quiet else _announce,
                     progress=progress,
@@ -194,14 +144,16 @@ def saliency(
             )
         files = views.write_saliency(out, maps, picture.pixels, known)
         if html is not None:
-            attribution = causal_attrib.score(picture, caption, model=vlm, **asked, seed=seed)
+            attribution = causal_attrib.score(
+                picture, text, model=vlm, prompt=prompt, question=question, answer=answer, seed=seed
+            )
             replace_file(html, views.report(attribution, maps).encode())
         common.stdout().print(views.saliency_table(maps, known))
         if not quiet:
             common.tell(f"Wrote {len(files)} files to {out}" + (f" and {html}" if html else ""))
 
 
-def _added_up(progress: Callable[[int, int | None], None] | None) -> Callable[[int], None] | None:
+def _added_up(progress: common.Progress | None) -> Callable[[int], None] | None:
     """A bar of (done, total) as one that is told of every step; how many will come is not known."""
     if progress is None:
         return None

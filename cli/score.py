@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from causal_attrib.scores.settings import Settings
 from causal_attrib_cli import common, score_run
 
 _CAPTION = "What is scored"
@@ -15,7 +16,15 @@ _OUTPUT = "Output"
 _MANY = "Many captions"
 
 
+# What score takes beside them, batch_size and seed, other commands take too.
+_SETTINGS = (
+    *("outcome", "against", "mask", "samples", "estimator", "coupling", "level", "lambda_s", "lambda_n", "engine"),
+    *("coherence", "verdict", "calibration"),
+)
+
+
 @common.reads_pictures
+@common.flags_as("scoring", common.flags_of(Settings, _SETTINGS, _METHOD), before="seed")
 @common.flags_as("loading", common.LOADING)
 def score(
     image: Annotated[
@@ -47,99 +56,7 @@ def score(
         str | None,
         typer.Option("--objects", metavar="A,B,C", help="Annotated objects of the image.", rich_help_panel=_CAPTION),
     ] = None,
-    outcome: Annotated[
-        str,
-        typer.Option(
-            "--outcome",
-            metavar="NAME",
-            help="What scores are differences of: auto, likelihood, match, objects, yesno, grounding, module:function.",
-            rich_help_panel=_METHOD,
-        ),
-    ] = "auto",
-    against: Annotated[
-        str,
-        typer.Option(
-            "--against",
-            metavar="NAME",
-            help="What grounding holds the image against: colour, blur.",
-            rich_help_panel=_METHOD,
-        ),
-    ] = "colour",
-    mask: Annotated[
-        str,
-        typer.Option(
-            "--mask", metavar="NAME", help="How a token is hidden: zero, mean, token, delete.", rich_help_panel=_METHOD
-        ),
-    ] = "zero",
-    samples: Annotated[
-        int | None,
-        typer.Option(
-            "--samples",
-            metavar="H",
-            help="Sampled completions per prefix, for sufficiency; 0 judges the prefix as it is.",
-            rich_help_panel=_METHOD,
-            show_default="0, or 4 if the outcome judges text",
-        ),
-    ] = None,
-    estimator: Annotated[
-        str,
-        typer.Option(
-            "--estimator",
-            metavar="NAME",
-            help="How sufficiency is read: paired, mean_gain, product.",
-            rich_help_panel=_METHOD,
-        ),
-    ] = "paired",
-    coupling: Annotated[
-        str,
-        typer.Option(
-            "--coupling",
-            metavar="NAME",
-            help="How the samples of neighbouring prefixes are drawn: independent, gumbel.",
-            rich_help_panel=_METHOD,
-        ),
-    ] = "independent",
-    level: Annotated[
-        str,
-        typer.Option("--level", metavar="NAME", help="What is hidden at once: token, word.", rich_help_panel=_METHOD),
-    ] = "token",
-    lambda_s: Annotated[
-        float, typer.Option("--lambda-s", help="Weight of sufficiency.", rich_help_panel=_METHOD)
-    ] = 0.35,
-    lambda_n: Annotated[float, typer.Option("--lambda-n", help="Weight of necessity.", rich_help_panel=_METHOD)] = 0.35,
-    engine: Annotated[
-        str,
-        typer.Option(
-            "--engine", metavar="NAME", help="How forwards are run: auto, packed, plain.", rich_help_panel=_METHOD
-        ),
-    ] = "auto",
-    coherence: Annotated[
-        bool,
-        typer.Option(
-            "--coherence",
-            help="Also how image and prompt drive tagged reasoning, and the reasoning its answer.",
-            rich_help_panel=_METHOD,
-        ),
-    ] = False,
-    verdict: Annotated[
-        bool,
-        typer.Option(
-            "--verdict",
-            help="Also whether each word is grounded, against the image or a language prior.",
-            rich_help_panel=_METHOD,
-        ),
-    ] = False,
-    calibration: Annotated[
-        str | None,
-        typer.Option(
-            "--calibration",
-            metavar="FILE",
-            help="Calibration of verdicts, from copo eval verdict --fit.",
-            show_default="that of the small model in the package",
-            rich_help_panel=_METHOD,
-        ),
-    ] = None,
-    seed: common.Seed = 0,
+    seed: common.Seed = Settings.seed,
     out: Annotated[
         str | None,
         typer.Option(
@@ -189,11 +106,12 @@ def score(
         bool, typer.Option("--fresh", help="Forget what a run before has finished.", rich_help_panel=_MANY)
     ] = False,
     model: common.Model = None,
-    batch_size: common.BatchSize = "auto",
+    batch_size: common.BatchSize = str(Settings.batch_size),
     debug: common.Debug = False,
     quiet: common.Quiet = False,
     *,
-    loading: dict,
+    scoring: dict[str, Any],
+    loading: dict[str, Any],
 ) -> None:
     """Score every token of CAPTION: does the image bear it out?
 
@@ -208,32 +126,16 @@ def score(
         "answer": answer,
         "objects": None if objects is None else [name.strip() for name in objects.split(",")],
     }
-    scoring = {
-        "outcome": outcome,
-        "against": against,
-        "mask": mask,
-        "samples": samples,
-        "estimator": estimator,
-        "coupling": coupling,
-        "level": level,
-        "lambda_s": lambda_s,
-        "lambda_n": lambda_n,
-        "engine": engine,
-        "batch_size": common.rows_per_forward(batch_size),
-        "seed": seed,
-        "coherence": coherence,
-        "verdict": verdict,
-        "calibration": calibration,
-    }
+    scoring |= {"batch_size": common.rows_per_forward(batch_size), "seed": seed}
     with common.told_plainly(debug=debug, quiet=quiet):
         many = {"--output": output, "--limit": limit, "--shard": shard, "--fresh": fresh}
         one = {"IMAGE": image, "--also": also, "--out": out, "--format": format, "--json": json}
         score_run.check_mode(input, one, many)
         load = functools.partial(common.load, model, debug=debug, **loading)
         if input is None:
-            where = score_run.output_of(out, format, json, several=bool(also))
-            score_run.score_one(image, caption, also or [], load, asked, scoring, where, quiet=quiet)
+            place = score_run.output_of(out, format, json, several=bool(also))
+            score_run.score_one(str(image), [caption, *(also or [])], load, asked, scoring, place, quiet=quiet)
         else:
-            where = {"limit": limit, "shard": shard or "1/1", "fresh": fresh}
+            which = {"limit": limit, "shard": shard or "1/1", "fresh": fresh}
             of_model = {"model": model, **loading}
-            score_run.score_many(input, output, load, asked, scoring, of_model, where, strict=debug, quiet=quiet)
+            score_run.score_many(input, str(output), load, asked, scoring, of_model, which, strict=debug, quiet=quiet)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _FOR_SEVERAL = ("html", "jsonl")
 
 
-def check_mode(input: str | None, one: dict, many: dict) -> None:
+def check_mode(input: str | None, one: dict[str, Any], many: dict[str, Any]) -> None:
     """Flags of one caption and of many do not mix."""
     from causal_attrib.errors import InputError
 
@@ -35,50 +35,32 @@ def check_mode(input: str | None, one: dict, many: dict) -> None:
 
 def score_one(
     image: str,
-    caption: str | None,
-    also: Sequence[str],
+    captions: Sequence[str | None],
     load: Callable[[], VLM],
-    asked: dict,
-    scoring: dict,
+    asked: dict[str, Any],
+    scoring: dict[str, Any],
     output: tuple[str | None, str | None],
     *,
     quiet: bool,
 ) -> None:
     """One caption, or several of one image, to a table, a file or a pipe (`output_of`)."""
-    import causal_attrib
-    from causal_attrib.engine import SharedEngine
-    from causal_attrib.io.pictures import read_picture
     from causal_attrib.results.formats import check_output
+    from causal_attrib.scores.inputs import check_inputs
     from causal_attrib.scores.settings import Settings
 
     file, piped = output
-    # What can be found wrong at once is found before the model is loaded, which may take minutes.
-    Settings(**scoring)
+    # What can be found wrong at once is found before torch is imported and the model loaded, which may take minutes.
+    settings = Settings(**scoring)
     if file is not None:
         check_output(file)
-    picture = read_picture(image)
-    if scoring["coherence"]:
-        from causal_attrib.scores.coherence_channels.channels import check_reasoned
-
-        for one in [caption, *also]:
-            if one is not None:
-                check_reasoned(one, asked["answer"])
+    inputs = check_inputs(settings, image, captions, **asked)
     vlm = load()
-    # The picture is read once for all captions.
-    scoring = {**scoring, "engine": SharedEngine(scoring["engine"])}
+    from causal_attrib.scores import scoring as scores
+
     with common.progress("Scoring", quiet=quiet) as progress:
-        attributions = [
-            causal_attrib.score(
-                picture,
-                one,
-                model=vlm,
-                **asked,
-                **scoring,
-                progress=progress,
-                announce=None if quiet else common.announce,
-            )
-            for one in [caption, *also]
-        ]
+        attributions = scores.score_inputs(
+            vlm, settings, inputs, progress=progress, announce=None if quiet else common.announce
+        )
     if not quiet:
         if attributions[0].generated:
             common.tell(f'No caption was given, so the model wrote one: "{attributions[0].caption}"')
@@ -120,10 +102,10 @@ def score_many(
     input: str,
     output: str,
     load: Callable[[], VLM],
-    asked: dict,
-    scoring: dict,
-    model: dict,
-    where: dict,
+    asked: dict[str, Any],
+    scoring: dict[str, Any],
+    model: dict[str, Any],
+    where: dict[str, Any],
     *,
     strict: bool,
     quiet: bool,
@@ -155,7 +137,7 @@ def score_many(
     common.end_of_rows({output: done.failures})
 
 
-def _tell_of(verdict: dict | None) -> None:
+def _tell_of(verdict: dict[str, Any] | None) -> None:
     """Warn of verdicts that nothing is known of how often they err."""
     if verdict is not None and not verdict["calibrated"]:
         common.tell(f"Warning: the verdicts are {verdict['note']}.", "yellow")

@@ -52,13 +52,15 @@ def select(
     """
     with common.told_plainly(debug=debug, quiet=quiet):
         from causal_attrib.training.data.reading import check_writable, read_data, with_system_prompt, write_data
-        from causal_attrib.training.data.select import check_selection, sample_rewards, select_prompts
         from causal_attrib.training.scoring.rewards import check_reward, choose_reward
 
         judge = choose_reward(reward)
         check_writable(out)
         common.check_outputs([out], [data])
         rows = read_data(data, image_root=image_root)
+        # Imports torch, which what is wrong with the data need not wait for.
+        from causal_attrib.training.data.select import check_selection, sample_rewards, select_prompts
+
         check_selection(rows, keep, num_generations, max_completion_length)
         check_reward(reward, judge, rows, data)
         vlm = common.load(model, debug=debug, **loading)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import functools
 import typing
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from causal_attrib.training.recipe.keys import Recipe, keys
 from causal_attrib_cli import common
 
+if TYPE_CHECKING:
+    from causal_attrib.training.plan import Plan
+    from causal_attrib.views.completions import ShownSample
+    from causal_attrib.vlm import VLM
 
-def _keys_as_flags() -> dict[str, tuple[object, object]]:
+
+def _keys_as_flags() -> common.Flags:
     """Every key of a recipe as a flag; one that is not given is None."""
-    hints, defaults, flags = typing.get_type_hints(Recipe), Recipe(), {}
+    hints, defaults = typing.get_type_hints(Recipe), Recipe()
+    flags: dict[str, tuple[object, object]] = {}
     for key in keys():
         dashed, hint = key.name.replace("_", "-"), hints[key.name] | None
         option = typer.Option(
@@ -27,7 +34,7 @@ def _keys_as_flags() -> dict[str, tuple[object, object]]:
     return flags
 
 
-def _in_words(default) -> str | bool:
+def _in_words(default: object) -> str | bool:
     """A default as help shows it; False is none to show."""
     if isinstance(default, bool):
         return "yes" if default else "no"
@@ -40,7 +47,7 @@ def _in_words(default) -> str | bool:
 @common.flags_as("flags", _keys_as_flags())
 def train(
     context: typer.Context,
-    flags: dict,
+    flags: dict[str, Any],
     config: Annotated[
         str | None,
         typer.Option("--config", "-c", metavar="FILE", help="Recipe in YAML; flags go before it.", show_default=False),
@@ -65,6 +72,7 @@ def train(
     """
     with common.told_plainly(debug=debug, quiet=quiet):
         from causal_attrib.errors import InputError
+        from causal_attrib.training.recipe.early import check_early
         from causal_attrib.training.recipe.file import read_recipe, split_words
 
         of_trl, bare = split_words(context.args)
@@ -72,6 +80,7 @@ def train(
             raise InputError(f"{bare[-1]!r} belongs to no flag; copo train takes flags alone.")
         checkpoint = (bare or ["last"])[0] if resume else None
         recipe = read_recipe(config, flags | of_trl)
+        check_early(recipe)
         _need_packages()
         if not debug:
             _quieten()
@@ -130,7 +139,7 @@ def _silent(_: str) -> None:
     return
 
 
-def _show(samples) -> None:
+def _show(samples: Sequence[ShownSample]) -> None:
     """Completions on the terminal; the file has them in any case."""
     import sys
 
@@ -142,7 +151,7 @@ def _show(samples) -> None:
         Console(stderr=True).print(completions(samples))
 
 
-def _show_dry_run(plan, load) -> None:
+def _show_dry_run(plan: Plan, load: Callable[..., VLM]) -> None:
     from rich.table import Table
 
     from causal_attrib.training.dry_run import dry_run

@@ -12,10 +12,9 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from causal_attrib.batch.caption_rows import CaptionRow, read_caption_rows, shard_of
-from causal_attrib.engine import choose_engine
-from causal_attrib.engine.base import chunks
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import check_not_input, check_writable
 from causal_attrib.io.failures import Failure, reason_of, write_failures
@@ -26,9 +25,13 @@ from causal_attrib.io.rows import files_of, sha256_of
 from causal_attrib.results import caption_files
 from causal_attrib.results.attribution import Attribution
 from causal_attrib.results.caption_files import Scored
-from causal_attrib.scores.caption_task import CaptionTask, make_task, run_tasks
+from causal_attrib.scores.inputs import calibration_of
 from causal_attrib.scores.settings import Settings
-from causal_attrib.vlm import VLM
+
+if TYPE_CHECKING:
+    from causal_attrib.scores.caption_task import CaptionTask
+    from causal_attrib.scores.verdict import Calibration
+    from causal_attrib.vlm import VLM
 
 # Captions of a group, at most: what a kill can cost. More would fill no forward better.
 MOST_TOGETHER = 8
@@ -87,6 +90,7 @@ def score_file(
     """
     asked, scoring = asked or {}, scoring or {}
     settings = Settings(**scoring)
+    calibration = calibration_of(settings)
     caption_files.format_of(output)
     check_writable(output)
     check_not_input(output, files_of(source))
@@ -103,7 +107,9 @@ def score_file(
     }
     journal = Journal(output, {**place, **asked, **scoring, **(model or {})}, fresh=fresh)
     before = _count(groups, journal.done)
-    score_group = functools.partial(_score_group, asked=asked, settings=settings, of_input=of_input, strict=strict)
+    score_group = functools.partial(
+        _score_group, asked=asked, settings=settings, calibration=calibration, of_input=of_input, strict=strict
+    )
     _finish(journal, groups, load, score_group, progress, on_failure)
     failures = _failures(journal, groups)
     first: list[Scored] = []
@@ -155,7 +161,8 @@ def _groups(rows: Sequence[CaptionRow], asked: dict) -> list[list[CaptionRow]]:
     alike: dict[tuple, list[CaptionRow]] = {}
     for row in rows:
         alike.setdefault((row.image, row.prompt or asked.get("prompt")), []).append(row)
-    return [list(group) for group in chunks(list(itertools.chain(*alike.values())), MOST_TOGETHER)]
+    in_order = list(itertools.chain(*alike.values()))
+    return [in_order[start : start + MOST_TOGETHER] for start in range(0, len(in_order), MOST_TOGETHER)]
 
 
 def _key(group: Sequence[CaptionRow]) -> str:
@@ -163,9 +170,18 @@ def _key(group: Sequence[CaptionRow]) -> str:
 
 
 def _score_group(
-    vlm: VLM, group: Sequence[CaptionRow], *, asked: dict, settings: Settings, of_input: dict, strict: bool
+    vlm: VLM,
+    group: Sequence[CaptionRow],
+    *,
+    asked: dict,
+    settings: Settings,
+    calibration: Calibration | None,
+    of_input: dict,
+    strict: bool,
 ) -> list[dict]:
     """For each row its scored caption, or the `reason` why there is none."""
+    # Here, where there is a model: what is wrong with a file is told without torch.
+    from causal_attrib.scores.caption_task import make_task
 
     def reason(error: Exception) -> dict:
         if strict and not isinstance(error, InputError):
@@ -188,7 +204,9 @@ def _score_group(
         try:
             if row.image not in pictures:
                 pictures[row.image] = read_picture(row.picture)
-            tasks[row.number] = make_task(vlm, settings, pictures[row.image], row.caption, **{**asked, **given})
+            tasks[row.number] = make_task(
+                vlm, settings, pictures[row.image], row.caption, calibration=calibration, **{**asked, **given}
+            )
         except Exception as error:
             outcomes[row.number] = reason(error)
     left = [row for row in group if row.number in tasks]
@@ -208,6 +226,9 @@ def _score_group(
 def _run(vlm: VLM, tasks: Sequence[CaptionTask], settings: Settings) -> list[Attribution]:
     if not tasks:
         return []
+    from causal_attrib.engine import choose_engine
+    from causal_attrib.scores.caption_task import run_tasks
+
     several = len({(task.encoding.picture.sha256, task.encoding.prompt) for task in tasks}) > 1
     engine = choose_engine(settings.engine, vlm, tasks[0].encoding, settings.batch_size, several=several)
     return run_tasks(engine, tasks)

@@ -6,6 +6,7 @@ import functools
 import logging
 from collections.abc import Callable, Sequence
 
+from causal_attrib.choices import ENGINES
 from causal_attrib.doctor.case import Case
 from causal_attrib.doctor.forwards import causality, hiding, image_is_seen, numbers, padding
 from causal_attrib.doctor.precision import precision
@@ -14,7 +15,6 @@ from causal_attrib.doctor.scoring import deterministic, engines
 from causal_attrib.doctor.software import environment
 from causal_attrib.doctor.text import image_tokens, prompt, spans
 from causal_attrib.doctor.writing import own_words, writing
-from causal_attrib.engine import ENGINES
 from causal_attrib.errors import InputError
 from causal_attrib.io.pictures import ImageLike, read_picture
 from causal_attrib.version import __version__

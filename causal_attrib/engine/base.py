@@ -22,8 +22,8 @@ from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.interventions import Edited, Intervention, Rewrite, edit
 from causal_attrib.outcomes import Outcome, Probe, Reading, checked
 from causal_attrib.vlm import VLM, Continuation, Encoding, Noise
-from causal_attrib.vlm.reasoning import split_response
 from causal_attrib.vlm.text import decode
+from causal_attrib.words.reasoning import split_response
 
 # How much longer than the text it replaces a continuation may get before it is cut off.
 SLACK = 32

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import torch
 
+from causal_attrib.choices import EngineName
 from causal_attrib.engine.base import Engine, Request
 from causal_attrib.engine.budget import pictures_at_once
 from causal_attrib.engine.packed import PackedEngine
@@ -17,7 +18,6 @@ from causal_attrib.engine.together import NotJoinedError
 from causal_attrib.errors import InputError
 from causal_attrib.vlm import VLM, Continuation, Encoding
 
-ENGINES = ("auto", "packed", "plain")
 # How far log-probabilities (nats) may lie apart. A wrong mask or position makes a difference of .05 and more, rounding
 # in float32 one of 1e-5.
 TOLERANCE = 1e-3
@@ -37,7 +37,7 @@ class SharedEngine:
     It is chosen at the first caption. `name` is as for `choose_engine`.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: EngineName):
         self.name = name
         self._engine: Engine | None = None
 

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from causal_attrib.engine.philox import exponentials, philox
 
-COUPLINGS = ("independent", "gumbel")
 # Rows of noise that are drawn at once: integers of a large vocabulary take room.
 _ROWS = 256
 

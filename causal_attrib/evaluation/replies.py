@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from causal_attrib.choices import check_batch_size
 from causal_attrib.engine.base import chunks
 from causal_attrib.engine.budget import is_out_of_memory
 from causal_attrib.errors import InputError
@@ -63,8 +64,7 @@ def write_replies(
     check_writable(output)
     if longest < 1:
         raise InputError(f"The number of new tokens is {longest}, but it must be 1 or more.")
-    if batch_size != "auto" and not (isinstance(batch_size, int) and batch_size >= 1):
-        raise InputError(f"The batch size is {batch_size!r}, but it must be a whole number from 1 up, or auto.")
+    check_batch_size(batch_size)
     missing = [ask.image for ask in asks if not ask.image.exists()]
     if missing:
         raise InputError(f"{len(missing)} pictures are not there, first {missing[0]}; check the folder of images.")

@@ -8,15 +8,10 @@ from causal_attrib.outcomes.function import Function, import_function
 from causal_attrib.outcomes.grounding import Grounding
 from causal_attrib.outcomes.likelihood import Likelihood
 from causal_attrib.outcomes.match import Match
+from causal_attrib.outcomes.names import BEST_FOR_CAPTIONS, check_name
 from causal_attrib.outcomes.objects import Objects, annotated_objects
 from causal_attrib.outcomes.yesno import YesNo
 from causal_attrib.vlm import Encoding
-from causal_attrib.vlm.reference_image import check_reference
-
-NAMES = ("auto", "likelihood", "match", "objects", "yesno", "grounding", "module:function")
-
-# Chosen by measurement: docs/choosing-an-outcome.md.
-BEST_FOR_CAPTIONS = "grounding"
 
 
 def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = None) -> Outcome:
@@ -53,22 +48,3 @@ def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = No
         case "grounding":
             return Grounding(encoding.against)
     return Function(name, import_function(name), encoding.answer)
-
-
-def check_contrast(outcome: str, against: str) -> None:
-    """Raises InputError if there is no such contrast, or `outcome` does not hold the picture against anything."""
-    check_reference(against)
-    if against != "colour" and outcome not in ("auto", BEST_FOR_CAPTIONS):
-        raise InputError(
-            f"The outcome {outcome} does not hold the picture against another; leave out --against (or against=), or "
-            f"take the outcome {BEST_FOR_CAPTIONS}."
-        )
-
-
-def check_name(name: str) -> None:
-    """Raises InputError if there is no outcome `name`."""
-    if name in NAMES:
-        return
-    if ":" not in name:
-        raise InputError(f"There is no outcome {name!r}; choose one of {', '.join(NAMES)}.")
-    import_function(name)

@@ -7,8 +7,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import ClassVar
 
-from causal_attrib.vlm.reasoning import answer_of
 from causal_attrib.words import yes_no
+from causal_attrib.words.reasoning import answer_of
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _NUMBERS = dict(zip("zero one two three four five six seven eight nine ten".split(), map(str, range(11)), strict=True))

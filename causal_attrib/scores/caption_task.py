@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -15,15 +16,16 @@ from causal_attrib.engine import Cost, Engine, Job
 from causal_attrib.engine.base import Request
 from causal_attrib.interventions import Intervention
 from causal_attrib.io.pictures import ImageLike
-from causal_attrib.outcomes import Outcome, check_contrast, choose_outcome
+from causal_attrib.outcomes import Objects, Outcome, check_contrast, choose_outcome
 from causal_attrib.results.attribution import Attribution, Token
 from causal_attrib.scores import necessity, sufficiency
-from causal_attrib.scores.coherence_channels.channels import check_reasoned, coherence_of
+from causal_attrib.scores.coherence_channels.channels import coherence_of
 from causal_attrib.scores.completeness import causal_completeness
 from causal_attrib.scores.entropy import logprob_and_entropy
+from causal_attrib.scores.inputs import Caption
 from causal_attrib.scores.known_pictures import knows
-from causal_attrib.scores.settings import Settings
-from causal_attrib.scores.verdict import check_outcome, judged, read_calibration
+from causal_attrib.scores.settings import Settings, check_outcome
+from causal_attrib.scores.verdict import Calibration, judged
 from causal_attrib.version import __version__
 from causal_attrib.vlm import VLM, Continuation, Encoding
 
@@ -41,6 +43,8 @@ class CaptionTask:
     rewrites:  whether the caption is written anew behind a hidden unit
     generated: whether the model wrote the caption
     coherent:  the result of `coherence`, if it was asked for
+    calibration: of the verdicts, if they are asked for
+    known:     the picture is of the kind that the model knows
     seconds:   that this took
     """
 
@@ -55,7 +59,8 @@ class CaptionTask:
     samples: int
     rewrites: bool
     generated: bool
-    coherent: dict | None
+    coherent: dict[str, Any] | None
+    calibration: Calibration | None
     known: bool
     seconds: float
 
@@ -71,21 +76,20 @@ def make_task(
     vlm: VLM,
     settings: Settings,
     image: ImageLike,
-    caption: str | Sequence[int] | None,
+    caption: Caption,
     *,
     prompt: str | None = None,
     question: str | None = None,
     answer: str | None = None,
     objects: list[str] | None = None,
+    calibration: Calibration | None = None,
 ) -> CaptionTask:
-    """Arguments as in `causal_attrib.score`.
+    """Arguments as in `causal_attrib.score`; a `calibration` where the settings ask for verdicts.
 
     Raises:
         InputError: what is wrong with this picture, these texts, or the settings for them.
     """
     began = time.perf_counter()
-    if settings.coherence and isinstance(caption, str):
-        check_reasoned(caption, answer)
     generated = caption is None
     if generated:
         caption = vlm.describe(image, prompt)
@@ -110,6 +114,7 @@ def make_task(
         rewrites=rewrites,
         generated=generated,
         coherent=coherent,
+        calibration=calibration,
         known=knows(vlm, encoding.picture.pixels),
         seconds=time.perf_counter() - began,
     )
@@ -168,7 +173,8 @@ def outcomes_of(
         for keeps, masks, _ in (plans[index] for index in as_it_is)
     ]
     for index, outcome in zip(as_it_is, engine.run_jobs(both), strict=True):
-        found[index] = tuple(np.split(outcome, [len(plans[index][0].interventions)]))
+        prefixes = len(plans[index][0].interventions)
+        found[index] = outcome[:prefixes], outcome[prefixes:]
     for samples in sorted({samples for _, _, samples in plans if samples}):
         drawn = [index for index, plan in enumerate(plans) if plan[2] == samples]
         outcomes_s = engine.run_jobs(
@@ -193,7 +199,7 @@ def _scan(engine: Engine, task: CaptionTask) -> _Scan:
     encoding = task.encoding
     logprob_T, entropy_T = logprob_and_entropy(engine.scan(encoding), encoding.response_ids)
     prior_T = None
-    if task.settings.verdict:
+    if task.calibration is not None:
         row, places = Continuation(encoding.response_ids, reference=True), tuple(range(len(encoding.response_ids)))
         prior_T = engine.logprobs([Request(encoding, row, places)], lambda count: None)[0].tolist()
     return _Scan(logprob_T, entropy_T, prior_T)
@@ -261,23 +267,37 @@ def _attribution(
         generated=task.generated,
         coherence=task.coherent,
     )
-    if scan.prior_T is None:
+    if scan.prior_T is None or task.calibration is None:
         return attribution
-    calibration = read_calibration(settings.calibration, settings.level)
-    return judged(attribution, scan.prior_T, calibration, known=task.known)
+    return judged(attribution, scan.prior_T, task.calibration, known=task.known)
 
 
-def _outcome_record(task: CaptionTask, outcome_n: np.ndarray) -> dict:
-    record = {"name": task.judge.name, "meaning": task.judge.meaning}
+def _outcome_record(task: CaptionTask, outcome_n: np.ndarray) -> dict[str, Any]:
+    record: dict[str, Any] = {"name": task.judge.name, "meaning": task.judge.meaning}
     if not task.rewrites:
         record["value"] = float(outcome_n[0, 0])
-    if task.judge.name == "objects":
+    if isinstance(task.judge, Objects):
         record["objects"] = sorted(task.judge.annotated)
     return record
 
 
-def _tokens(encoding: Encoding, units, *, logprob, entropy, **of_units) -> list[Token]:
+def _tokens(
+    encoding: Encoding,
+    units: Sequence[tuple[int, ...]],
+    *,
+    logprob: np.ndarray,
+    entropy: np.ndarray,
+    **of_units: np.ndarray | None,
+) -> list[Token]:
+    """The tokens with their scores; those of a unit are borne by each of its tokens."""
     unit_of = {t: u for u, unit in enumerate(units) for t in unit}
+
+    def of_token(t: int) -> dict[str, Any]:
+        return {
+            name: float(values[unit_of[t]]) if t in unit_of and values is not None else None
+            for name, values in of_units.items()
+        }
+
     return [
         Token(
             index=t,
@@ -288,10 +308,7 @@ def _tokens(encoding: Encoding, units, *, logprob, entropy, **of_units) -> list[
             char_end=end,
             logprob=float(logprob[t]),
             entropy=float(entropy[t]),
-            **{
-                name: float(values[unit_of[t]]) if t in unit_of and values is not None else None
-                for name, values in of_units.items()
-            },
+            **of_token(t),
         )
         for t, (start, end) in enumerate(encoding.spans)
     ]

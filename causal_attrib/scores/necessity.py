@@ -20,7 +20,7 @@ def plan(units: Sequence[Unit], fill: str = "zero", *, rewrites: bool = False) -
 
     Args:
         units: tokens that are hidden together.
-        fill: what hides them (`interventions.FILLS`).
+        fill: what hides them (`choices.FILLS`).
         rewrites: the response is a caption and the outcome judges its text, so masking a word without writing the rest
             anew would change nothing. Both arms are then rewritten behind the word, alike (greedy), one with the word
             and one with it masked and left out of what is judged.

@@ -3,43 +3,56 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
+from causal_attrib.choices import (
+    Against,
+    BatchSize,
+    Coupling,
+    EngineName,
+    Estimator,
+    Fill,
+    Level,
+    OutcomeName,
+)
 from causal_attrib.engine import SharedEngine
 from causal_attrib.io.pictures import ImageLike
 from causal_attrib.results.attribution import Attribution
-from causal_attrib.scores.caption_task import make_task, run_tasks
-from causal_attrib.scores.coherence_channels.channels import check_reasoned
+from causal_attrib.scores.caption_task import Announce, make_task, run_tasks
+from causal_attrib.scores.inputs import Caption, Inputs, check_inputs
 from causal_attrib.scores.settings import Settings
 from causal_attrib.vlm import VLM, load
+
+# Called with (interventions done, interventions in all).
+Progress = Callable[[int, int], None]
 
 
 def score(
     image: ImageLike,
-    caption: str | Sequence[int] | None = None,
+    caption: Caption = None,
     *,
     model: str | VLM | None = None,
     prompt: str | None = None,
     question: str | None = None,
     answer: str | None = None,
     objects: list[str] | None = None,
-    outcome: str = "auto",
-    against: str = "colour",
-    mask: str = "zero",
-    samples: int | None = None,
-    estimator: str = "paired",
-    coupling: str = "independent",
-    level: str = "token",
-    lambda_s: float = 0.35,
-    lambda_n: float = 0.35,
-    engine: str | SharedEngine = "auto",
-    batch_size: int | str = "auto",
-    seed: int = 0,
-    verdict: bool = False,
-    calibration: str | os.PathLike | None = None,
-    coherence: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-    announce: Callable[[int, int, float], None] | None = None,
+    outcome: OutcomeName | str = Settings.outcome,
+    against: Against = Settings.against,
+    mask: Fill = Settings.mask,
+    samples: int | None = Settings.samples,
+    estimator: Estimator = Settings.estimator,
+    coupling: Coupling = Settings.coupling,
+    level: Level = Settings.level,
+    lambda_s: float = Settings.lambda_s,
+    lambda_n: float = Settings.lambda_n,
+    engine: EngineName | SharedEngine = Settings.engine,
+    batch_size: BatchSize = Settings.batch_size,
+    seed: int = Settings.seed,
+    verdict: bool = Settings.verdict,
+    calibration: str | os.PathLike[str] | None = Settings.calibration,
+    coherence: bool = Settings.coherence,
+    progress: Progress | None = None,
+    announce: Announce | None = None,
 ) -> Attribution:
     """Score every token of a caption: sufficiency, necessity, causal completeness, log-probability and entropy.
 
@@ -96,16 +109,47 @@ def score(
         calibration=calibration,
         coherence=coherence,
     )
-    if coherence and isinstance(caption, str):
-        check_reasoned(caption, answer)
+    inputs = check_inputs(settings, image, [caption], prompt=prompt, question=question, answer=answer, objects=objects)
     vlm = model if isinstance(model, VLM) else load(model)
-    task = make_task(vlm, settings, image, caption, prompt=prompt, question=question, answer=answer, objects=objects)
-    runner = shared.chosen(vlm, task.encoding, batch_size, _counter(progress, task.interventions))
-    (attribution,) = run_tasks(runner, [task], announce)
+    (attribution,) = score_inputs(vlm, settings, inputs, shared, progress=progress, announce=announce)
     return attribution
 
 
-def _counter(progress: Callable[[int, int], None] | None, total: int) -> Callable[[int], None]:
+def score_inputs(
+    vlm: VLM,
+    settings: Settings,
+    inputs: Inputs,
+    engine: SharedEngine | None = None,
+    *,
+    progress: Progress | None = None,
+    announce: Announce | None = None,
+) -> list[Attribution]:
+    """The captions of one picture, one after the other; the engine reads the picture once for all.
+
+    Args:
+        engine: that of the settings; None makes one.
+        progress, announce: as in `score`, for each caption anew.
+    """
+    shared = engine or SharedEngine(settings.engine)
+    attributions = []
+    for caption in inputs.captions:
+        task = make_task(
+            vlm,
+            settings,
+            inputs.picture,
+            caption,
+            prompt=inputs.prompt,
+            question=inputs.question,
+            answer=inputs.answer,
+            objects=inputs.objects,
+            calibration=inputs.calibration,
+        )
+        runner = shared.chosen(vlm, task.encoding, settings.batch_size, _counter(progress, task.interventions))
+        attributions += run_tasks(runner, [task], announce)
+    return attributions
+
+
+def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
     done = 0
 
     def advance(count: int) -> None:

@@ -1,23 +1,45 @@
-"""How captions are scored: what `causal_attrib.score` takes beside the picture, the texts and the model."""
+"""How captions are scored: what `causal_attrib.score` takes beside the picture, the texts and the model.
+
+The flags of `copo score` are made of these fields. No torch and no numpy is imported.
+"""
 
 from __future__ import annotations
 
 import math
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from causal_attrib.engine import COUPLINGS, ENGINES
+from causal_attrib.choices import (
+    COUPLINGS,
+    ENGINES,
+    ESTIMATORS,
+    FILLS,
+    LEVELS,
+    OUTCOMES,
+    REFERENCES,
+    Against,
+    BatchSize,
+    Coupling,
+    EngineName,
+    Estimator,
+    Fill,
+    Level,
+    check_batch_size,
+    check_seed,
+    one_of,
+    setting,
+)
 from causal_attrib.errors import InputError
-from causal_attrib.interventions import check_fill
-from causal_attrib.outcomes import Outcome, check_contrast
-from causal_attrib.outcomes.choose import check_name
-from causal_attrib.scores import sufficiency
-from causal_attrib.scores.saliency_methods.choice import one_of
-from causal_attrib.scores.verdict import OUTCOME, check_outcome, read_calibration
+from causal_attrib.outcomes.names import check_contrast, check_name
 
-LEVELS = ("token", "word")
+if TYPE_CHECKING:
+    from causal_attrib.outcomes import Outcome
+
 # COPO draws H completions per prefix and does not say how many; outcomes that read log-probabilities need none.
 SAMPLES_FOR_TEXT = 4
+# What a verdict is calibrated on: necessity has to be measured with the same for coefficients to mean the same.
+OUTCOME, CONTRAST, MASK = "grounding", "colour", "zero"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +50,32 @@ class CausalSettings:
         InputError: a setting that is wrong for any picture and text.
     """
 
-    outcome: str = "auto"
-    against: str = "colour"
-    mask: str = "zero"
-    samples: int | None = None
-    estimator: str = "paired"
-    coupling: str = "independent"
-    engine: str = "auto"
-    batch_size: int | str = "auto"
+    # A name of `OUTCOMES`, or module:function.
+    outcome: str = setting("auto", f"What scores are differences of: {', '.join(OUTCOMES)}.", metavar="NAME")
+    against: Against = setting(
+        "colour", f"What grounding holds the image against: {', '.join(REFERENCES)}.", metavar="NAME"
+    )
+    mask: Fill = setting("zero", f"How a token is hidden: {', '.join(FILLS)}.", metavar="NAME")
+    samples: int | None = setting(
+        None,
+        "Sampled completions per prefix, for sufficiency; 0 judges the prefix as it is.",
+        shown=f"0, or {SAMPLES_FOR_TEXT} if the outcome judges text",
+        metavar="H",
+    )
+    estimator: Estimator = setting("paired", f"How sufficiency is read: {', '.join(ESTIMATORS)}.", metavar="NAME")
+    coupling: Coupling = setting(
+        "independent",
+        f"How the samples of neighbouring prefixes are drawn: {', '.join(COUPLINGS)}.",
+        metavar="NAME",
+    )
+    engine: EngineName = setting("auto", f"How forwards are run: {', '.join(ENGINES)}.", metavar="NAME")
+    batch_size: BatchSize = setting("auto", "Rows per forward pass, or auto.", metavar="N")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_name(self.outcome)
         check_contrast(self.outcome, self.against)
-        check_fill(self.mask)
-        one_of("estimator", self.estimator, sufficiency.ESTIMATORS)
+        one_of("mask", self.mask, FILLS)
+        one_of("estimator", self.estimator, ESTIMATORS)
         if self.estimator == "product" and self.outcome != "match" and ":" not in self.outcome:
             raise InputError(
                 f"The estimator product is for outcomes of 0 and 1, and {self.outcome} is graded; take the outcome "
@@ -51,10 +85,7 @@ class CausalSettings:
         one_of("engine", self.engine, ENGINES)
         if self.samples is not None and self.samples < 0:
             raise InputError(f"The number of samples is {self.samples}, but it must be 0 or more.")
-        if self.batch_size != "auto" and not (isinstance(self.batch_size, int) and self.batch_size >= 1):
-            raise InputError(
-                f"The batch size is {self.batch_size!r}, but it must be a whole number from 1 up, or auto."
-            )
+        check_batch_size(self.batch_size)
 
     def samples_for(self, judge: Outcome) -> int:
         """H completions per prefix, 0 for none."""
@@ -65,26 +96,43 @@ class CausalSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(CausalSettings):
-    """All that decides how a caption is scored; see `causal_attrib.score`."""
+    """All that decides how a caption is scored; see `causal_attrib.score`.
 
-    level: str = "token"
-    lambda_s: float = 0.35
-    lambda_n: float = 0.35
-    seed: int = 0
-    verdict: bool = False
-    calibration: str | os.PathLike | None = None
-    coherence: bool = False
+    Raises:
+        InputError: a setting that is wrong for any picture and text. No file is read: whether there is such a
+            calibration is found by `scores.verdict.read_calibration`.
+    """
 
-    def __post_init__(self):
+    level: Level = setting("token", f"What is hidden at once: {', '.join(LEVELS)}.", metavar="NAME")
+    lambda_s: float = setting(0.35, "Weight of sufficiency.")
+    lambda_n: float = setting(0.35, "Weight of necessity.")
+    seed: int = setting(0, "Seed of everything random.")
+    coherence: bool = setting(False, "Also how image and prompt drive tagged reasoning, and the reasoning its answer.")
+    verdict: bool = setting(False, "Also whether each word is grounded, against the image or a language prior.")
+    calibration: str | os.PathLike[str] | None = setting(
+        None,
+        "Calibration of verdicts, from copo eval verdict --fit.",
+        shown="that of the small model in the package",
+        metavar="FILE",
+    )
+
+    def __post_init__(self) -> None:
         super().__post_init__()
         one_of("level", self.level, LEVELS)
         for what, value in (("lambda_s", self.lambda_s), ("lambda_n", self.lambda_n)):
             if not (math.isfinite(value) and 0 <= value <= 1):
                 raise InputError(f"{what} is {value}, but the weights of the scores lie between 0 and 1.")
-        if self.seed < 0:
-            raise InputError(f"The seed is {self.seed}, but it must be 0 or more.")
+        check_seed(self.seed)
         if self.calibration is not None and not self.verdict:
             raise InputError("A calibration is for verdicts; ask for them too: add --verdict (or verdict=True).")
         if self.verdict:
             check_outcome(OUTCOME if self.outcome == "auto" else self.outcome, self.against, self.mask)
-            read_calibration(self.calibration, self.level)
+
+
+def check_outcome(outcome: str, against: str, mask: str) -> None:
+    """Raises InputError unless necessity is what verdicts are calibrated on."""
+    if (outcome, against, mask) != (OUTCOME, CONTRAST, MASK):
+        raise InputError(
+            f"A verdict is calibrated on necessity under the outcome {OUTCOME} with the mask {MASK} against "
+            f"{CONTRAST}, not under {outcome} with {mask} against {against}; leave the verdict out, or ask for those."
+        )

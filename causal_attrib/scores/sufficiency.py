@@ -20,13 +20,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from causal_attrib.errors import InputError
-from causal_attrib.interventions import Intervention, Keep
+from causal_attrib.interventions import Keep
 
 Unit = tuple[int, ...]
-ESTIMATORS = ("paired", "mean_gain", "product")
 
 
-def plan(units: Sequence[Unit]) -> tuple[Intervention, ...]:
+def plan(units: Sequence[Unit]) -> tuple[Keep, ...]:
     """The prefixes sufficiency needs: before the first unit and behind each unit, U + 1 for U units that touch.
 
     The completions of a prefix serve the unit before it (as "with") and the one behind it (as "without").

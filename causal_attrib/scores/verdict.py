@@ -19,10 +19,11 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,8 +34,6 @@ from causal_attrib.version import __version__
 
 GROUNDED, AGAINST, PRIOR, UNDECIDED = VERDICTS = ("grounded", "against the image", "language prior", "undecided")
 FEATURES = ("evidence", "entropy", "necessity")
-# What necessity has to be measured with, for coefficients to mean the same everywhere.
-OUTCOME, CONTRAST, MASK = "grounding", "colour", "zero"
 
 CLEAR = math.log(2)  # nats: twice or half as likely
 LIKELY = math.log(1 / 2)
@@ -62,8 +61,8 @@ class Calibration:
     evidence: float
     entropy: float
     necessity: float
-    fitted: dict
-    error_rates: dict
+    fitted: dict[str, Any]
+    error_rates: dict[str, Any]
 
     def p_false(self, features_NF: np.ndarray) -> np.ndarray:
         """Probability that each of N words is false, from its `FEATURES`, in [0, 1].
@@ -75,7 +74,7 @@ class Calibration:
         # The logistic without overflow.
         return np.exp(-np.logaddexp(0.0, -score_N))
 
-    def record(self, model: str, *, known: bool = True) -> dict:
+    def record(self, model: str, *, known: bool = True) -> dict[str, Any]:
         """What a result says of its verdicts: the rule, where it comes from and how often it errs.
 
         Args:
@@ -116,7 +115,7 @@ class Calibration:
         )
 
 
-def model_of(record: dict) -> str:
+def model_of(record: Mapping[str, Any]) -> str:
     """What a calibration belongs to: the name of a model, and how its weights are quantised, which makes it another.
 
     >>> model_of({"id": "m", "quantization": None}), model_of({"id": "m", "quantization": "bitsandbytes, 4 bits"})
@@ -150,12 +149,12 @@ def judged(
     """The same attribution with a verdict on each scored word, borne by each of its tokens.
 
     Args:
-        attribution: scored at the calibration's level under the outcome `OUTCOME` with the mask `MASK`.
+        attribution: scored at the calibration's level with what `settings.check_outcome` asks for.
         prior_T: log-probability of each token with the reference image, in nats.
         calibration: of the model that scored it, or of another, which the result then says.
         known: the picture is of the kind that the model knows; the result says if not.
     """
-    verdicts = {}
+    verdicts: dict[int, dict[str, Any]] = {}
     for _, tokens in groupby(attribution.tokens, key=lambda token: token.word):
         word = [token for token in tokens if token.necessity is not None]
         if word:
@@ -171,26 +170,22 @@ def judged(
 
 def features(word: Sequence[Token], evidence: float) -> list[float]:
     """The `FEATURES` of a word: its evidence, the sum of its tokens' entropies, the mean of their necessities."""
-    return [evidence, sum(token.entropy for token in word), sum(token.necessity for token in word) / len(word)]
+    return [evidence, _total(word, "entropy"), _total(word, "necessity") / len(word)]
 
 
-def _verdict(word: Sequence[Token], priors: Sequence[float], calibration: Calibration) -> dict:
-    logprob = sum(token.logprob for token in word)
+def _total(word: Sequence[Token], score: str) -> float:
+    """The sum of a score that all tokens of a scored word have."""
+    return float(sum(getattr(token, score) for token in word))
+
+
+def _verdict(word: Sequence[Token], priors: Sequence[float], calibration: Calibration) -> dict[str, Any]:
+    logprob = _total(word, "logprob")
     evidence = logprob - sum(priors)
     p_false = float(calibration.p_false(np.array([features(word, evidence)]))[0])
     return {"evidence": evidence, "p_false": p_false, "verdict": label(evidence, logprob, p_false)}
 
 
-def check_outcome(outcome: str, against: str, mask: str) -> None:
-    """Raises InputError unless necessity is what verdicts are calibrated on."""
-    if (outcome, against, mask) != (OUTCOME, CONTRAST, MASK):
-        raise InputError(
-            f"A verdict is calibrated on necessity under the outcome {OUTCOME} with the mask {MASK} against "
-            f"{CONTRAST}, not under {outcome} with {mask} against {against}; leave the verdict out, or ask for those."
-        )
-
-
-def read_calibration(path: str | os.PathLike | None, level: str) -> Calibration:
+def read_calibration(path: str | os.PathLike[str] | None, level: str) -> Calibration:
     """The calibration for a level of scoring from a file of `write_calibration`; None is that of the bundled model.
 
     Raises:
@@ -212,7 +207,7 @@ def read_calibration(path: str | os.PathLike | None, level: str) -> Calibration:
     return calibration
 
 
-def write_calibration(path: str | os.PathLike, calibrations: Sequence[Calibration]) -> None:
+def write_calibration(path: str | os.PathLike[str], calibrations: Sequence[Calibration]) -> None:
     """One file for calibrations of one model, at most one for each level."""
     record = {
         "schema": SCHEMA,

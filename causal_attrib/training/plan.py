@@ -12,6 +12,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.training.data.reading import check_columns, check_folder, read_data, with_system_prompt
 from causal_attrib.training.recipe.arguments import trl_arguments
 from causal_attrib.training.recipe.arithmetic import updates, updates_per_epoch
+from causal_attrib.training.recipe.early import check_early
 from causal_attrib.training.recipe.keys import METHOD, SCORES, Recipe, keys
 from causal_attrib.training.recipe.method import Method, SymMPO, check_whole_groups, choose_method
 from causal_attrib.training.scoring.policy_scores import Scoring
@@ -93,6 +94,7 @@ def make_plan(recipe: Recipe, resume: str | None = None) -> Plan:
     Raises:
         InputError: something in it is wrong.
     """
+    check_early(recipe)
     settings = recipe.group(METHOD)
     if recipe.method != "symmpo":
         settings.pop("delta", None)  # which then is TRL's
@@ -113,9 +115,7 @@ def make_plan(recipe: Recipe, resume: str | None = None) -> Plan:
     _check_sharding(method, arguments)
     checkpoint = _checkpoint(recipe, resume)
     check_folder(Path(recipe.output_dir))
-    if recipe.data is None:
-        raise InputError("There is no data to train on; give a file of rows with --data, or in the recipe.")
-    rows, eval_rows = _rows(recipe, recipe.data, method), None
+    rows, eval_rows = _rows(recipe, str(recipe.data), method), None
     if recipe.eval_file is not None:
         eval_rows = _rows(recipe, recipe.eval_file, method)
     for some, path in ((rows, recipe.data), (eval_rows or [], recipe.eval_file)):

@@ -16,13 +16,26 @@ from causal_attrib.views.token_style import token_style
 class ShownSample(Protocol):
     """What is read of a completion: `training.watch.completions.Sample` has it."""
 
-    step: int
-    prompt: str
-    reference: str | None
-    reward: float
-    advantage: float
-    tokens: Sequence[str]
-    added: Sequence[float] | None
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def prompt(self) -> str: ...
+
+    @property
+    def reference(self) -> str | None: ...
+
+    @property
+    def reward(self) -> float: ...
+
+    @property
+    def advantage(self) -> float: ...
+
+    @property
+    def tokens(self) -> Sequence[str]: ...
+
+    @property
+    def added(self) -> Sequence[float] | None: ...
 
 
 def completions(samples: Sequence[ShownSample]) -> Group:

@@ -15,7 +15,6 @@ from PIL import Image
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
 from causal_attrib.results.maps import Maps
-from causal_attrib.views.figure_maps import draw_maps
 from causal_attrib.views.overlay import full_colour, overlay
 
 SCHEMA = 1
@@ -88,6 +87,9 @@ def write_saliency(
     }
     replace_file(written[1], (json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
     sheet = io.BytesIO()
+    # matplotlib takes its time to import; whether the folder can be written is told without it.
+    from causal_attrib.views.figure_maps import draw_maps
+
     draw_maps(maps, picture).savefig(sheet, format="png", dpi=150)
     replace_file(written[2], sheet.getvalue())
     for name, image in zip(names, overlay(picture, maps, limit), strict=True):

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from transformers import ProcessorMixin
 
-DEFAULT_PROMPT = "Describe this image."
-
 # Stands for the response while its surroundings are written; any word that templates leave alone will do.
 _PLACE = "RESPONSE"
 

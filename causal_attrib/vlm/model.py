@@ -16,9 +16,9 @@ from causal_attrib.errors import InputError
 from causal_attrib.io.pictures import ImageLike, at_least_smallest, read_picture
 from causal_attrib.vlm.encoding import Encoding
 from causal_attrib.vlm.families import choose_family
-from causal_attrib.vlm.reasoning import Parts, is_cut_off, split_response
 from causal_attrib.vlm.reference_image import reference_image
 from causal_attrib.vlm.text import decode, spans_of_ids, special_token_in, tokenize
+from causal_attrib.words.reasoning import Parts, is_cut_off, split_response
 from causal_attrib.words.segmentation import Span, word_of_each
 
 # A caption that the model writes itself, when the user gives none.

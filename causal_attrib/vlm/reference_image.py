@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from PIL import Image, ImageFilter
 
-from causal_attrib.errors import InputError
+from causal_attrib.choices import check_reference
 
-# A picture of one colour, or the picture itself blurred.
-REFERENCES = ("colour", "blur")
 # The blur's standard deviation, as a share of the longer side.
 BLUR = 0.15
 
@@ -26,7 +24,7 @@ def reference_image(against: str, picture: Image.Image, colour: tuple[int, int, 
     """What `picture` is compared with: a picture of its size that does not show what it shows.
 
     Args:
-        against: one of `REFERENCES`.
+        against: one of `choices.REFERENCES`.
         colour: the model's neutral one.
 
     Raises:
@@ -34,9 +32,3 @@ def reference_image(against: str, picture: Image.Image, colour: tuple[int, int, 
     """
     check_reference(against)
     return blurred(picture) if against == "blur" else one_colour(picture, colour)
-
-
-def check_reference(against: str) -> None:
-    """Raises InputError if a picture cannot be held against `against`."""
-    if against not in REFERENCES:
-        raise InputError(f"A picture cannot be held against {against!r}; choose one of {', '.join(REFERENCES)}.")

@@ -57,13 +57,13 @@ def background(
     with common.told_plainly(debug=debug, quiet=quiet):
         import numpy as np
 
+        from causal_attrib.choices import one_of
         from causal_attrib.evaluation.background import shares as benchmark
         from causal_attrib.evaluation.background.rows import read_questions
         from causal_attrib.evaluation.background.study import MEASURES, study
         from causal_attrib.evaluation.intervals import estimate
         from causal_attrib.io.json_files import write_rows
         from causal_attrib.results.formats import check_output
-        from causal_attrib.scores.saliency_methods.choice import one_of
 
         one_of("measure", measure, MEASURES)
         for file in (per_question, out):

@@ -65,6 +65,7 @@ def degradation(
     with common.told_plainly(debug=debug, quiet=quiet):
         from pathlib import Path
 
+        from causal_attrib.choices import check_batch_size
         from causal_attrib.errors import InputError
         from causal_attrib.evaluation.degradation import curves as degradation_curves
         from causal_attrib.evaluation.degradation import tasks as degradation_data
@@ -78,8 +79,7 @@ def degradation(
         if max_new_tokens < 1:
             raise InputError(f"--max-new-tokens is {max_new_tokens}, but a text has 1 token or more.")
         rows = common.rows_per_forward(batch_size)
-        if rows != "auto" and (not isinstance(rows, int) or rows < 1):
-            raise InputError(f"The batch size is {batch_size!r}, but it must be a whole number from 1 up, or auto.")
+        check_batch_size(rows)
         draws = {"resamples": bootstrap, "seed": seed}
         degradation_curves.check_draws(**draws)
         suffix = f" {reasoning.strip()}"

@@ -16,6 +16,7 @@ import pytest
 import causal_attrib
 from causal_attrib import Attribution
 from causal_attrib.results.formats import FORMATS
+from causal_attrib.scores import scoring
 from causal_attrib_cli import common
 from causal_attrib_cli.score import score as command
 
@@ -99,48 +100,39 @@ def test_flags_and_the_library_agree_on_defaults():
 
 def test_every_option_reaches_the_library(copo, picture, monkeypatch):
     seen = {}
+    load = causal_attrib.load
 
-    def spy(name, function):
-        def call(*positional, **named):
-            seen[name] = named
-            return function(*positional, **named)
+    def loaded(model, **options):
+        seen.update(options)
+        return load(model, device="cpu")
 
-        monkeypatch.setattr(causal_attrib, name, call)
-
-    spy("load", causal_attrib.load)
-    spy("score", lambda *_, **__: Attribution("a dog", []))
+    monkeypatch.setattr(causal_attrib, "load", loaded)
     result = copo(
         *("score", picture, CAPTION, "--prompt", "P", "--question", "Q", "--answer", "A", "--objects", "dog, cat"),
         *("--outcome", "yesno", "--mask", "mean", "--samples", "3", "--estimator", "mean_gain", "--coupling", "gumbel"),
-        *("--level", "word", "--lambda-s", "0.1", "--lambda-n", "0.2", "--engine", "plain", "--batch-size", "auto"),
+        *("--level", "word", "--lambda-s", "0.1", "--lambda-n", "0.2", "--engine", "plain", "--batch-size", "5"),
         *("--seed", "7", "--dtype", "float32", "--device", "cpu", "--attn-implementation", "eager"),
-        *("--allow-pickle", "--trust-remote-code"),
+        *("--allow-pickle", "--trust-remote-code", "--json"),
     )
     assert result.exit_code == 0, result.output
-    del seen["score"]["model"]
-    seen["score"]["engine"] = seen["score"]["engine"].name
-    assert seen["score"] == {
-        **{"prompt": "P", "question": "Q", "answer": "A", "objects": ["dog", "cat"], "outcome": "yesno"},
-        **{
-            "against": "colour",
-            "mask": "mean",
-            "samples": 3,
-            "estimator": "mean_gain",
-            "coupling": "gumbel",
-            "level": "word",
-        },
-        **{"lambda_s": 0.1, "lambda_n": 0.2, "engine": "plain", "batch_size": "auto", "seed": 7, "progress": None},
-        **{"announce": common.announce, "coherence": False, "verdict": False, "calibration": None},
+    record = json.loads(result.stdout)
+    assert (record["prompt"], record["question"], record["answer"]) == ("P", "Q", "A")
+    assert record["outcome"]["name"] == "yesno"
+    assert record["settings"] == {
+        **{"against": "colour", "mask": "mean", "samples": 3, "estimator": "mean_gain", "coupling": "gumbel"},
+        **{"level": "word", "lambda_s": 0.1, "lambda_n": 0.2, "engine": "plain", "batch_size": 5, "seed": 7},
     }
-    assert seen["load"] == {
+    assert seen == {
         **{"dtype": "float32", "device": "cpu", "attn_implementation": "eager", "revision": None},
         **{"device_map": None, "load_in_4bit": False, "load_in_8bit": False},
         **{"allow_pickle": True, "trust_remote_code": True},
     }
+    of_objects = copo("score", picture, CAPTION, "--objects", "dog, cat", "--json")
+    assert json.loads(of_objects.stdout)["outcome"]["objects"] == ["cat", "dog"]
 
 
 def test_a_caption_of_the_model_is_announced(copo, picture, monkeypatch):
-    monkeypatch.setattr(causal_attrib, "score", lambda *_, **__: Attribution("a cow", [], generated=True))
+    monkeypatch.setattr(scoring, "score_inputs", lambda *_, **__: [Attribution("a cow", [], generated=True)])
     assert copo("score", picture).stderr == 'No caption was given, so the model wrote one: "a cow"\n'
     assert copo("score", picture, "--quiet").stderr == ""
 
@@ -151,9 +143,9 @@ def test_our_warnings_are_one_line_and_those_of_others_are_silent(copo, picture,
 
         warnings.warn_explicit("mind the gap", UserWarning, "score.py", 1, module="causal_attrib.scores.scoring")
         warnings.warn_explicit("an old call", DeprecationWarning, "other.py", 1, module="transformers.other")
-        return Attribution("a dog", [])
+        return [Attribution("a dog", [])]
 
-    monkeypatch.setattr(causal_attrib, "score", warn)
+    monkeypatch.setattr(scoring, "score_inputs", warn)
     assert copo("score", picture, CAPTION).stderr == "Warning: mind the gap\n"
     assert copo("score", picture, CAPTION, "--quiet").stderr == ""
 
@@ -162,7 +154,7 @@ def test_a_fault_of_ours_is_one_sentence_and_exit_code_1(copo, picture, monkeypa
     def fail(*_, **__):
         raise RuntimeError("the tensor\nwas odd")
 
-    monkeypatch.setattr(causal_attrib, "score", fail)
+    monkeypatch.setattr(scoring, "score_inputs", fail)
     result = copo("score", picture, CAPTION)
     assert result.exit_code == 1
     assert result.stderr == "Error: RuntimeError (the tensor); run again with --debug to see where.\n"

@@ -5,8 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
+from causal_attrib.choices import BASELINES
 from causal_attrib.errors import InputError
-from causal_attrib.scores.saliency_methods.baselines import BASELINES, baseline_picture, baseline_value
+from causal_attrib.scores.saliency_methods.baselines import baseline_picture, baseline_value
 from causal_attrib.scores.saliency_methods.hiding import HiddenPixels, HiddenTokens, ends
 from causal_attrib.scores.saliency_methods.inputs import EmbeddingInput
 from causal_attrib.scores.saliency_methods.occlusion import occlusion

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from causal_attrib.choices import DEFAULT_PROMPT
 from causal_attrib.outcomes import yesno
 from causal_attrib.scenes import (
     BUNDLED_MODEL,
@@ -27,7 +28,6 @@ from causal_attrib.scenes.measure import conversation, measure_captions, object_
 from causal_attrib.scenes.model import IMAGE_TOKENS, normalise
 from causal_attrib.scenes.tasks import IGNORE, Tasks
 from causal_attrib.scenes.tokenizer import build_tokenizer
-from causal_attrib.vlm.conversation import DEFAULT_PROMPT
 
 
 @pytest.fixture(scope="module")

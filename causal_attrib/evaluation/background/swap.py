@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from causal_attrib.choices import one_of
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.background.shares import outside_mask
 from causal_attrib.io.pictures import ImageLike, read_picture
 from causal_attrib.scores.saliency_methods.baselines import baseline_picture, baseline_value
-from causal_attrib.scores.saliency_methods.choice import one_of
 from causal_attrib.scores.saliency_methods.geometry import token_grid
 from causal_attrib.scores.saliency_methods.hiding import Game, HiddenPixels, HiddenTokens, all_but_one
 from causal_attrib.scores.saliency_methods.inputs import EmbeddingInput

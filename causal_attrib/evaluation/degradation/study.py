@@ -19,8 +19,8 @@ from causal_attrib.evaluation.degradation.tasks import ANSWER, CAPTION, REASONED
 from causal_attrib.io.pictures import read_picture
 from causal_attrib.scores import logprob_and_entropy
 from causal_attrib.vlm import VLM
-from causal_attrib.vlm.reasoning import split_response
 from causal_attrib.vlm.text import decode, spans_of_ids
+from causal_attrib.words.reasoning import split_response
 
 # A reasoned answer is judged twice: by all that was written, and by the tokens of the answer alone.
 REASONING, REASONED_ANSWER = "reasoning", "reasoned answer"

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from causal_attrib import scenes
+from causal_attrib.choices import BASELINES, METHODS, one_of
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.faithfulness.controls import edges
 from causal_attrib.evaluation.faithfulness.curves import (
@@ -30,8 +31,7 @@ from causal_attrib.evaluation.faithfulness.curves import (
 )
 from causal_attrib.evaluation.intervals import Estimate, by_cluster, estimate, ratio
 from causal_attrib.evaluation.localisation import Localisation, localise
-from causal_attrib.scores.saliency_methods.baselines import BASELINES, baseline_picture
-from causal_attrib.scores.saliency_methods.choice import METHODS, one_of
+from causal_attrib.scores.saliency_methods.baselines import baseline_picture
 from causal_attrib.scores.saliency_methods.hiding import HiddenPixels
 from causal_attrib.scores.saliency_methods.maps import saliency
 from causal_attrib.scores.saliency_methods.reader import Reader, frozen, rows_at_once

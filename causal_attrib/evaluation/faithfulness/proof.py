@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
+from causal_attrib.choices import BASELINES, one_of
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.faithfulness.controls import edges, shuffled, similarity
 from causal_attrib.evaluation.faithfulness.curves import (
@@ -21,8 +22,8 @@ from causal_attrib.evaluation.faithfulness.curves import (
 )
 from causal_attrib.io.pictures import ImageLike
 from causal_attrib.results.maps import Maps, sign_disagreement
-from causal_attrib.scores.saliency_methods.baselines import BASELINES, baseline_picture
-from causal_attrib.scores.saliency_methods.choice import USED, check_of, one_of
+from causal_attrib.scores.saliency_methods.baselines import baseline_picture
+from causal_attrib.scores.saliency_methods.choice import USED, check_of
 from causal_attrib.scores.saliency_methods.hiding import Game, HiddenPixels
 from causal_attrib.scores.saliency_methods.maps import saliency
 from causal_attrib.scores.saliency_methods.occlusion import occlusion

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,11 +30,11 @@ from causal_attrib.io.pictures import ImageLike
 from causal_attrib.scores.coherence_channels.algebra import aligned_mean, channel_score, with_counterfactuals
 from causal_attrib.scores.coherence_channels.counterfactuals import shuffled_patches, shuffled_words
 from causal_attrib.scores.coherence_channels.jacobians import Jacobians, take_jacobians
+from causal_attrib.scores.coherence_channels.reasoned import check_reasoned
 from causal_attrib.scores.coherence_channels.sources import positions_in_prompt
 from causal_attrib.scores.saliency_methods.features import Door
 from causal_attrib.scores.saliency_methods.geometry import token_grid
 from causal_attrib.vlm import VLM, Encoding, load
-from causal_attrib.vlm.reasoning import is_cut_off, split_response
 from causal_attrib.vlm.text import tokenize
 
 WEIGHTS = {
@@ -71,7 +71,7 @@ class Coherence:
     draws: int
     seed: int
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """The entry `coherence` of the JSON schema."""
         return asdict(self)
 
@@ -110,23 +110,6 @@ def coherence(
     return coherence_of(vlm, vlm.encode(image, prompt, caption, answer, question=question), draws=draws, seed=seed)
 
 
-def check_reasoned(caption: str, answer: str | None = None) -> None:
-    """Raise an `InputError` that says what is missing, unless the caption has reasoning and an answer."""
-    parts = split_response(caption)
-    if parts is None:
-        missing = "answer" if is_cut_off(caption) else "reasoning"
-    elif not caption[parts.start : parts.end].strip():
-        missing = "reasoning"
-    elif not (answer or parts.answer).strip():
-        missing = "answer"
-    else:
-        return
-    raise InputError(
-        f"Coherence needs a reasoned answer, and the caption has no {missing}; write it as <think> ... </think> "
-        '<answer> ... </answer>, or end it in "the final answer is ...".'
-    )
-
-
 def coherence_of(vlm: VLM, encoding: Encoding, *, draws: int = DRAWS, seed: int = 0) -> Coherence:
     """`coherence` of what is encoded already.
 
@@ -143,7 +126,7 @@ def coherence_of(vlm: VLM, encoding: Encoding, *, draws: int = DRAWS, seed: int 
     shown = encoding.prompt_inputs
     base = _jacobians(vlm, shown, encoding.prompt, said, door)
     of_xy = base.reasoning_to_answer_XD
-    width, wide = of_xy.shape[1], base.image_to_answer_ND.shape[1]
+    width, wide = of_xy.shape[1], base.image[1].shape[1]
     if wide % width:
         raise InputError(
             f"Coherence needs image tokens as wide as words, and those of {vlm.name} have {wide} features and words "

@@ -60,6 +60,8 @@ class Jacobians(NamedTuple):
 
     @property
     def image(self) -> tuple[Tensor, Tensor]:
+        if self.image_to_reasoning_ND is None or self.image_to_answer_ND is None:
+            raise ValueError("Jacobians of the picture are taken through a door, and none was given.")
         return self.image_to_reasoning_ND, self.image_to_answer_ND
 
 
@@ -115,14 +117,14 @@ def take_slopes(
     with frozen(vlm.model):
         image_BND = None if door is None else _image_tokens(vlm, inputs, door)
         with torch.enable_grad(), _embeddings(vlm, length) as embedded:
-            if door is None:
+            if door is None or image_BND is None:
                 logits_TV = vlm.family.logits(inputs, len(ids) + 1)[0, :-1]
             else:
                 with door.replacing(image_BND):
                     logits_TV = vlm.family.logits(inputs, len(ids) + 1)[0, :-1]
             ids_T = torch.tensor(ids, device=logits_TV.device)
             logprob_T = logits_TV.float().log_softmax(-1).gather(1, ids_T[:, None])[:, 0]
-            leaves = [embedded[0]] if door is None else [embedded[0], image_BND]
+            leaves = [embedded[0]] if image_BND is None else [embedded[0], image_BND]
             found = [torch.autograd.grad(logprob_T[list(part)].sum(), leaves, retain_graph=True) for part in said]
     of_each = [torch.stack([one[0] for one in of_leaf]).float() for of_leaf in zip(*found, strict=True)]
     for slopes in of_each:
@@ -145,7 +147,7 @@ def _embeddings(vlm: VLM, length: int) -> Iterator[list[Tensor]]:
     """While it lasts, embeddings of rows of this length are leaves, and are noted in the list."""
     noted: list[Tensor] = []
 
-    def note(module, args, embedded_BLD: Tensor) -> Tensor | None:
+    def note(module: torch.nn.Module, args: object, embedded_BLD: Tensor) -> Tensor | None:
         if embedded_BLD.shape[1] != length:
             return None
         noted.append(embedded_BLD.detach().requires_grad_(True))

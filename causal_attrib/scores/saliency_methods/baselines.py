@@ -15,43 +15,37 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from causal_attrib.errors import InputError
+from causal_attrib.choices import BASELINES, Baseline, one_of
 from causal_attrib.io.pictures import ImageLike, Picture, read_picture
+from causal_attrib.scores.saliency_methods.choice import check_other
 from causal_attrib.scores.saliency_methods.inputs import EmbeddingInput, Input
 from causal_attrib.vlm.reference_image import blurred, one_colour
 
-BASELINES = ("neutral", "blur", "mean", "swap")
-
 
 def baseline_picture(
-    name: str, picture: Picture, colour: tuple[int, int, int], other: ImageLike | None = None
+    name: Baseline, picture: Picture, colour: tuple[int, int, int], other: ImageLike | None = None
 ) -> Image.Image:
     """The whole baseline, of the picture's size.
 
     Args:
-        name: one of `BASELINES`.
+        name: one of `choices.BASELINES`.
         colour: the model's neutral one.
         other: the picture to swap with.
 
     Raises:
         InputError: no such baseline, or nothing to swap with.
     """
+    one_of("baseline", name, BASELINES)
+    check_other(name, other)
     pixels = picture.pixels
-    match name:
-        case "neutral":
-            return one_colour(pixels, colour)
-        case "mean":
-            mean_C = np.asarray(pixels).reshape(-1, 3).mean(0).round()
-            return one_colour(pixels, tuple(int(channel) for channel in mean_C))
-        case "blur":
-            return blurred(pixels)
-        case "swap":
-            if other is None:
-                raise InputError(
-                    "The baseline swap needs another picture to take regions from; give it by --other (other=)."
-                )
-            return read_picture(other).pixels.resize(pixels.size, Image.Resampling.BICUBIC)
-    raise InputError(f"There is no baseline {name!r}; choose one of {', '.join(BASELINES)}.")
+    if name == "neutral":
+        return one_colour(pixels, colour)
+    if name == "mean":
+        red, green, blue = np.asarray(pixels).reshape(-1, 3).mean(0).round()
+        return one_colour(pixels, (int(red), int(green), int(blue)))
+    if name == "swap" and other is not None:
+        return read_picture(other).pixels.resize(pixels.size, Image.Resampling.BICUBIC)
+    return blurred(pixels)
 
 
 def baseline_value(name: str, given: Input, shown: Image.Image) -> Tensor:

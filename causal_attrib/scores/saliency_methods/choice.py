@@ -1,32 +1,55 @@
-"""What a map is asked for: methods, levels, and the defaults of each (docs/saliency.md has the evidence)."""
+"""What a map is asked for: methods, levels, and the defaults of each (docs/saliency.md has the evidence).
+
+The flags of `copo saliency` are made of these fields. No torch and no numpy is imported.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
+from causal_attrib.choices import (
+    BASELINES,
+    MAP_KINDS,
+    MAP_LEVELS,
+    METHODS,
+    REDUCTIONS,
+    Baseline,
+    BatchSize,
+    MapKind,
+    MapLevel,
+    Method,
+    Reduction,
+    check_batch_size,
+    one_of,
+    setting,
+)
 from causal_attrib.errors import InputError
-from causal_attrib.io.pictures import ImageLike, read_picture
-from causal_attrib.scores.saliency_methods.baselines import BASELINES
-from causal_attrib.scores.saliency_methods.inputs import REDUCTIONS
-from causal_attrib.scores.saliency_methods.target import KINDS
-from causal_attrib.vlm import Encoding
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from causal_attrib.io.pictures import ImageLike
+
+# How a picture is cut: a name or a file (`regions.cut`), or what such a file holds.
+RegionsLike: TypeAlias = "str | os.PathLike[str] | np.ndarray"
 
 # The levels that each method works at, its default first.
-LEVELS = {
-    "gradient": ("embedding", "pixel"),
-    "gradient_x_input": ("embedding", "pixel"),
-    "smoothgrad": ("embedding", "pixel"),
-    "integrated_gradients": ("embedding", "pixel"),
+LEVELS: Mapping[Method, tuple[MapLevel, ...]] = {
     "occlusion": ("region", "embedding"),
     "regions": ("region", "embedding"),
+    "integrated_gradients": ("embedding", "pixel"),
+    "gradient_x_input": ("embedding", "pixel"),
+    "gradient": ("embedding", "pixel"),
+    "smoothgrad": ("embedding", "pixel"),
     "attention": ("embedding",),
 }
-METHODS = tuple(LEVELS)
 # Which settings say something of which method; the others are refused or left out of the record.
-USED = {
+USED: Mapping[Method, tuple[str, ...]] = {
     "gradient": ("reduce", "smooth"),
     "gradient_x_input": ("reduce", "smooth"),
     "smoothgrad": ("reduce", "smooth", "samples", "noise", "seed"),
@@ -36,78 +59,123 @@ USED = {
     "attention": (),
 }
 # A gradient's sum over features means nothing; a product with the input adds up.
-REDUCED = {"gradient": "norm", "smoothgrad": "norm", "gradient_x_input": "sum", "integrated_gradients": "sum"}
-BASELINE = {"occlusion": "blur", "regions": "blur", "integrated_gradients": "neutral"}
-REGIONS = {"occlusion": "window:1+3", "regions": "grid:4"}
-SAMPLES = {"smoothgrad": 16, "regions": 8}
+REDUCED: Mapping[Method, Reduction] = {
+    "gradient": "norm",
+    "smoothgrad": "norm",
+    "gradient_x_input": "sum",
+    "integrated_gradients": "sum",
+}
+BASELINE: Mapping[Method, Baseline] = {"occlusion": "blur", "regions": "blur", "integrated_gradients": "neutral"}
+REGIONS: Mapping[Method, str] = {"occlusion": "window:1+3", "regions": "grid:4"}
+SAMPLES: Mapping[Method, int] = {"smoothgrad": 16, "regions": 8}
 SMOOTH = 0.04
+# Names of regions (`regions.cut`).
+GRID = re.compile(r"grid:(\d+)(?:x(\d+))?")
+WINDOW = re.compile(r"window:(\d+(?:\+\d+)*)")
+
+_OWN = "the method's own"
+
+
+def _either(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The method's part of the settings; None stands for its default, or for nothing where it has no use for it."""
+    """Which maps are made, and how; None stands for the method's default, or for nothing where it has no use for it."""
 
-    method: str
-    level: str | None = None
-    baseline: str | None = None
-    other: ImageLike | None = None
-    regions: object = None
-    reduce: str | None = None
-    smooth: float | None = None
-    samples: int | None = None
-    steps: int = 32
-    noise: float = 0.15
-    smallest: float | None = None
-    seed: int = 0
+    method: Method = setting("occlusion", f"{', '.join(METHODS)}.", metavar="NAME")
+    level: MapLevel | None = setting(None, f"{_either(MAP_LEVELS)}.", shown=_OWN, metavar="NAME")
+    regions: RegionsLike | None = setting(
+        None, "grid:8, patch, window:1+3, or a file of masks.", shown=_OWN, metavar="SPEC"
+    )
+    baseline: Baseline | None = setting(
+        None, f"What hides a region: {', '.join(BASELINES)}.", shown=_OWN, metavar="NAME"
+    )
+    other: ImageLike | None = setting(None, "The image that swap takes from.", metavar="IMAGE")
+    reduce: Reduction | None = setting(None, f"How channels or features become one: {_either(REDUCTIONS)}.", shown=_OWN)
+    smooth: float | None = setting(
+        None, "Width of the blur of pixel maps, as a share of the longer side.", shown=str(SMOOTH)
+    )
+    samples: int | None = setting(
+        None, "Noisy copies (smoothgrad) or pairs of orders (regions).", shown=_OWN, metavar="N"
+    )
+    steps: int = setting(32, "Steps of the integral (integrated_gradients).", metavar="N")
+    noise: float = setting(0.15, "Noise (smoothgrad), as a share of the input's range.")
+    smallest: float | None = setting(None, "Also the smallest regions of this share of the effect (regions).")
+    seed: int = setting(0, "Seed of everything random.")
+    of: MapKind = setting("word", f"A map per {_either(MAP_KINDS)}.", metavar="NAME")
+    batch_size: BatchSize = setting("auto", "Pictures per forward pass, or auto.", metavar="N")
 
-    def settled(self) -> Choice:
+    def settled(self) -> SettledChoice:
         """The same with every default filled in.
 
         Raises:
             InputError: a choice that does not exist, or that the method has no use for.
         """
         one_of("method", self.method, METHODS)
-        levels = LEVELS[self.method]
-        chosen = replace(
-            self,
+        method, levels = self.method, LEVELS[self.method]
+        chosen = SettledChoice(
+            method=method,
             level=levels[0] if self.level is None else self.level,
-            baseline=self._or_default("baseline", BASELINE),
-            regions=self._or_default("regions", REGIONS),
-            reduce=self._or_default("reduce", REDUCED),
-            samples=self._or_default("samples", SAMPLES),
+            regions=REGIONS.get(method, "grid:4") if self.regions is None else self.regions,
+            baseline=self.baseline or BASELINE.get(method, "neutral"),
+            other=self.other,
+            reduce=self.reduce or REDUCED.get(method, "norm"),
             smooth=SMOOTH if self.smooth is None else self.smooth,
+            samples=SAMPLES.get(method, 1) if self.samples is None else self.samples,
+            steps=self.steps,
+            noise=self.noise,
+            smallest=self.smallest,
+            seed=self.seed,
+            of=self.of,
+            batch_size=self.batch_size,
         )
-        one_of(f"level of {self.method}", chosen.level, levels)
-        if chosen.baseline is not None:
-            one_of("baseline", chosen.baseline, BASELINES)
-        if chosen.reduce is not None:
-            one_of("reduction", chosen.reduce, REDUCTIONS)
+        one_of(f"level of {method}", chosen.level, levels)
+        one_of("baseline", chosen.baseline, BASELINES)
+        one_of("reduction", chosen.reduce, REDUCTIONS)
         chosen._check_numbers()
+        if "regions" in USED[method]:
+            check_regions(chosen.regions)
+        if "baseline" in USED[method]:
+            check_other(chosen.baseline, chosen.other)
+        check_of(self.of, self.batch_size)
         return chosen
 
-    def record(self, encoding: Encoding) -> dict:
+
+@dataclass(frozen=True, kw_only=True)
+class SettledChoice(Choice):
+    """A choice without gaps; what the method has no use for is in it too, and says nothing."""
+
+    level: MapLevel
+    regions: RegionsLike
+    baseline: Baseline
+    reduce: Reduction
+    smooth: float
+    samples: int
+
+    def record(self) -> dict[str, Any]:
         """What of it goes into the settings; arrays and pictures by what tells them apart."""
         settings = {name: getattr(self, name) for name in USED[self.method] if name != "smallest"}
         if self.level != "pixel":
             settings.pop("smooth", None)
         if "regions" in settings:
-            array = isinstance(self.regions, np.ndarray)
-            settings["regions"] = f"array {self.regions.shape}" if array else str(self.regions)
+            if isinstance(self.regions, (str, os.PathLike)):
+                settings["regions"] = str(self.regions)
+            else:
+                settings["regions"] = f"array {self.regions.shape}"
         if self.smallest is not None:
             settings["share"] = self.smallest
-        if settings.get("baseline") == "swap":
+        if settings.get("baseline") == "swap" and self.other is not None:
+            from causal_attrib.io.pictures import read_picture
+
             settings["other"] = read_picture(self.other).record
         return settings
 
-    def _or_default(self, name: str, defaults: dict):
-        value = getattr(self, name)
-        return defaults.get(self.method) if value is None else value
-
     def _check_numbers(self) -> None:
-        whole = {"samples": (self.samples, 1), "steps": (self.steps, 1), "seed": (self.seed, 0)}
-        for what, (value, least) in whole.items():
-            if value is not None and not (isinstance(value, int) and value >= least):
-                raise InputError(f"{what} is {value!r}, but it must be a whole number from {least} up.")
+        for what, count, least in (("samples", self.samples, 1), ("steps", self.steps, 1), ("seed", self.seed, 0)):
+            if not (isinstance(count, int) and count >= least):
+                raise InputError(f"{what} is {count!r}, but it must be a whole number from {least} up.")
         for what, value, most in (("noise", self.noise, 10), ("smooth", self.smooth, 1)):
             if not 0 <= value <= most:
                 raise InputError(f"{what} is {value}, but it must lie between 0 and {most}.")
@@ -122,12 +190,23 @@ class Choice:
 
 def check_of(of: str, batch_size: int | str) -> None:
     """Raise an `InputError` unless there are such maps and such batches."""
-    one_of("kind of map", of, KINDS)
-    if batch_size != "auto" and not (isinstance(batch_size, int) and batch_size >= 1):
-        raise InputError(f"The batch size is {batch_size!r}, but it must be a whole number from 1 up, or auto.")
+    one_of("kind of map", of, MAP_KINDS)
+    check_batch_size(batch_size)
 
 
-def one_of(what: str, value: str, allowed: Sequence[str]) -> None:
-    """Raise an `InputError` that names the choices, unless the value is one of them."""
-    if value not in allowed:
-        raise InputError(f"There is no {what} {value!r}; choose one of {', '.join(allowed)}.")
+def check_regions(spec: RegionsLike) -> None:
+    """Raise an `InputError` unless it is a name of regions, a file that is there, or what such a file holds."""
+    if not isinstance(spec, (str, os.PathLike)):
+        return
+    name = str(spec)
+    if name == "patch" or GRID.fullmatch(name) or WINDOW.fullmatch(name) or Path(spec).exists():
+        return
+    if ":" in name:
+        raise InputError(f"There are no regions {name!r}; take grid:8, patch, window:1+3 or a file of masks.")
+    raise InputError(f"There is no file {name} of regions; take grid:8, patch, window:1+3 or a file.")
+
+
+def check_other(baseline: str, other: object) -> None:
+    """Raise an `InputError` if there is nothing to swap with."""
+    if baseline == "swap" and other is None:
+        raise InputError("The baseline swap needs another picture to take regions from; give it by --other (other=).")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,10 +59,12 @@ class Door:
             yield
 
     @contextlib.contextmanager
-    def _hooked(self, act: Callable) -> Iterator[None]:
+    def _hooked(self, act: Callable[[Tensor, list[Tensor]], tuple[Tensor, list[Tensor]] | None]) -> Iterator[None]:
         argument = self.image_hook.argument
 
-        def hook(module, args, kwargs):
+        def hook(
+            module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
             states = args[argument] if isinstance(argument, int) else kwargs[argument]
             deeper = kwargs.get("deepstack_visual_embeds") or []
             changed = act(states.reshape(len(states) // self.image_hook.tiles, -1, states.shape[-1]), deeper)

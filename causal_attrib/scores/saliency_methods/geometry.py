@@ -115,7 +115,8 @@ def _edges(place_hw: np.ndarray, inside_hw: np.ndarray, length: int) -> tuple[fl
         step, first = np.polyfit(rows[inner], places[inner], 1)
     edges = first - step / 2, first + step * (len(inside_hw) - 0.5)
     # Within a twentieth of a pixel it is the pixel's edge.
-    return tuple(round(e * length) / length if abs(e * length - round(e * length)) < 0.05 else float(e) for e in edges)
+    low, high = (round(e * length) / length if abs(e * length - round(e * length)) < 0.05 else float(e) for e in edges)
+    return low, high
 
 
 # -- image tokens -----------------------------------------------------------------------------------------------------

@@ -20,8 +20,6 @@ from causal_attrib.scores.saliency_methods.features import Door
 from causal_attrib.scores.saliency_methods.geometry import locate_pixels, token_grid, tokens_to_picture
 from causal_attrib.scores.saliency_methods.reader import Reader
 
-REDUCTIONS = ("norm", "sum")
-
 
 class Input(Protocol):
     """Something that can be differentiated with respect to.

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from causal_attrib.choices import Baseline, BatchSize, MapKind, MapLevel, Method, Reduction
 from causal_attrib.errors import InputError
-from causal_attrib.io.pictures import ImageLike
+from causal_attrib.io.pictures import ImageLike, Picture, read_picture
 from causal_attrib.results.maps import Maps
+from causal_attrib.scores.inputs import Caption
 from causal_attrib.scores.known_pictures import knows
 from causal_attrib.scores.saliency_methods.attention import attention
 from causal_attrib.scores.saliency_methods.baselines import baseline_picture, baseline_value
-from causal_attrib.scores.saliency_methods.choice import REDUCED, Choice, check_of
+from causal_attrib.scores.saliency_methods.choice import REDUCED, Choice, RegionsLike, SettledChoice
 from causal_attrib.scores.saliency_methods.geometry import smoothed, token_grid, tokens_to_picture
 from causal_attrib.scores.saliency_methods.gradient import gradient, gradient_x_input
-from causal_attrib.scores.saliency_methods.hiding import HiddenPixels, HiddenTokens, ends
+from causal_attrib.scores.saliency_methods.hiding import Game, HiddenPixels, HiddenTokens, ends
 from causal_attrib.scores.saliency_methods.inputs import EmbeddingInput, Input, PixelInput
 from causal_attrib.scores.saliency_methods.integrated_gradients import integrated_gradients
 from causal_attrib.scores.saliency_methods.occlusion import occlusion
@@ -37,28 +40,28 @@ from causal_attrib.vlm import VLM, load
 
 def saliency(
     image: ImageLike,
-    caption: str | Sequence[int] | None = None,
+    caption: Caption = None,
     *,
     model: str | VLM | None = None,
     prompt: str | None = None,
     question: str | None = None,
     answer: str | None = None,
-    method: str = "occlusion",
-    level: str | None = None,
+    method: Method = Choice.method,
+    level: MapLevel | None = Choice.level,
     words: str | Sequence[str] | None = None,
     foil: str | None = None,
-    of: str = "word",
-    baseline: str | None = None,
-    other: ImageLike | None = None,
-    regions=None,
-    reduce: str | None = None,
-    smooth: float | None = None,
-    samples: int | None = None,
-    steps: int = 32,
-    noise: float = 0.15,
-    smallest: float | None = None,
-    batch_size: int | str = "auto",
-    seed: int = 0,
+    of: MapKind = Choice.of,
+    baseline: Baseline | None = Choice.baseline,
+    other: ImageLike | None = Choice.other,
+    regions: RegionsLike | None = Choice.regions,
+    reduce: Reduction | None = Choice.reduce,
+    smooth: float | None = Choice.smooth,
+    samples: int | None = Choice.samples,
+    steps: int = Choice.steps,
+    noise: float = Choice.noise,
+    smallest: float | None = Choice.smallest,
+    batch_size: BatchSize = Choice.batch_size,
+    seed: int = Choice.seed,
     progress: Callable[[int], None] | None = None,
 ) -> Maps:
     """Where in the picture each word of a caption comes from: one signed map per word, in nats of log-probability.
@@ -91,21 +94,67 @@ def saliency(
         InputError: anything in the input that can be mended, in one sentence.
     """
     choice = Choice(
-        method, level, baseline, other, regions, reduce, smooth, samples, steps, noise, smallest, seed
+        method=method,
+        level=level,
+        regions=regions,
+        baseline=baseline,
+        other=other,
+        reduce=reduce,
+        smooth=smooth,
+        samples=samples,
+        steps=steps,
+        noise=noise,
+        smallest=smallest,
+        seed=seed,
+        of=of,
+        batch_size=batch_size,
     ).settled()
-    check_of(of, batch_size)
+    picture = read_picture(image)
     vlm = model if isinstance(model, VLM) else load(model)
+    return map_picture(
+        vlm,
+        choice,
+        picture,
+        caption,
+        prompt=prompt,
+        question=question,
+        answer=answer,
+        words=words,
+        foil=foil,
+        progress=progress,
+    )
+
+
+def map_picture(
+    vlm: VLM,
+    choice: SettledChoice,
+    picture: Picture,
+    caption: Caption,
+    *,
+    prompt: str | None = None,
+    question: str | None = None,
+    answer: str | None = None,
+    words: str | Sequence[str] | None = None,
+    foil: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Maps:
+    """The maps that were chosen; the other arguments are as in `saliency`.
+
+    Raises:
+        InputError: the model, the texts or the picture do not admit of such maps.
+    """
     if caption is None:
-        caption = vlm.describe(image, prompt)
-    encoding = vlm.encode(image, prompt, caption, answer, question=question)
+        caption = vlm.describe(picture, prompt)
+    encoding = vlm.encode(picture, prompt, caption, answer, question=question)
     knows(vlm, encoding.picture.pixels)
-    target = choose_target(vlm, encoding, of, words, foil)
-    batch_size = rows_at_once(vlm, batch_size, keeps_graph=method in REDUCED)
-    reader = Reader(vlm, encoding, target, batch_size, progress or (lambda rows: None))
+    target = choose_target(vlm, encoding, choice.of, words, foil)
+    rows = rows_at_once(vlm, choice.batch_size, keeps_graph=choice.method in REDUCED)
+    reader = Reader(vlm, encoding, target, rows, progress or (lambda count: None))
     with frozen(vlm.model):
-        if method == "attention":
-            values, more = _by_attention(reader), {}
-        elif method in REDUCED:
+        more: dict[str, Any] = {}
+        if choice.method == "attention":
+            values = _by_attention(reader)
+        elif choice.method in REDUCED:
             values, more = _by_gradients(reader, choice)
         else:
             values, more = _by_regions(reader, choice)
@@ -113,22 +162,22 @@ def saliency(
         "prompt": encoding.prompt,
         "question": encoding.question,
         "answer": encoding.answer,
-        "of": of,
+        "of": choice.of,
         "words": words if words is None or isinstance(words, str) else list(words),
-        "batch_size": batch_size,
+        "batch_size": rows,
     }
     return Maps(
         values_THW=np.stack(values),
         labels=target.labels,
         tokens=target.tokens,
-        method=method,
+        method=choice.method,
         level=choice.level,
         target=target.name,
         foil=target.foil,
         caption=encoding.response,
         image=encoding.picture.record,
         model=vlm.record,
-        settings=asked | choice.record(encoding) | more | {"rows": reader.count},
+        settings=asked | choice.record() | more | {"rows": reader.count},
         tool={"name": "copo", "version": __version__},
     )
 
@@ -139,9 +188,9 @@ def _by_attention(reader: Reader) -> list[np.ndarray]:
     return [tokens_to_picture(weight_N, layout, shape) for weight_N in attention(reader)]
 
 
-def _by_gradients(reader: Reader, choice: Choice) -> tuple[list[np.ndarray], dict]:
+def _by_gradients(reader: Reader, choice: SettledChoice) -> tuple[list[np.ndarray], dict[str, Any]]:
     given = PixelInput(reader) if choice.level == "pixel" else EmbeddingInput(reader)
-    more: dict = {}
+    more: dict[str, Any] = {}
     match choice.method:
         case "gradient":
             found = gradient(given)
@@ -159,7 +208,7 @@ def _by_gradients(reader: Reader, choice: Choice) -> tuple[list[np.ndarray], dic
     return values, more
 
 
-def _completeness(given: Input, baseline_1X: Tensor, found: list[Tensor]) -> dict:
+def _completeness(given: Input, baseline_1X: Tensor, found: list[Tensor]) -> dict[str, Any]:
     """The target with the picture and with the baseline, and by how much the map misses their difference."""
     ends_2M = given.reader.read_many([given.value_1X, baseline_1X], given.scores)
     gap_M = (ends_2M[0] - ends_2M[1]).tolist()
@@ -173,12 +222,13 @@ def _completeness(given: Input, baseline_1X: Tensor, found: list[Tensor]) -> dic
     return {"full": ends_2M[0].tolist(), "empty": ends_2M[1].tolist(), "missing": missing}
 
 
-def _by_regions(reader: Reader, choice: Choice) -> tuple[list[np.ndarray], dict]:
+def _by_regions(reader: Reader, choice: SettledChoice) -> tuple[list[np.ndarray], dict[str, Any]]:
     encoding = reader.encoding
     regions = cut(choice.regions, encoding.layout, encoding.picture.pixels.size)
     if choice.method == "regions" and regions.overlap:
         raise InputError("Sets of regions need regions that do not overlap; take grid:4, patch or a file of labels.")
     shown = _shown(reader, choice)
+    game: Game
     if choice.level == "region":
         game = HiddenPixels(reader, regions, shown)
     else:
@@ -197,5 +247,5 @@ def _by_regions(reader: Reader, choice: Choice) -> tuple[list[np.ndarray], dict]
     return [regions.paint(value_R) for value_R in value_MR], more
 
 
-def _shown(reader: Reader, choice: Choice) -> Image.Image:
+def _shown(reader: Reader, choice: SettledChoice) -> Image.Image:
     return baseline_picture(choice.baseline, reader.encoding.picture, reader.vlm.neutral_colour, choice.other)

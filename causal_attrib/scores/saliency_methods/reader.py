@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from causal_attrib.choices import BatchSize
 from causal_attrib.errors import InputError
 from causal_attrib.io.pictures import at_least_smallest
 from causal_attrib.scores.saliency_methods.target import Target
@@ -82,10 +83,11 @@ class Reader:
         )
 
     @torch.no_grad()
-    def read_many(self, shown: Iterable[Tensor], scores: Callable[[Tensor], Tensor] | None = None):
+    def read_many(self, shown: Iterable[Tensor], scores: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Values (N, M) for N pictures given one by one, `batch_size` to a forward, on the CPU."""
         scores = scores or self.scores
-        found, waiting = [], []
+        found: list[Tensor] = []
+        waiting: list[Tensor] = []
         for shown_1X in shown:
             waiting.append(shown_1X)
             if len(waiting) == self.batch_size:
@@ -104,7 +106,7 @@ class Reader:
         return logits_BTV[:, :-1].log_softmax(-1).gather(-1, ids_BT[..., None])[..., 0]
 
 
-def rows_at_once(vlm: VLM, asked: int | str, keeps_graph: bool = False) -> int:
+def rows_at_once(vlm: VLM, asked: BatchSize, keeps_graph: bool = False) -> int:
     """How many pictures to put into a forward: what was asked for, or for "auto" what suits the device.
 
     On a CPU more than a few gain nothing; a row whose graph is kept takes gigabytes in a large model.

@@ -14,8 +14,6 @@ Axes: R regions, H and W of the map's grid.
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +21,10 @@ import numpy as np
 from PIL import Image
 
 from causal_attrib.errors import InputError
+from causal_attrib.scores.saliency_methods.choice import GRID, WINDOW, RegionsLike, check_regions
 from causal_attrib.scores.saliency_methods.geometry import token_grid
 from causal_attrib.vlm.layout import ImageLayout
 
-GRID = re.compile(r"grid:(\d+)(?:x(\d+))?")
-WINDOW = re.compile(r"window:(\d+(?:\+\d+)*)")
 # Each region takes a forward at the least.
 MOST = 4096
 # Of windows of one width.
@@ -62,7 +59,7 @@ class Regions:
         return np.tensordot(values_R, mark_RHW, 1) / np.maximum(mark_RHW.sum(0), 1)
 
 
-def cut(spec: str | os.PathLike | np.ndarray, layout: ImageLayout, size: tuple[int, int]) -> Regions:
+def cut(spec: RegionsLike, layout: ImageLayout, size: tuple[int, int]) -> Regions:
     """Regions of a picture.
 
     Args:
@@ -73,6 +70,7 @@ def cut(spec: str | os.PathLike | np.ndarray, layout: ImageLayout, size: tuple[i
     Raises:
         InputError: there are no such regions, or too many.
     """
+    check_regions(spec)
     if isinstance(spec, np.ndarray):
         regions = _of_array(spec, "The array of regions")
     elif match := GRID.fullmatch(str(spec)):
@@ -84,8 +82,6 @@ def cut(spec: str | os.PathLike | np.ndarray, layout: ImageLayout, size: tuple[i
         regions = _cells(*token_grid(layout))
     elif match := WINDOW.fullmatch(str(spec)):
         regions = _windows(*_window_grid(layout), [int(side) for side in match[1].split("+")])
-    elif ":" in str(spec) and not Path(spec).exists():
-        raise InputError(f"There are no regions {spec!r}; take grid:8, patch, window:1+3 or a file of masks.")
     else:
         regions = _of_file(Path(spec))
     if len(regions) > MOST:
@@ -145,8 +141,6 @@ def _of_file(path: Path) -> Regions:
         with Image.open(path) as opened:
             # A palette's indices are labels as they are.
             labels = np.asarray(opened if opened.mode in ("P", "L", "1", "I", "I;16") else opened.convert("RGB"))
-    except FileNotFoundError:
-        raise InputError(f"There is no file {path} of regions; take grid:8, patch, window:1+3 or a file.") from None
     except (OSError, ValueError):
         raise InputError(
             f"{path} holds no regions; give a .npy array of labels or masks, or a label picture."

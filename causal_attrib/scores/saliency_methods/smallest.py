@@ -11,6 +11,7 @@ different set may still be smaller. Each set that is reported was put through th
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from causal_attrib.scores.saliency_methods.hiding import Game, ends
 STRIDE = 8
 
 
-def smallest(game: Game, ranking_MR: np.ndarray, share: float = 0.5) -> list[dict]:
+def smallest(game: Game, ranking_MR: np.ndarray, share: float = 0.5) -> list[dict[str, Any]]:
     """For each of the M functions `{"threshold", "removal", "presence"}`.
 
     `removal` and `presence` are `{"regions": indices, "area": share of the picture, "value": f as verified}`, or None
@@ -33,7 +34,7 @@ def smallest(game: Game, ranking_MR: np.ndarray, share: float = 0.5) -> list[dic
     return [_of_one(game, m, ranking_MR[m], float(full_M[m]), float(empty_M[m]), share) for m in range(len(ranking_MR))]
 
 
-def _of_one(game: Game, m: int, ranking_R: np.ndarray, full: float, empty: float, share: float) -> dict:
+def _of_one(game: Game, m: int, ranking_R: np.ndarray, full: float, empty: float, share: float) -> dict[str, Any]:
     threshold = empty + share * (full - empty)
     order = np.argsort(-ranking_R, kind="stable")
     if full <= empty:
@@ -52,7 +53,12 @@ def _of_one(game: Game, m: int, ranking_R: np.ndarray, full: float, empty: float
     }
 
 
-def _search(game: Game, order: np.ndarray, read: Callable, reached: Callable) -> dict:
+def _search(
+    game: Game,
+    order: np.ndarray,
+    read: Callable[[np.ndarray], np.ndarray],
+    reached: Callable[[np.ndarray], np.ndarray],
+) -> dict[str, Any]:
     count = len(order)
     growing_NR = np.zeros((count, count), dtype=bool)
     for step, region in enumerate(order):

@@ -18,7 +18,8 @@ from causal_attrib.errors import InputError
 from causal_attrib.vlm import VLM, Encoding
 from causal_attrib.vlm.text import tokenize
 
-KINDS = ("word", "token", "answer")
+# Tokens of the response.
+Unit = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ def choose_target(
     return Target(tuple(rows), tuple(parts), labels, units, "foil", foil)
 
 
-def _answer(vlm: VLM, encoding: Encoding, words, foil: str | None) -> Target:
-    if not encoding.answers_a_question:
+def _answer(vlm: VLM, encoding: Encoding, words: str | Sequence[str] | None, foil: str | None) -> Target:
+    if encoding.answer is None or not encoding.answers_a_question:
         raise InputError("There is no answer to make a map of; give a question and its answer, or reasoning with tags.")
     if words is not None:
         raise InputError("Words are chosen for maps of words; leave them out for a map of the answer.")
@@ -103,7 +104,7 @@ def _answer(vlm: VLM, encoding: Encoding, words, foil: str | None) -> Target:
     return Target(rows, (parts,), (encoding.answer,), ((),), "answer" if foil is None else "foil", foil)
 
 
-def _named(encoding: Encoding, units, words: str | Sequence[str]):
+def _named(encoding: Encoding, units: Sequence[Unit], words: str | Sequence[str]) -> tuple[Unit, ...]:
     """The units that belong to the words named, in the order of the response."""
     wanted = re.split(r"[\s,]+", words.strip()) if isinstance(words, str) else list(words)
     name_of = [_plain(_word_text(encoding, encoding.words[unit[0]])) for unit in units]
@@ -116,7 +117,7 @@ def _named(encoding: Encoding, units, words: str | Sequence[str]):
     return tuple(unit for unit, name in zip(units, name_of, strict=True) if name in chosen)
 
 
-def _in_place_of(vlm: VLM, encoding: Encoding, unit, label: str, foil: str) -> tuple[int, ...]:
+def _in_place_of(vlm: VLM, encoding: Encoding, unit: Unit, label: str, foil: str) -> tuple[int, ...]:
     """Ids of the foil as the model would say it where the word stands."""
     talk = vlm.family.converse(encoding.prompt)
     lead = vlm.family.lead(talk.before)

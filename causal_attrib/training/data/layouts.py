@@ -25,8 +25,8 @@ from __future__ import annotations
 
 import re
 
+from causal_attrib.choices import DEFAULT_PROMPT
 from causal_attrib.training.scoring.rewards import answer_in
-from causal_attrib.vlm.conversation import DEFAULT_PROMPT
 from causal_attrib.words.matcher import coco_matcher
 from causal_attrib.words.yes_no import label_for
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.rows import CAPTIONS, QUESTIONS, Row, read_rows
-from causal_attrib.scenes.language import THINK_SUFFIX
 
 
 def scene_rows(folder: Path, kind: str) -> Iterator[Row]:
@@ -20,6 +19,9 @@ def scene_rows(folder: Path, kind: str) -> Iterator[Row]:
     file = folder / (QUESTIONS if kind == "answers" else CAPTIONS)
     rows = read_rows(file)
     needed = ("image", "text", "label") if kind == "answers" else ("image", "caption", "false_caption")
+    if kind == "answers":
+        # Scenes import torch, which what is wrong with other data need not wait for.
+        from causal_attrib.scenes.language import THINK_SUFFIX
     told = [{key: row.text(row.need((key,))) for key in needed} for row in rows]
     for row, one in zip(rows, told, strict=True):
         if kind == "answers":

@@ -20,6 +20,10 @@ MODEL, DATA, METHOD, SCORES, REWARD, TRAINING, RUN = (
 )
 
 
+# What `method` may be; `training.recipe.method` has the class of each.
+METHODS = ("grpo", "copo", "hero", "cepo", "symmpo")
+
+
 def _key(default: Any, group: str, help: str, shown: str | None = None) -> Any:
     """One key; `shown` is the default in words, where the value would not say it."""
     about = {"group": group, "help": help, "shown": shown}
@@ -50,7 +54,7 @@ class Recipe:
     image_root: str | None = _key(None, DATA, "What the paths of pictures start from.", "the folder of the file")
     system_prompt: str | None = _key(None, DATA, "System message for rows that have none.")
 
-    method: str = _key("copo", METHOD, "grpo, copo, hero, cepo, symmpo.")
+    method: str = _key("copo", METHOD, f"{', '.join(METHODS)}.")
     keep: float | None = _key(None, METHOD, "Share of the prompts trained on, by reward variance.", "1; hero 0.6")
     lambda_s: float | None = _key(None, METHOD, "copo: weight of sufficiency.", "0.35")
     lambda_n: float | None = _key(None, METHOD, "copo: weight of necessity.", "0.35")

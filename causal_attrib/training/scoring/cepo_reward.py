@@ -28,8 +28,8 @@ from causal_attrib.training.recipe.method import CEPO
 from causal_attrib.training.scoring.rewards import Reward
 from causal_attrib.training.scoring.rollout import Rollout, encode_prompt
 from causal_attrib.vlm import VLM
-from causal_attrib.vlm.reasoning import split_response
 from causal_attrib.vlm.text import spans_of_ids, tokenize
+from causal_attrib.words.reasoning import split_response
 from causal_attrib.words.segmentation import Span
 
 CHANNELS = ("question_to_reasoning", "reasoning_to_answer", "question_to_answer")

@@ -7,7 +7,7 @@ functions).
     def reward(completions, answer=None, **_): ...
 
 A completion is a string, or a conversation whose last message is the model's. The answer in it is what stands in its
-tags or behind "the final answer is", else all of it (`vlm.reasoning`).
+tags or behind "the final answer is", else all of it (`words.reasoning`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.outcomes.function import import_function
 from causal_attrib.outcomes.match import matches
 from causal_attrib.outcomes.objects import Objects, annotated_objects
-from causal_attrib.vlm.reasoning import answer_of
+from causal_attrib.words.reasoning import answer_of
 from causal_attrib.words.yes_no import label_of
 
 Completion = str | Sequence[dict]
@@ -57,7 +57,7 @@ def text_of(completion: Completion) -> str:
 
 
 def answer_in(text: str) -> str:
-    """The answer in a text: as `vlm.reasoning.answer_of`, and in its tags if there is no reasoning before them.
+    """The answer in a text: as `words.reasoning.answer_of`, and in its tags if there is no reasoning before them.
 
     >>> answer_in("<answer> yes </answer>"), answer_in("<think> a </think> <answer> no </answer>"), answer_in("yes")
     ('yes', 'no', 'yes')

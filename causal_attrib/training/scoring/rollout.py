@@ -13,9 +13,9 @@ from transformers import ProcessorMixin
 
 from causal_attrib.io.pictures import ImageLike, Picture, at_least_smallest, read_picture
 from causal_attrib.vlm import VLM, Encoding
-from causal_attrib.vlm.reasoning import is_cut_off, split_response
 from causal_attrib.vlm.reference_image import reference_image
 from causal_attrib.vlm.text import decode
+from causal_attrib.words.reasoning import is_cut_off, split_response
 
 # Stands for the response where only the prompt matters.
 _PLACE = "."

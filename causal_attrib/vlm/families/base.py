@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel
 
-from causal_attrib.vlm.conversation import DEFAULT_PROMPT, Conversation, converse
+from causal_attrib.choices import DEFAULT_PROMPT
+from causal_attrib.vlm.conversation import Conversation, converse
 from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout, without_boxes
 from causal_attrib.vlm.prefix_cache import PrefixCache, float_mask, new_cache

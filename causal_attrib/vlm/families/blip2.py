@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from causal_attrib.vlm.conversation import DEFAULT_PROMPT
+from causal_attrib.choices import DEFAULT_PROMPT
 from causal_attrib.vlm.families.base import Family
 from causal_attrib.vlm.families.encoder_decoder import EncoderDecoder
 

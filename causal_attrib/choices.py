@@ -1,0 +1,86 @@
+"""What settings are chosen from: the names of each, once, and what checks them.
+
+Neither torch nor numpy is imported: the help of the command line is made of this, and wrong values are told at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import field
+from typing import Any, Literal, get_args
+
+from causal_attrib.errors import InputError
+
+# What "right" means; beside these, `module:function` names one of the user's own.
+OutcomeName = Literal["auto", "likelihood", "match", "objects", "yesno", "grounding"]
+# What a picture is held against: one of one colour, or the picture itself blurred.
+Against = Literal["colour", "blur"]
+# What takes the place of a hidden token. "zero" is the paper's mask (methods: a mask token whose value is zero).
+Fill = Literal["zero", "mean", "token", "delete"]
+Estimator = Literal["paired", "mean_gain", "product"]
+Coupling = Literal["independent", "gumbel"]
+Level = Literal["token", "word"]
+EngineName = Literal["auto", "packed", "plain"]
+BatchSize = int | Literal["auto"]
+
+Method = Literal[
+    "occlusion", "regions", "integrated_gradients", "gradient_x_input", "gradient", "smoothgrad", "attention"
+]
+# What a map is taken over.
+MapLevel = Literal["pixel", "embedding", "region"]
+# What a map is of.
+MapKind = Literal["word", "token", "answer"]
+Baseline = Literal["neutral", "blur", "mean", "swap"]
+Reduction = Literal["norm", "sum"]
+
+OUTCOMES: tuple[str, ...] = (*get_args(OutcomeName), "module:function")
+REFERENCES: tuple[Against, ...] = get_args(Against)
+FILLS: tuple[Fill, ...] = get_args(Fill)
+ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
+COUPLINGS: tuple[Coupling, ...] = get_args(Coupling)
+LEVELS: tuple[Level, ...] = get_args(Level)
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+METHODS: tuple[Method, ...] = get_args(Method)
+MAP_LEVELS: tuple[MapLevel, ...] = get_args(MapLevel)
+MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+
+
+# What a model is asked where nothing is said of it.
+DEFAULT_PROMPT = "Describe this image."
+
+
+def setting(default: Any, help: str, *, shown: str | None = None, metavar: str | None = None) -> Any:
+    """A field of a class of settings, with what the help of the command line says of it.
+
+    Args:
+        shown: the default in words, where the value would not say it.
+        metavar: what stands for the value in the help.
+    """
+    return field(default=default, metadata={"help": help, "shown": shown, "metavar": metavar})
+
+
+def one_of(what: str, value: str | None, allowed: Sequence[str]) -> None:
+    """Raise an `InputError` that names the choices, unless the value is one of them."""
+    if value not in allowed:
+        raise InputError(f"There is no {what} {value!r}; choose one of {', '.join(allowed)}.")
+
+
+def check_reference(against: str) -> None:
+    """Raises InputError if a picture cannot be held against `against`."""
+    if against not in REFERENCES:
+        raise InputError(f"A picture cannot be held against {against!r}; choose one of {', '.join(REFERENCES)}.")
+
+
+def check_batch_size(batch_size: object) -> None:
+    """Raises InputError unless forwards can have so many rows."""
+    whole = isinstance(batch_size, int) and not isinstance(batch_size, bool) and batch_size >= 1
+    if batch_size != "auto" and not whole:
+        raise InputError(f"The batch size is {batch_size!r}, but it must be a whole number from 1 up, or auto.")
+
+
+def check_seed(seed: int) -> None:
+    """Raises InputError unless random numbers can be drawn from the seed."""
+    if seed < 0:
+        raise InputError(f"The seed is {seed}, but it must be 0 or more.")

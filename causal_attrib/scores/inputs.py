@@ -1,0 +1,75 @@
+"""What is scored, held against the settings as far as no model is needed for it. No torch is imported.
+
+Whoever scores calls `check_inputs` before the model is loaded: what is wrong is then told at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from causal_attrib.io.pictures import ImageLike, Picture, read_picture
+from causal_attrib.scores.coherence_channels.reasoned import check_reasoned
+from causal_attrib.scores.settings import Settings
+from causal_attrib.scores.verdict import Calibration, read_calibration
+
+# A text, the ids that a model wrote, or None for what the model is yet to write.
+Caption = str | Sequence[int] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Captions of one picture, and what goes with all of them.
+
+    prompt, question, answer, objects: as in `causal_attrib.score`
+    calibration: of the verdicts; None where none are asked for
+    """
+
+    picture: Picture
+    captions: tuple[Caption, ...]
+    prompt: str | None
+    question: str | None
+    answer: str | None
+    objects: list[str] | None
+    calibration: Calibration | None
+
+
+def check_inputs(
+    settings: Settings,
+    image: ImageLike,
+    captions: Sequence[Caption],
+    *,
+    prompt: str | None = None,
+    question: str | None = None,
+    answer: str | None = None,
+    objects: list[str] | None = None,
+) -> Inputs:
+    """Read the picture and the calibration, and look at the texts.
+
+    Raises:
+        InputError: a picture or calibration that cannot be read, or a caption that coherence cannot be taken of.
+    """
+    calibration = calibration_of(settings)
+    picture = read_picture(image)
+    if settings.coherence:
+        for caption in captions:
+            if isinstance(caption, str):
+                check_reasoned(caption, answer)
+    return Inputs(
+        picture=picture,
+        captions=tuple(captions),
+        prompt=prompt,
+        question=question,
+        answer=answer,
+        objects=objects,
+        calibration=calibration,
+    )
+
+
+def calibration_of(settings: Settings) -> Calibration | None:
+    """The calibration that the settings name, or None where no verdicts are asked for.
+
+    Raises:
+        InputError: there is no such calibration.
+    """
+    return read_calibration(settings.calibration, settings.level) if settings.verdict else None

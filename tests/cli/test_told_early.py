@@ -1,0 +1,115 @@
+"""What needs no model is told before torch is imported, which takes seconds."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from causal_attrib.scenes import PARK, render
+
+# Runs many commands in one process and says of each how it ended, and whether torch was there by then.
+RUNS = """
+import contextlib, io, json, sys
+from causal_attrib_cli.main import app
+for arguments in json.load(sys.stdin):
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        try:
+            app(arguments)
+        except SystemExit as ended:
+            code = ended.code
+    print(json.dumps([code, said.getvalue(), [name for name in ("torch", "transformers") if name in sys.modules]]))
+"""
+SCORE, SALIENCY = ("score", "park.png", "a dog"), ("saliency", "park.png", "a dog")
+WRONG = [
+    (("score", "no.png", "a dog"), "There is no file no.png"),
+    (("score", "https://example.com/park.png", "a dog"), "pictures are not fetched"),
+    (("score", "words.txt", "a dog"), "words.txt is not an image"),
+    ((*SCORE, "--out", "scores.txt"), "scores.txt names no format"),
+    ((*SCORE, "--out", "no/scores.json"), "no/scores.json"),
+    ((*SCORE, "--outcome", "beauty"), "There is no outcome 'beauty'"),
+    ((*SCORE, "--outcome", "no_such_module:f"), "no_such_module"),
+    ((*SCORE, "--against", "snow"), "cannot be held against 'snow'"),
+    ((*SCORE, "--against", "blur", "--outcome", "yesno"), "leave out --against"),
+    ((*SCORE, "--mask", "black"), "There is no mask 'black'"),
+    ((*SCORE, "--samples", "-1"), "The number of samples is -1"),
+    ((*SCORE, "--estimator", "best"), "There is no estimator 'best'"),
+    ((*SCORE, "--coupling", "tight"), "There is no coupling 'tight'"),
+    ((*SCORE, "--level", "letter"), "There is no level 'letter'"),
+    ((*SCORE, "--lambda-s", "nan"), "lambda_s is nan"),
+    ((*SCORE, "--engine", "warp"), "There is no engine 'warp'"),
+    ((*SCORE, "--batch-size", "0"), "The batch size is 0"),
+    ((*SCORE, "--batch-size", "many"), "The batch size is 'many'"),
+    ((*SCORE, "--seed", "-1"), "The seed is -1"),
+    ((*SCORE, "--coherence"), "the caption has no reasoning"),
+    ((*SCORE, "--calibration", "mine.json"), "add --verdict"),
+    ((*SCORE, "--verdict", "--mask", "mean"), "leave the verdict out"),
+    ((*SCORE, "--verdict", "--calibration", "mine.json"), "mine.json cannot be read"),
+    ((*SCORE, "--objects", "dog", "--input", "rows.jsonl", "--output", "x.parquet"), "IMAGE is for one caption"),
+    (("score", "--input", "no.jsonl", "--output", "x.parquet"), "There is no file no.jsonl"),
+    (("score", "--input", "rows.jsonl", "--output", "x.txt"), "x.txt names no format"),
+    (("score", "--input", "rows.jsonl", "--output", "x.csv", "--shard", "3/2"), "A shard cannot be '3/2'"),
+    (("score", "--input", "words.txt", "--output", "x.csv"), "words.txt"),
+    (("saliency", "no.png", "a dog"), "There is no file no.png"),
+    ((*SALIENCY, "--method", "magic"), "There is no method 'magic'"),
+    ((*SALIENCY, "--level", "pixel"), "There is no level of occlusion 'pixel'"),
+    ((*SALIENCY, "--of", "letter"), "There is no kind of map 'letter'"),
+    ((*SALIENCY, "--baseline", "black"), "There is no baseline 'black'"),
+    ((*SALIENCY, "--baseline", "swap"), "give it by --other"),
+    ((*SALIENCY, "--baseline", "swap", "--other", "no.png"), "There is no file no.png"),
+    ((*SALIENCY, "--regions", "grid:x"), "There are no regions 'grid:x'"),
+    ((*SALIENCY, "--regions", "no.npy"), "There is no file no.npy of regions"),
+    ((*SALIENCY, "--samples", "0"), "samples is 0"),
+    ((*SALIENCY, "--seed", "-1"), "seed is -1"),
+    ((*SALIENCY, "--batch-size", "0"), "The batch size is 0"),
+    ((*SALIENCY, "--object-mask", "no.png"), "There is no mask no.png"),
+    ((*SALIENCY, "--out", "words.txt"), "words.txt"),
+    ((*SALIENCY, "--html", "x.png"), "x.png"),
+    (("train",), "There is no data to train on"),
+    (("train", "--data", "no.jsonl"), "There is no file no.jsonl"),
+    (("train", "--config", "no.yaml"), "no.yaml"),
+    (("train", "--data", "rows.jsonl", "--method", "magic"), "There is no method 'magic'"),
+    (("train", "--data", "rows.jsonl", "--outcome", "beauty"), "There is no outcome 'beauty'"),
+    (("train", "--data", "rows.jsonl", "--reward", "beauty"), "beauty"),
+    (("select", "no.jsonl", "x.jsonl"), "There is no file no.jsonl"),
+    (("pairs", "no.jsonl", "x.jsonl"), "There is no file no.jsonl"),
+    (("doctor", "--image", "no.png"), "There is no file no.png"),
+    (("merge", "x.parquet", "no.parquet"), "no.parquet"),
+    (("diff", "no.parquet", "no.csv"), "no.parquet"),
+]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """For each command of `WRONG` its exit code, what it said, and which of the slow packages were imported."""
+    folder = tmp_path_factory.mktemp("early")
+    render(PARK, size=64)[0].save(folder / "park.png")
+    (folder / "words.txt").write_text("a dog\n")
+    (folder / "rows.jsonl").write_text(
+        '{"image": "park.png", "caption": "a dog", "prompt": "Is it?", "answer": "yes"}\n'
+    )
+    commands = json.dumps([arguments for arguments, _ in WRONG])
+    done = subprocess.run(
+        [sys.executable, "-c", RUNS], input=commands, capture_output=True, text=True, cwd=folder, check=True
+    )
+    ends = [json.loads(line) for line in done.stdout.splitlines()]
+    return dict(zip((arguments for arguments, _ in WRONG), ends, strict=True))
+
+
+@pytest.mark.parametrize("arguments, sentence", WRONG, ids=lambda of: of if isinstance(of, str) else " ".join(of))
+def test_it_is_one_sentence_without_torch(told, arguments, sentence):
+    code, said, slow = told[arguments]
+    assert code == 2 and said.startswith("Error: ") and said.count("\n") == 1, said
+    assert sentence in said
+    assert slow == []
+
+
+def test_settings_are_read_without_torch():
+    code = (
+        "import sys; import causal_attrib.scores.settings, causal_attrib.scores.saliency_methods.choice\n"
+        "import causal_attrib.scores, causal_attrib.outcomes.names\n"
+        "print([name for name in ('torch', 'numpy', 'PIL') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
