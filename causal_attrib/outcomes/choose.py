@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from causal_attrib.errors import InputError
 from causal_attrib.outcomes.base import Outcome
-from causal_attrib.outcomes.function import Function, import_function
+from causal_attrib.outcomes.function import Function, import_outcome
 from causal_attrib.outcomes.grounding import Grounding
 from causal_attrib.outcomes.likelihood import Likelihood
 from causal_attrib.outcomes.match import Match
@@ -13,13 +15,14 @@ from causal_attrib.outcomes.yesno import YesNo
 from causal_attrib.vlm import Encoding
 from causal_attrib.vlm.reference_image import check_reference
 
-NAMES = ("auto", "likelihood", "match", "objects", "yesno", "grounding", "module:function")
+BuiltIn = Literal["auto", "likelihood", "match", "objects", "yesno", "grounding"]
+NAMES = (*get_args(BuiltIn), "module:function")
 
 # Chosen by measurement: docs/choosing-an-outcome.md.
 BEST_FOR_CAPTIONS = "grounding"
 
 
-def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = None) -> Outcome:
+def choose_outcome(name: BuiltIn | str, encoding: Encoding, objects: list[str] | None = None) -> Outcome:
     """The outcome called `name` for this encoding.
 
     "auto" is the likelihood of the answer where there is one, the objects where they are annotated, and otherwise
@@ -34,7 +37,8 @@ def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = No
             name = "likelihood"
         else:
             name = "objects" if objects is not None else BEST_FOR_CAPTIONS
-    if name in ("likelihood", "match") and not encoding.answers_a_question:
+    answer = encoding.answer if encoding.answers_a_question else None
+    if name in ("likelihood", "match") and answer is None:
         raise InputError(
             f"The outcome {name} needs an answer to compare with: add --question and --answer, or give a caption with "
             f"<think>..</think> <answer>..</answer>."
@@ -43,7 +47,8 @@ def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = No
         case "likelihood":
             return Likelihood()
         case "match":
-            return Match(encoding.answer)
+            assert answer is not None
+            return Match(answer)
         case "objects":
             if objects is None:
                 raise InputError("The outcome objects needs the objects in the image: add --objects dog,frisbee.")
@@ -52,7 +57,7 @@ def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = No
             return YesNo()
         case "grounding":
             return Grounding(encoding.against)
-    return Function(name, import_function(name), encoding.answer)
+    return Function(name, import_outcome(name), encoding.answer)
 
 
 def check_contrast(outcome: str, against: str) -> None:
@@ -71,4 +76,4 @@ def check_name(name: str) -> None:
         return
     if ":" not in name:
         raise InputError(f"There is no outcome {name!r}; choose one of {', '.join(NAMES)}.")
-    import_function(name)
+    import_outcome(name)
