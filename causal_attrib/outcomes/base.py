@@ -45,9 +45,13 @@ class LogprobOutcome(Protocol):
     needs_text: False
     """
 
-    name: str
-    meaning: str
-    needs_text: ClassVar[bool] = False
+    needs_text: ClassVar[bool]
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def meaning(self) -> str: ...
 
     def probes(self, vlm: VLM, encoding: Encoding) -> tuple[Probe, ...]: ...
 
@@ -61,9 +65,13 @@ class TextOutcome(Protocol):
     needs_text:    True
     """
 
-    name: str
-    meaning: str
-    needs_text: ClassVar[bool] = True
+    needs_text: ClassVar[bool]
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def meaning(self) -> str: ...
 
     def __call__(self, text: str) -> float: ...
 
@@ -71,13 +79,21 @@ class TextOutcome(Protocol):
 Outcome = LogprobOutcome | TextOutcome
 
 
-def checked(r: float, name: str) -> float:
+def checked(r: object, name: str) -> float:
     """The outcome as a float, if it is one.
 
     Raises:
-        InputError: r is NaN or outside [0, 1] (by more than rounding).
+        InputError: r is no number, NaN, or outside [0, 1] (by more than rounding).
     """
-    r = float(r)
-    if math.isnan(r) or not -1e-6 <= r <= 1 + 1e-6:
-        raise InputError(f"The outcome {name} gave {r}; an outcome must be a number from 0 to 1.")
-    return min(max(r, 0.0), 1.0)
+    try:
+        number = math.nan if isinstance(r, (str, bytes)) else float(r)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor of several numbers
+        number = math.nan
+    if not -1e-6 <= number <= 1 + 1e-6:  # nor is NaN
+        raise InputError(f"The outcome {name} gave {_short(r)}; an outcome must be a number from 0 to 1.")
+    return min(max(number, 0.0), 1.0)
+
+
+def _short(value: object) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from causal_attrib.choices import OutcomeName
 from causal_attrib.errors import InputError
 from causal_attrib.outcomes.base import Outcome
-from causal_attrib.outcomes.function import Function, import_function
+from causal_attrib.outcomes.function import Function, import_outcome
 from causal_attrib.outcomes.grounding import Grounding
 from causal_attrib.outcomes.likelihood import Likelihood
 from causal_attrib.outcomes.match import Match
@@ -14,7 +15,7 @@ from causal_attrib.outcomes.yesno import YesNo
 from causal_attrib.vlm import Encoding
 
 
-def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = None) -> Outcome:
+def choose_outcome(name: OutcomeName | str, encoding: Encoding, objects: list[str] | None = None) -> Outcome:
     """The outcome called `name` for this encoding.
 
     "auto" is the likelihood of the answer where there is one, the objects where they are annotated, and otherwise
@@ -29,7 +30,8 @@ def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = No
             name = "likelihood"
         else:
             name = "objects" if objects is not None else BEST_FOR_CAPTIONS
-    if name in ("likelihood", "match") and not encoding.answers_a_question:
+    answer = encoding.answer if encoding.answers_a_question else None
+    if name in ("likelihood", "match") and answer is None:
         raise InputError(
             f"The outcome {name} needs an answer to compare with: add --question and --answer, or give a caption with "
             f"<think>..</think> <answer>..</answer>."
@@ -38,7 +40,8 @@ def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = No
         case "likelihood":
             return Likelihood()
         case "match":
-            return Match(encoding.answer)
+            assert answer is not None
+            return Match(answer)
         case "objects":
             if objects is None:
                 raise InputError("The outcome objects needs the objects in the image: add --objects dog,frisbee.")
@@ -47,4 +50,4 @@ def choose_outcome(name: str, encoding: Encoding, objects: list[str] | None = No
             return YesNo()
         case "grounding":
             return Grounding(encoding.against)
-    return Function(name, import_function(name), encoding.answer)
+    return Function(name, import_outcome(name), encoding.answer)

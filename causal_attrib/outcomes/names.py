@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from causal_attrib.choices import OUTCOMES, check_reference
 from causal_attrib.errors import InputError
-from causal_attrib.outcomes.function import import_function
+from causal_attrib.outcomes.function import import_outcome
 
 # Chosen by measurement: docs/choosing-an-outcome.md.
 BEST_FOR_CAPTIONS = "grounding"
@@ -26,4 +26,4 @@ def check_name(name: str) -> None:
         return
     if ":" not in name:
         raise InputError(f"There is no outcome {name!r}; choose one of {', '.join(OUTCOMES)}.")
-    import_function(name)
+    import_outcome(name)

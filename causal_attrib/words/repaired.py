@@ -1,8 +1,8 @@
 """How the repaired rules read a caption: tokens whatever stands between and inside the words, and what is no object.
 
-Invisible characters, soft hyphens and full-width letters are read as what they look like; slashes, underscores and all
-other symbols stand between words. Every token knows its place in the caption as it was given. What a guarded lexicon
-adds is marked as such.
+Invisible characters, soft hyphens and full-width letters are read as what they look like; underscores are spaces, and
+slashes and all other symbols stand between words. Every token knows its place in the caption as it was given. What a
+guarded lexicon adds is marked as a guard.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def read_tokens(text: str, is_known: Callable[[str], bool], *, guarded: bool = T
     and any other stands between two words, which is its meaning. `guarded`: the lexicon is.
 
     >>> [token.text for token in read_tokens("A_dog_/cat…The “hot\u00addog”'s ｃａｒ.", {"dog"}.__contains__)]
-    ['a', '_', 'dog', '_', '/', 'cat', '...', 'the', '“', 'hotdog', '”', "'s", 'car', '.']
+    ['a', 'dog', '/', 'cat', '...', 'the', '“', 'hotdog', '”', "'s", 'car', '.']
     """
     clean, places = _clean(text)
     if _ZERO_WIDTH_SPACE in clean:
@@ -80,9 +80,11 @@ def _clean(text: str) -> tuple[str, list[tuple[int, int]]]:
         return text, [(place, place + 1) for place in range(len(text))]
     characters, places = [], []
     for match in regex.finditer(r"\X", text):
-        plain = unicodedata.normalize("NFKC", _HIDDEN.sub("", match[0])).translate(_LOOKS_LIKE)
+        seen = _HIDDEN.sub("", match[0])
+        plain = unicodedata.normalize("NFKC", seen).translate(_LOOKS_LIKE)
         characters.append(plain)
-        places += [match.span()] * len(plain)
+        # Without invisible characters behind it.
+        places += [(match.start(), match.start() + match[0].rfind(seen[-1:]) + 1)] * len(plain)
     return "".join(characters), places
 
 
@@ -109,7 +111,7 @@ def _pieces(token: TreebankToken, guarded: bool) -> list[TreebankToken]:
     for match in [*_BETWEEN[guarded].finditer(token.text), None]:
         end, after = match.span() if match else (len(token.text), len(token.text))
         for first, last in ((start, end), (end, after)):
-            if first < last:
+            if first < last and not set(token.text[first:last]) <= {"_"}:  # "hot_dog" is a phrase
                 pieces.append(TreebankToken(token.text[first:last], token.start + first, token.start + last))
         start = after
     return pieces

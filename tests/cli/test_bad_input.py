@@ -165,6 +165,29 @@ def test_a_caption_that_begins_with_a_dash(copo, picture):
     assert json.loads(result.stdout)["caption"] == "-dog"
 
 
+# -- outcomes of the user's own --
+
+
+@pytest.mark.parametrize(("text", "gave"), [("None", "None"), ("float('nan')", "nan"), ("7", "7"), ("'1'", "'1'")])
+def test_an_outcome_that_is_no_number(refused, picture, tmp_path, monkeypatch, text, gave):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"gives_{len(text)}.py").write_text(f"def outcome(text, reference): return {text}")
+    told = refused("score", picture, "a dog", "--outcome", f"gives_{len(text)}:outcome")
+    assert f"gives_{len(text)}:outcome gave {gave}; an outcome must be a number from 0 to 1." in told
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("leaves", "import sys\ndef outcome(text, reference): sys.exit(0)"), ("leaves_at_once", "raise SystemExit")],
+)
+def test_an_outcome_that_ends_the_program(copo, picture, tmp_path, monkeypatch, name, text):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"{name}.py").write_text(text)
+    result = copo("score", picture, "a dog", "--outcome", f"{name}:outcome")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"{name}" in result.stderr and "called sys.exit(" in result.stderr and result.stderr.count("\n") == 1
+
+
 # -- values --
 
 
@@ -174,6 +197,8 @@ def test_a_caption_that_begins_with_a_dash(copo, picture):
         (["--outcome", "beauty"], "beauty"),
         (["--outcome", "no_such_module:f"], "no_such_module"),
         (["--outcome", "math:no_such_function"], "no_such_function"),
+        (["--outcome", "json:loads"], "called with (text, reference)"),
+        (["--outcome", "operator:or_"], "failed with TypeError"),
         (["--outcome", "match"], "--answer"),
         (["--outcome", "objects"], "--objects"),
         (["--objects", "gryphon"], "gryphon"),
