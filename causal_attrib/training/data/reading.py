@@ -202,7 +202,7 @@ def _picture(value: object, name: str, where: str, root: Path) -> str | dict:
     try:
         stored = embedded(value, root)
         if stored["path"] is None:
-            check_picture(stored)
+            check_picture(value)
             return value if isinstance(value, str) else stored
         _check_file(stored["path"], pixel_limit())
         return str(Path(stored["path"]).resolve())
