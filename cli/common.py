@@ -202,7 +202,7 @@ def reads_pictures(command: Callable) -> Callable:
 
     limited.__name__, limited.__doc__ = command.__name__, command.__doc__
     # What typer reads.
-    limited.__signature__ = inspect.Signature([*own, flag])
+    limited.__signature__ = inspect.Signature([*own, flag])  # type: ignore[attr-defined]
     limited.__annotations__ = {one.name: one.annotation for one in (*own, flag)}
     return limited
 

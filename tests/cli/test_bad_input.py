@@ -1,5 +1,7 @@
 """What users get wrong, end to end: each is a right result, or one sentence and exit code 2. Never a traceback."""
 
+import base64
+import hashlib
 import json
 import os
 import pickle
@@ -59,6 +61,25 @@ def test_a_decompression_bomb(refused, tmp_path):
     path = tmp_path / "bomb.pbm"
     path.write_bytes(b"P4 30000 30000\n")  # the header alone is enough to be refused
     assert "too many pixels" in refused("score", path, CAPTION)
+
+
+def test_the_limit_of_pixels_can_be_chosen(copo, refused, park):
+    said = refused("score", park, CAPTION, "--max-pixels", "1000")
+    assert "park.png has too many pixels (" in said and "and 1,000 are read at most" in said
+    assert "--max-pixels" in said
+    # And holds for that one command.
+    assert copo("score", park, CAPTION, "--max-pixels", "1000000").exit_code == 0
+    assert copo("score", park, CAPTION, "--max-pixels", "0").exit_code == 2
+
+
+def test_a_data_uri_on_the_command_line(copo, refused, park):
+    uri = "data:image/png;base64," + base64.b64encode(park.read_bytes()).decode()
+    record, _ = scored(copo, uri)
+    assert (
+        record["image"]["path"] is None and record["image"]["sha256"] == hashlib.sha256(park.read_bytes()).hexdigest()
+    )
+    assert "data URI is not an image" in refused("score", "data:image/png;base64," + "A" * 5000, CAPTION)
+    assert "File name too long" in refused("score", "A" * 5000, CAPTION)
 
 
 # -- pictures that look odd but are fine --

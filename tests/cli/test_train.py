@@ -210,13 +210,15 @@ def test_data_is_checked_row_by_row(refused, flags, tmp_path):
         path.write_text(json.dumps(row) + "\n")
         return refused("train", *flags(data=path))
 
-    assert "there is no file" in say({"image": "gone.png", "prompt": "What is it?", "answer": "a dog"})
+    assert "There is no file" in say({"image": "gone.png", "prompt": "What is it?", "answer": "a dog"})
     park = str(ROOT / "examples" / "park.png")
     assert "has no key 'prompt' (it has 'image', 'query')" in say({"image": park, "query": "What is it?"})
     two = {"images": [park, park], "prompt": "What is it?", "answer": "a dog"}
     assert "row 1 has 2 images, but copo takes one" in say(two)
     (tmp_path / "broken.png").write_text("no picture")
-    assert "which is no picture" in say({"image": "broken.png", "prompt": "What is it?", "answer": "a dog"})
+    assert "is not an image that can be read" in say(
+        {"image": "broken.png", "prompt": "What is it?", "answer": "a dog"}
+    )
 
 
 def test_a_folder_with_a_run_in_it_and_the_wrong_kind_of_run(copo, refused, flags, tmp_path):

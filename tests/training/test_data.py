@@ -1,3 +1,4 @@
+import base64
 import io
 import json
 
@@ -151,6 +152,14 @@ def test_parquet_with_the_pictures_in_it(folder):
         write_data(folder / "out.jsonl", [first])
 
 
+def test_a_picture_in_a_data_uri(read, folder):
+    uri = "data:image/png;base64," + base64.b64encode((folder / "1.png").read_bytes()).decode()
+    (row,) = read({"image": uri, "prompt": "x"})
+    assert to_dataset([row])[0]["image"].getpixel((0, 0)) == (255, 0, 0)
+    # It is text, so that rows with it can be written.
+    assert read_data(write_data(folder / "out.jsonl", [row])) == [row]
+
+
 def test_a_list_of_objects_is_read_like_lines(folder):
     (folder / "rows.json").write_text(json.dumps([{"image": "1.png", "prompt": "x"}]))
     assert len(read_data(folder / "rows.json")) == 1
@@ -193,6 +202,13 @@ def test_other_columns_are_kept_and_pictures_opened_as_rgb(read):
         ({"image": "1.png"}, "line 2 has no key 'prompt'"),
         ({"image": "3.png", "prompt": "x"}, "line 2, key 'image': There is no file .*3.png; check"),
         ({"image": 7, "prompt": "x"}, "line 2 has 7 under 'image'"),
+        ({"image": None, "prompt": "x"}, "line 2 has null under 'image'; give each row a picture"),
+        ({"images": [], "prompt": "x"}, "line 2 has .. under 'images'; give each row a picture"),
+        ({"images": [None, "1.png"], "prompt": "x"}, "line 2 has None under 'images'"),
+        ({"image": {"bytes": None, "path": None}, "prompt": "x"}, "line 2, key 'image': .* needs bytes or a path"),
+        ({"image": "x" * 5000, "prompt": "x"}, "line 2, key 'image': .*x… cannot be read .File name too long"),
+        ({"image": "data:image/png;base64,AAAA", "prompt": "x"}, "line 2, key 'image': The image given as a data URI"),
+        ({"image": "http://x.org/1.png", "prompt": "x"}, "line 2, key 'image': http.* is an address"),
         ({"images": "1.png", "prompt": "x"}, "line 2 has '1.png' under 'images'; give a list"),
         ({"image": "1.png", "prompt": " "}, "line 2 has an empty text under 'prompt'"),
         ({"image": "1.png", "prompt": []}, "line 2 has a prompt that does not end with what the user says"),

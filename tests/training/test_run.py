@@ -1,9 +1,11 @@
 """What ends a run before its time is said in a sentence. The errors are real ones."""
 
+import json
 import resource
 
 import pytest
 import torch
+from PIL import Image
 
 pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
 
@@ -12,7 +14,7 @@ from causal_attrib.scenes import write_dataset
 from causal_attrib.training.plan import make_plan
 from causal_attrib.training.recipe.keys import Recipe
 from causal_attrib.training.recipe.method import GRPO
-from causal_attrib.training.run import RolloutTrainer, explained, train
+from causal_attrib.training.run import RolloutTrainer, build, explained, train
 from causal_attrib.training.trainers.trainable import check_trainable
 from causal_attrib.training.watch.loss_check import check_loss
 from causal_attrib.training.watch.out_of_memory import hints
@@ -49,6 +51,21 @@ def test_a_full_disk_ends_the_run_with_a_sentence(tmp_path):
             train(plan, tell=lambda _: None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("method", ["grpo", "symmpo"])
+def test_a_picture_that_the_processor_refuses_is_named_before_the_first_step(method, tmp_path):
+    """Qwen takes sides of 200 to 1 at most."""
+    for name, size in (("square.png", (60, 60)), ("wide.png", (6500, 20))):
+        Image.new("RGB", size).save(tmp_path / name)
+    row = {"image": "square.png", "prompt": "Is there a dog?", "answer": "yes"}
+    row |= {"chosen": "yes", "rejected": "no", "chosen_contrast": "no", "image_contrast": "square.png"}
+    rows = [row, row | {"image_contrast": "wide.png"} if method == "symmpo" else row | {"image": "wide.png"}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    small = SMALL if method == "grpo" else {"max_steps": 1}
+    recipe = Recipe(method=method, data=str(tmp_path / "rows.jsonl"), output_dir=str(tmp_path / "out"), **small)
+    with pytest.raises(InputError, match="rows.jsonl row 2: The processor of .* takes no picture of 6500 x 32 pixels"):
+        build(make_plan(recipe), lambda *_, **__: tiny("qwen2_vl"))
 
 
 def test_other_errors_are_let_through():

@@ -3,10 +3,12 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from causal_attrib.errors import InputError
 from causal_attrib.vlm.text import decode
 from tests.conftest import FALSE, PARK
+from tests.tiny_models import tiny
 
 QUESTION = "Is there a dog in the image?"
 
@@ -23,6 +25,17 @@ def test_prompt_and_response_are_what_the_chat_template_writes(bundled):
     assert text.replace("<image>" * 64, "<image>") == written
     assert not encoding.answers_a_question
     assert encoding.grid == (8, 8) and len(encoding.image_positions) == 64
+
+
+def test_a_picture_that_the_processor_refuses():
+    """Qwen takes sides of 200 to 1 at most, and what is 32 pixels high may be 6400 wide."""
+    vlm = tiny("qwen2_vl")
+    refused = "The processor of .* takes no picture of 6500 x 32 pixels .*200.*; crop it or scale it"
+    with pytest.raises(InputError, match=refused):
+        vlm.encode(Image.new("RGB", (6500, 20)), None, "a dog")
+    with pytest.raises(InputError, match=refused):
+        vlm.ask(Image.new("RGB", (6500, 32)))
+    assert vlm.encode(Image.new("RGB", (6300, 20)), None, "a dog").picture.pixels.size == (6300, 20)
 
 
 def test_second_question_makes_a_second_turn(bundled):
