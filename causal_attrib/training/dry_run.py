@@ -17,7 +17,8 @@ from pathlib import Path
 from causal_attrib.training.plan import Plan
 from causal_attrib.training.recipe.arithmetic import prompts_at_once, updates_per_sampling
 from causal_attrib.training.recipe.method import SymMPO
-from causal_attrib.training.run import RolloutTrainer, build, explained
+from causal_attrib.training.run import build, explained
+from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
 from causal_attrib.training.watch.completions import Sample, samples
 from causal_attrib.training.watch.early_signs import signs
 from causal_attrib.training.watch.loss_check import loss_sign
@@ -76,11 +77,11 @@ def dry_run(plan: Plan, load: Callable[..., VLM] = load) -> DryRun:
             if plan.eval_rows is not None:
                 phases.append(_timed(trainer, "evaluation of two rows", trainer.evaluate))
             phases.append(_timed(trainer, "save the model", lambda: trainer.save_model(folder)))
-            of_loss = loss_sign(trainer) if isinstance(trainer, RolloutTrainer) else None
+            of_loss = loss_sign(trainer) if isinstance(trainer, CopoGRPOTrainer) else None
         shown, warned = [], [sentence for _, sentence in signs(lines)]
         if of_loss:
             warned.append(of_loss)
-        if isinstance(trainer, RolloutTrainer):
+        if isinstance(trainer, CopoGRPOTrainer):
             tokenizer = trainer.processing_class.tokenizer
             shown = samples(trainer.sampled, tokenizer, ROWS, trainer.state.global_step, trainer.num_generations)
         return DryRun(

@@ -35,9 +35,8 @@ from causal_attrib.training.trainers.symmpo_trainer import SymMPOTrainer
 from causal_attrib.training.trainers.trainable import check_trainable
 from causal_attrib.training.watch.completions import Sample, ShowCompletions
 from causal_attrib.training.watch.early_signs import EarlySigns
-from causal_attrib.training.watch.loss_check import CheckableMixin, CheckLoss
+from causal_attrib.training.watch.loss_check import CheckLoss
 from causal_attrib.training.watch.out_of_memory import out_of_memory
-from causal_attrib.training.watch.phases import TimedMixin, TimedRolloutsMixin
 from causal_attrib.version import __version__
 from causal_attrib.vlm import VLM, load
 
@@ -67,14 +66,6 @@ _SHOWN = {
 _FULL = ("No space left", "File too large", "Disk quota", "PytorchStreamWriter failed", "inline_container")
 # Bytes of Adam's two moments per weight.
 _MOMENTS = 8
-
-
-class RolloutTrainer(CheckableMixin, TimedRolloutsMixin, CopoGRPOTrainer):
-    """`CopoGRPOTrainer` with a clock, whose loss can be checked."""
-
-
-class PreferenceTrainer(TimedMixin, SymMPOTrainer):
-    """`SymMPOTrainer` with a clock."""
 
 
 def train(
@@ -112,7 +103,7 @@ def train(
         record(plan, tell)
     trainer.add_callback(Watch(tell, progress))
     trainer.add_callback(EarlySigns(lambda sign: tell(f"Warning: {sign}")))
-    if isinstance(trainer, RolloutTrainer):
+    if isinstance(trainer, CopoGRPOTrainer):
         trainer.add_callback(CheckLoss(trainer, lambda sign: tell(f"Warning: {sign}")))
         if plan.recipe.show_completions:
             trainer.add_callback(ShowCompletions(trainer, plan.recipe.show_completions, folder / COMPLETIONS, show))
@@ -123,7 +114,7 @@ def train(
     return folder
 
 
-def build(plan: Plan, load: Callable[..., VLM] = load) -> RolloutTrainer | PreferenceTrainer:
+def build(plan: Plan, load: Callable[..., VLM] = load) -> CopoGRPOTrainer | SymMPOTrainer:
     """The trainer of a plan, with its model loaded."""
     recipe, arguments = plan.recipe, plan.arguments
     # To ask for the device gives each process of a launcher its own.
@@ -145,14 +136,14 @@ def build(plan: Plan, load: Callable[..., VLM] = load) -> RolloutTrainer | Prefe
     }
     with refused_in_a_sentence(), explained(recipe):
         if isinstance(plan.method, SymMPO):
-            trainer = PreferenceTrainer(**shared)
+            trainer = SymMPOTrainer(**shared)
         else:
             rewards = list(plan.rewards)
             if isinstance(plan.method, CEPO):
                 scorer = _load(recipe, load, cpu=cpu)
                 options = arguments.chat_template_kwargs
                 rewards[0] = CEPOReward(scorer, rewards[0], plan.method, recipe.seed, options)
-            trainer = RolloutTrainer(reward_funcs=rewards, scoring=plan.scoring, **shared)
+            trainer = CopoGRPOTrainer(reward_funcs=rewards, scoring=plan.scoring, **shared)
     trainer.remove_callback(PrinterCallback)
     return trainer
 

@@ -56,7 +56,7 @@ def grpo_trainer(vlm, rows, folder, kind=None, reward=variety, **settings):
     """A trainer of a copy of the model; `settings` are TRL's, but for those of the trainer itself."""
     from trl import GRPOConfig
 
-    from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
+    from causal_attrib.training import CopoGRPOTrainer
 
     ours = {
         name: settings.pop(name) for name in ("method", "scoring", "peft_config", "eval_dataset") if name in settings

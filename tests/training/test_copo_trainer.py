@@ -12,11 +12,11 @@ from trl import GRPOTrainer
 
 from causal_attrib.errors import InputError
 from causal_attrib.objectives import policy_loss
+from causal_attrib.training import CopoGRPOTrainer
 from causal_attrib.training.data.reading import to_dataset
 from causal_attrib.training.recipe.method import CEPO, COPO, GRPO, HERO
 from causal_attrib.training.scoring.policy_scores import Scoring
 from causal_attrib.training.scoring.rollout import Rollout
-from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
 from causal_attrib.training.trainers.lora import lora_config
 from tests.tiny_models import tiny
 from tests.training.runs import GROUP, grpo_trainer, logged, noise_rows, scene_rows

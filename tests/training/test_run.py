@@ -9,10 +9,11 @@ pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
 
 from causal_attrib.errors import InputError
 from causal_attrib.scenes import write_dataset
+from causal_attrib.training import CopoGRPOTrainer
 from causal_attrib.training.plan import make_plan
 from causal_attrib.training.recipe.keys import Recipe
 from causal_attrib.training.recipe.method import GRPO
-from causal_attrib.training.run import RolloutTrainer, explained, train
+from causal_attrib.training.run import explained, train
 from causal_attrib.training.trainers.trainable import check_trainable
 from causal_attrib.training.watch.loss_check import check_loss
 from causal_attrib.training.watch.out_of_memory import hints
@@ -75,7 +76,7 @@ def test_models_that_trl_cannot_train_are_refused(name, reason):
 def test_models_beside_the_three_layouts_train(name, tmp_path):
     check_trainable(tiny(name))
     small = {"max_steps": 1, "max_completion_length": 3}
-    trainer = grpo_trainer(tiny(name), noise_rows(), tmp_path, RolloutTrainer, method=GRPO(), **small)
+    trainer = grpo_trainer(tiny(name), noise_rows(), tmp_path, CopoGRPOTrainer, method=GRPO(), **small)
     trainer.train()
     # TRL 1.16 scales the logits of Aya Vision by its `logit_scale`; the model of transformers does not.
     assert (check_loss(trainer).sign is not None) == (name == "aya_vision")

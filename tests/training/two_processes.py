@@ -14,8 +14,8 @@ from tests.training.runs import GROUP, grpo_trainer, logged, noise_rows
 
 
 def main(folder: Path) -> None:
+    from causal_attrib.training import CopoGRPOTrainer
     from causal_attrib.training.recipe.method import COPO
-    from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
 
     class Watched(CopoGRPOTrainer):
         def _generate_and_score_completions(self, inputs):
@@ -49,8 +49,8 @@ def main(folder: Path) -> None:
 
 
 def held_against_the_formula(folder: Path, kind: str) -> bool | None:
+    from causal_attrib.training import CopoGRPOTrainer
     from causal_attrib.training.recipe.method import GRPO
-    from causal_attrib.training.run import RolloutTrainer
     from causal_attrib.training.watch.loss_check import check_loss
 
     first, second = noise_rows(2)
@@ -62,7 +62,7 @@ def held_against_the_formula(folder: Path, kind: str) -> bool | None:
         tiny("llava_clip_llama"),
         rows,
         folder,
-        RolloutTrainer,
+        CopoGRPOTrainer,
         method=GRPO(),
         gradient_accumulation_steps=1,
         max_steps=1,
