@@ -72,6 +72,10 @@ def train(
         checkpoint = (bare or ["last"])[0] if resume else None
         recipe = read_recipe(config, flags | of_trl)
         _need_packages()
+
+        from causal_attrib.training.recipe.check import check_recipe
+
+        check_recipe(recipe, checkpoint)
         if not debug:
             _quieten()
         from causal_attrib.training.plan import make_plan

@@ -78,7 +78,7 @@ def dry_run(plan: Plan, load: Callable[..., VLM] = load) -> DryRun:
                 phases.append(_timed(trainer, "evaluation of two rows", trainer.evaluate))
             phases.append(_timed(trainer, "save the model", lambda: trainer.save_model(folder)))
             of_loss = loss_sign(trainer) if isinstance(trainer, CopoGRPOTrainer) else None
-        shown, warned = [], [sentence for _, sentence in signs(lines)]
+        shown, warned = [], [*plan.remarks, *(sentence for _, sentence in signs(lines))]
         if of_loss:
             warned.append(of_loss)
         if isinstance(trainer, CopoGRPOTrainer):

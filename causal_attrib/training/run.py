@@ -32,7 +32,7 @@ from causal_attrib.training.trainers.checkpoints import put_in_place
 from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
 from causal_attrib.training.trainers.lora import lora_config
 from causal_attrib.training.trainers.symmpo_trainer import SymMPOTrainer
-from causal_attrib.training.trainers.trainable import check_trainable
+from causal_attrib.training.trainers.trainable import check_texts, check_trainable
 from causal_attrib.training.watch.completions import Sample, ShowCompletions
 from causal_attrib.training.watch.early_signs import EarlySigns
 from causal_attrib.training.watch.loss_check import CheckLoss
@@ -90,7 +90,7 @@ def train(
     Raises:
         InputError: what only the model can tell is wrong, too little memory, or no room for files.
     """
-    folder = Path(plan.recipe.output_dir)
+    folder = plan.recipe.folder
     if plan.finished:
         # The Trainer would make one update more.
         if plan.arguments.process_index == 0:
@@ -101,6 +101,8 @@ def train(
     _check_disk(trainer, folder)
     if trainer.is_world_process_zero():
         record(plan, tell)
+    for remark in plan.remarks:
+        tell(f"Warning: {remark}")
     trainer.add_callback(Watch(tell, progress))
     trainer.add_callback(EarlySigns(lambda sign: tell(f"Warning: {sign}")))
     if isinstance(trainer, CopoGRPOTrainer):
@@ -122,6 +124,8 @@ def build(plan: Plan, load: Callable[..., VLM] = load) -> CopoGRPOTrainer | SymM
     with explained(recipe):
         vlm = _load(recipe, load, cpu=cpu)
     check_trainable(vlm)
+    check_texts(vlm, plan.rows, recipe.data)
+    check_texts(vlm, plan.eval_rows or [], recipe.eval_file)
     if vlm.revision is not None and recipe.full:
         # TRL loads the reference from the same place.
         arguments.model_init_kwargs = {"revision": vlm.revision}
@@ -171,7 +175,7 @@ def _load(recipe: Recipe, load: Callable[..., VLM], *, cpu: bool) -> VLM:
 
 def record(plan: Plan, tell: Tell) -> None:
     """The recipe with nothing left open, and the versions it was run with, into the output folder."""
-    folder, recipe = Path(plan.recipe.output_dir), plan.resolved
+    folder, recipe = plan.recipe.folder, plan.resolved
     before = folder / RECIPE
     if plan.checkpoint is not None and before.is_file():
         for change in changes(yaml.safe_load(before.read_text("utf-8")), recipe):

@@ -105,3 +105,13 @@ def constant(completions, **_):
 def ruled(prompts, **_):
     """1 for conversations that begin with a system message."""
     return [float(prompt[0]["role"] == "system") for prompt in prompts]
+
+
+def alike(completions, **_):
+    """A reward that forgets that each completion has its own."""
+    return 1.0
+
+
+async def halves_later(completions, **_):
+    """A reward that has to be awaited."""
+    return [0.5 for _ in completions]

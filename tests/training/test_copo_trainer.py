@@ -72,6 +72,18 @@ def test_one_advantage_for_all_tokens_is_vanilla_trl_bit_for_bit(name, tmp_path)
     assert torch.equal(our_weights, vanilla_weights)
 
 
+def test_copo_without_weights_is_grpo_bit_for_bit_and_scores_nothing(tmp_path):
+    def run(method):
+        trainer = grpo_trainer(tiny(LAYOUTS[0]), noise_rows(), tmp_path, method=method)
+        trainer.train()
+        assert "scorer" not in trainer.__dict__
+        assert not any(name.startswith("copo/") for entry in trainer.state.log_history for name in entry)
+        return logged(trainer, "loss", "grad_norm", "reward"), weights(trainer)
+
+    (grpo, grpo_weights), (copo, copo_weights) = run(GRPO()), run(COPO(lambda_s=0, lambda_n=0, center="completion"))
+    assert grpo == copo and torch.equal(grpo_weights, copo_weights)
+
+
 @pytest.mark.parametrize(
     "name, settings",
     [

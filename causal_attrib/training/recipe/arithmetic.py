@@ -10,10 +10,39 @@ from causal_attrib.errors import InputError
 if TYPE_CHECKING:
     from trl import DPOConfig, GRPOConfig
 
+# By how much the share of prompts that a gate keeps may be more than was asked for.
+ROUGHLY = 0.05
+
 
 def prompts_at_once(arguments: GRPOConfig) -> int:
     """Prompts that completions are sampled for at once, over all processes."""
     return arguments.generation_batch_size // arguments.num_generations
+
+
+def gate_remark(keep: float, prompts: int) -> str | None:
+    """What to say where the gate cannot keep about the share that is asked for, since it sees too few prompts.
+
+    >>> print(gate_remark(0.6, 4))
+    The gate keeps 3 of the 4 prompts that are sampled at once, 75% and not 60%; sample 5 at once (...
+    >>> gate_remark(0.6, 5) is gate_remark(1.0, 1) is None
+    True
+    """
+    kept = gated(keep, prompts)
+    if kept / prompts - keep <= ROUGHLY:
+        return None
+    # In a pool of 20 no share is off by more than a twentieth.
+    enough = next(n for n in range(prompts + 1, prompts + 21) if gated(keep, n) / n - keep <= ROUGHLY)
+    at_once = "all" if kept == prompts else f"{kept}"
+    return (
+        f"The gate keeps {at_once} of the {prompts} prompts that are sampled at once, {kept / prompts:.0%} and not "
+        f"{keep:.0%}; sample {enough} at once (gradient_accumulation_steps), or choose prompts with copo select."
+    )
+
+
+def gated(keep: float, prompts: int) -> int:
+    """How many of so many prompts the gate keeps (`objectives.variance_gate`)."""
+    # 0.55 * 100 is 55.00000000000001 in floats, of which ceil makes 56.
+    return math.ceil(keep * prompts - 1e-9)
 
 
 def updates_per_sampling(arguments: GRPOConfig) -> int:

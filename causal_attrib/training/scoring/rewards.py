@@ -21,6 +21,8 @@ from causal_attrib.errors import InputError
 from causal_attrib.outcomes.function import import_function
 from causal_attrib.outcomes.match import matches, normalise
 from causal_attrib.outcomes.objects import Objects, annotated_objects
+from causal_attrib.training.recipe.keys import REWARDS as NAMES
+from causal_attrib.training.scoring.own_reward import checked, is_async
 from causal_attrib.vlm.reasoning import answer_of
 
 Completion = str | Sequence[dict]
@@ -152,7 +154,7 @@ def format(completions: Sequence[Completion], **_) -> list[float]:
     return [float(_TAGGED.fullmatch(text_of(completion)) is not None) for completion in completions]
 
 
-REWARDS: dict[str, Reward] = {reward.__name__: reward for reward in (match, choice, numeric, yesno, objects, format)}
+REWARDS: dict[str, Reward] = dict(zip(NAMES, (match, choice, numeric, yesno, objects, format), strict=True))
 
 
 def choose_reward(name: str) -> Reward:
@@ -171,13 +173,38 @@ def choose_reward(name: str) -> Reward:
     if ":" not in name:
         raise InputError(f"There is no reward {name!r}; choose one of {', '.join(REWARDS)}, or give module:function.")
     reward = import_function(name)
-    if not any(one.kind is one.VAR_KEYWORD for one in inspect.signature(reward).parameters.values()):
+    if reward in REWARDS.values():
+        return reward
+    try:
+        parameters = inspect.signature(reward).parameters.values()
+    except (ValueError, TypeError):  # of what is written in C
+        parameters = ()
+    if not any(one.kind is one.VAR_KEYWORD for one in parameters):
         raise InputError(f"The reward {name} is given every column by name; end its parameters with **_.")
-    return reward
+    return checked(name, reward)
 
 
 # What TRL hands to a reward beside the columns of the rows.
-_GIVEN = {"prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric"}
+_GIVEN = {"prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric", "environments"}
+# Columns of the rows that would be taken for these, or that TRL leaves out without a word.
+_TAKEN = _GIVEN | {"completion"}
+
+
+def check_names(rows: Sequence[dict], path: object) -> None:
+    """Raises InputError if a row has a column of a name that TRL uses itself when it calls rewards."""
+    for number, row in enumerate(rows, start=1):
+        for name in row:
+            if name in _TAKEN:
+                raise InputError(
+                    f"{path} row {number} has a column {name!r}, a name that TRL uses itself when it calls rewards; "
+                    "rename the column, or leave it out."
+                )
+
+
+def check_not_async(name: str, reward: Reward, where: str) -> None:
+    """Raises InputError for an asynchronous reward where it is called by itself; TRL alone awaits them."""
+    if is_async(reward):
+        raise InputError(f"The reward {name} is asynchronous, which {where} does not take; give a plain function.")
 
 
 def check_reward(name: str, reward: Reward, rows: Sequence[dict], path: object, *, alone: bool = True) -> None:
