@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 from causal_attrib.errors import InputError
 from causal_attrib.training.data.reading import check_columns, check_folder, read_data, with_system_prompt
 from causal_attrib.training.recipe.arguments import trl_arguments
-from causal_attrib.training.recipe.arithmetic import gate_remark, prompts_at_once, updates, updates_per_epoch
+from causal_attrib.training.recipe.arithmetic import (
+    gate_remark,
+    of_rollouts,
+    prompts_at_once,
+    updates,
+    updates_per_epoch,
+)
 from causal_attrib.training.recipe.check import check_recipe, method_of
 from causal_attrib.training.recipe.keys import METHOD, SCORES, Recipe, keys
 from causal_attrib.training.recipe.method import CEPO, Method, SymMPO, check_whole_groups
@@ -58,7 +64,7 @@ class Plan:
     @property
     def remarks(self) -> list[str]:
         """What is odd about the run but not wrong, in sentences."""
-        if isinstance(self.method, SymMPO):
+        if isinstance(self.method, SymMPO) or not of_rollouts(self.arguments):
             return []
         said = gate_remark(self.method.keep, prompts_at_once(self.arguments))
         return [said] if said else []
@@ -103,11 +109,12 @@ def make_plan(recipe: Recipe, resume: str | None = None) -> Plan:
         check_not_async(recipe.reward[0], rewards[0], "cepo")
     _check_model(recipe)
     arguments = trl_arguments(recipe)
-    if not isinstance(method, SymMPO):
+    if not isinstance(method, SymMPO) and of_rollouts(arguments):
         check_save_steps(arguments)
         check_whole_groups(method, arguments)
     _check_sharding(method, arguments)
     check_folder(recipe.folder)
+    assert recipe.data is not None  # which has been checked
     rows, eval_rows = _rows(recipe, recipe.data, method), None
     if recipe.eval_file is not None:
         eval_rows = _rows(recipe, recipe.eval_file, method)
@@ -120,7 +127,7 @@ def make_plan(recipe: Recipe, resume: str | None = None) -> Plan:
                 check_reward(name, reward, some, path, alone=len(rewards) == 1)
             _check_outcome(some, path, recipe, scoring)
     updates(arguments, len(rows))
-    if checkpoint is not None and not isinstance(method, SymMPO):
+    if checkpoint is not None and of_rollouts(arguments):
         check_boundary(checkpoint, arguments, updates_per_epoch(arguments, len(rows)))
     return Plan(recipe, arguments, method, scoring, rewards, rows, eval_rows, checkpoint)
 

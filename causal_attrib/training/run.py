@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 from safetensors import SafetensorError
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
@@ -37,6 +38,7 @@ from causal_attrib.training.watch.completions import Sample, ShowCompletions
 from causal_attrib.training.watch.early_signs import EarlySigns
 from causal_attrib.training.watch.loss_check import CheckLoss
 from causal_attrib.training.watch.out_of_memory import out_of_memory
+from causal_attrib.training.watch.phases import PhaseClock
 from causal_attrib.version import __version__
 from causal_attrib.vlm import VLM, load
 
@@ -91,7 +93,7 @@ def train(
         InputError: what only the model can tell is wrong, too little memory, or no room for files.
     """
     folder = plan.recipe.folder
-    if plan.finished:
+    if plan.checkpoint is not None and plan.finished:
         # The Trainer would make one update more.
         if plan.arguments.process_index == 0:
             with explained(plan.recipe):
@@ -140,12 +142,12 @@ def build(plan: Plan, load: Callable[..., VLM] = load) -> CopoGRPOTrainer | SymM
     }
     with refused_in_a_sentence(), explained(recipe):
         if isinstance(plan.method, SymMPO):
-            trainer = SymMPOTrainer(**shared)
+            trainer: CopoGRPOTrainer | SymMPOTrainer = SymMPOTrainer(**shared)
         else:
             rewards = list(plan.rewards)
             if isinstance(plan.method, CEPO):
                 scorer = _load(recipe, load, cpu=cpu)
-                options = arguments.chat_template_kwargs
+                options = getattr(arguments, "chat_template_kwargs", None)
                 rewards[0] = CEPOReward(scorer, rewards[0], plan.method, recipe.seed, options)
             trainer = CopoGRPOTrainer(reward_funcs=rewards, scoring=plan.scoring, **shared)
     trainer.remove_callback(PrinterCallback)
@@ -202,11 +204,19 @@ class Watch(TrainerCallback):
         self.tell = tell
         self.progress = progress
 
-    def on_step_end(self, args, state, control, **_):
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self.progress is not None and state.is_world_process_zero:
             self.progress(state.global_step, state.max_steps)
 
-    def on_log(self, args, state, control, logs=None, **_):
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        logs = logs or {}
         if state.is_world_process_zero:
             said = [
                 f"{name.rpartition('/')[2].replace('_', ' ')} {logs[name]:{how}}"
@@ -223,16 +233,16 @@ class Watch(TrainerCallback):
 
 
 @contextmanager
-def explained(recipe: Recipe, clock=None) -> Iterator[None]:
+def explained(recipe: Recipe, clock: PhaseClock | None = None) -> Iterator[None]:
     """Too little memory and a full disk are the user's to mend, and said in a sentence."""
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError) as error:
-        raise out_of_memory(recipe, clock and clock.failed) from error
+        raise out_of_memory(recipe, clock.failed if clock is not None else None) from error
     except (OSError, RuntimeError, SafetensorError) as error:
         said = str(error)
         if "allocate memory" in said:
-            raise out_of_memory(recipe, clock and clock.failed) from error
+            raise out_of_memory(recipe, clock.failed if clock is not None else None) from error
         numbered = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         if numbered or any(words in said for words in _FULL):
             raise InputError(
@@ -241,7 +251,7 @@ def explained(recipe: Recipe, clock=None) -> Iterator[None]:
         raise
 
 
-def _check_disk(trainer, folder: Path) -> None:
+def _check_disk(trainer: CopoGRPOTrainer | SymMPOTrainer, folder: Path) -> None:
     """A checkpoint is a copy of what is trained, and of its optimizer's state."""
     trained = [weight for weight in trainer.model.parameters() if weight.requires_grad]
     needed = sum(weight.numel() * (weight.element_size() + _MOMENTS) for weight in trained)

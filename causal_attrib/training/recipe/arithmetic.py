@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from causal_attrib.errors import InputError
 
@@ -14,9 +14,20 @@ if TYPE_CHECKING:
 ROUGHLY = 0.05
 
 
+def of_rollouts(arguments: GRPOConfig | DPOConfig) -> TypeGuard[GRPOConfig]:
+    """Whether completions are sampled, as all methods do but symmpo."""
+    return hasattr(arguments, "num_generations")
+
+
+def filled(value: int | None) -> int:
+    """A number that TRL's config has worked out where it was left out."""
+    assert value is not None
+    return value
+
+
 def prompts_at_once(arguments: GRPOConfig) -> int:
     """Prompts that completions are sampled for at once, over all processes."""
-    return arguments.generation_batch_size // arguments.num_generations
+    return filled(arguments.generation_batch_size) // filled(arguments.num_generations)
 
 
 def gate_remark(keep: float, prompts: int) -> str | None:
@@ -47,7 +58,7 @@ def gated(keep: float, prompts: int) -> int:
 
 def updates_per_sampling(arguments: GRPOConfig) -> int:
     """Updates from one batch of completions to the next; 1 where an update takes several."""
-    between = arguments.num_iterations * arguments.steps_per_generation
+    between = arguments.num_iterations * filled(arguments.steps_per_generation)
     return math.ceil(between / arguments.gradient_accumulation_steps)
 
 
@@ -55,7 +66,7 @@ def updates_per_epoch(arguments: GRPOConfig, rows: int) -> int:
     """Updates of one pass over the data, the last of which may be of fewer batches."""
     # TRL leaves out the prompts that do not fill a sampling.
     samplings = rows // prompts_at_once(arguments)
-    batches = samplings * arguments.num_iterations * arguments.steps_per_generation
+    batches = samplings * arguments.num_iterations * filled(arguments.steps_per_generation)
     return math.ceil(batches / arguments.gradient_accumulation_steps)
 
 
@@ -65,7 +76,7 @@ def updates(arguments: GRPOConfig | DPOConfig, rows: int) -> int:
     Raises:
         InputError: there are too few rows for one.
     """
-    if hasattr(arguments, "num_generations"):
+    if of_rollouts(arguments):
         per_epoch = updates_per_epoch(arguments, rows)
         if not per_epoch:
             raise InputError(

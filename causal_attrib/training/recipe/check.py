@@ -78,8 +78,10 @@ def method_of(recipe: Recipe) -> Method:
     settings = recipe.group(METHOD)
     if recipe.method != "symmpo":
         settings.pop("delta", None)  # which then is TRL's
-    frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
-    return choose_method(frozen.pop("method"), **frozen)
+    name = settings.pop("method")
+    return choose_method(
+        name, **{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    )
 
 
 def check_numbers(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> None:

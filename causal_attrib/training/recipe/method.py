@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from causal_attrib.errors import InputError, check_range
+from causal_attrib.training.recipe.arithmetic import filled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -190,13 +191,13 @@ def check_whole_groups(method: GRPO, arguments: GRPOConfig) -> None:
     for name, rows, group in (
         (
             "per_device_train_batch_size",
-            arguments.per_device_train_batch_size * arguments.steps_per_generation,
-            arguments.num_generations,
+            arguments.per_device_train_batch_size * filled(arguments.steps_per_generation),
+            filled(arguments.num_generations),
         ),
         (
             "per_device_eval_batch_size",
             arguments.per_device_eval_batch_size,
-            arguments.num_generations_eval or arguments.num_generations,
+            arguments.num_generations_eval or filled(arguments.num_generations),
         ),
     ):
         if rows % group and (name == "per_device_train_batch_size" or arguments.eval_strategy != "no"):

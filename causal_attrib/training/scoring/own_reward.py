@@ -25,29 +25,27 @@ def checked(name: str, reward: Callable[..., Any]) -> Callable[..., Any]:
     >>> halves(completions=["a", "b"])
     [0.5, 0.5]
     """
-    if is_async(reward):
 
-        async def judge(**told: Any) -> list[float | None]:
-            try:
-                given = await reward(**told)
-            except Exception as error:
-                raise _failed(name, error) from error
-            return numbers(name, given, len(told["completions"]))
+    def judge(**told: Any) -> list[float | None]:
+        try:
+            given = reward(**told)
+            # A generator runs here.
+            given = list(given) if inspect.isgenerator(given) else given
+        except Exception as error:
+            raise _failed(name, error) from error
+        return numbers(name, given, len(told["completions"]))
 
-    else:
+    async def judge_later(**told: Any) -> list[float | None]:
+        try:
+            given = await reward(**told)
+        except Exception as error:
+            raise _failed(name, error) from error
+        return numbers(name, given, len(told["completions"]))
 
-        def judge(**told: Any) -> list[float | None]:
-            try:
-                given = reward(**told)
-                # A generator runs here.
-                given = list(given) if inspect.isgenerator(given) else given
-            except Exception as error:
-                raise _failed(name, error) from error
-            return numbers(name, given, len(told["completions"]))
-
-    functools.update_wrapper(judge, reward)
-    judge.__name__ = getattr(reward, "__name__", name.rpartition(":")[2])
-    return judge
+    made = functools.update_wrapper(judge_later if is_async(reward) else judge, reward)
+    # TRL logs a reward under it; what is callable need not have one.
+    made.__name__ = getattr(reward, "__name__", name.rpartition(":")[2])
+    return made
 
 
 def is_async(reward: Callable[..., Any]) -> bool:

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from transformers import ProcessorMixin
 
@@ -39,7 +40,7 @@ class Rollout:
     options:        further arguments of the chat template
     """
 
-    image: object
+    image: Any
     messages: Sequence[dict]
     completion_ids: tuple[int, ...]
     answer: str | None = None

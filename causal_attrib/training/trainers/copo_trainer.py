@@ -16,8 +16,8 @@ import torch
 import trl
 from packaging.version import Version
 from torch import Tensor, nn
-from transformers import PreTrainedModel
-from trl import GRPOTrainer
+from transformers import PreTrainedModel, ProcessorMixin
+from trl import GRPOConfig, GRPOTrainer
 
 from causal_attrib.errors import InputError
 from causal_attrib.objectives import flipped_share, variance_gate
@@ -69,6 +69,14 @@ class CopoGRPOTrainer(GRPOTrainer):
     """
 
     _tag_names = ["trl", "copo"]
+
+    # As TRL has them once it is made.
+    args: GRPOConfig
+    model: PreTrainedModel
+    processing_class: ProcessorMixin
+    num_generations: int
+    num_generations_eval: int
+    chat_template_kwargs: dict[str, Any]
 
     def __init__(self, *args: Any, method: GRPO | None = None, scoring: Scoring | None = None, **kwargs: Any) -> None:
         self.clock = PhaseClock()
@@ -256,7 +264,7 @@ class CopoGRPOTrainer(GRPOTrainer):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         super().save_model(output_dir, _internal_call)
         if self.args.should_save:
-            finish_adapter(output_dir or self.args.output_dir)
+            finish_adapter(output_dir or str(self.args.output_dir))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if not restore(self, resume_from_checkpoint, model):

@@ -30,9 +30,8 @@ def restore(trainer: Trainer, checkpoint: str, model: nn.Module | None = None) -
     if trainer.is_fsdp_enabled:
         return False
     target = trainer.model if model is None else model
-    whole = isinstance(target, PreTrainedModel)
-    check_kind(Path(checkpoint), full=whole)
-    if not whole:
+    check_kind(Path(checkpoint), full=isinstance(target, PreTrainedModel))
+    if not isinstance(target, PreTrainedModel):
         return False
     saved = type(target).from_pretrained(checkpoint, dtype=target.dtype)
     target.load_state_dict(saved.state_dict())

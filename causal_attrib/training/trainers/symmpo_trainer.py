@@ -59,6 +59,9 @@ class SymMPOTrainer(DPOTrainer):
 
     _tag_names = ["trl", "symmpo"]
 
+    # As TRL has it once it is made.
+    model: PreTrainedModel
+
     def __init__(
         self, model: Any, *, args: DPOConfig, processing_class: Any, method: SymMPO | None = None, **others: Any
     ) -> None:
@@ -153,7 +156,7 @@ class SymMPOTrainer(DPOTrainer):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         super().save_model(output_dir, _internal_call)
         if self.args.should_save:
-            finish_adapter(output_dir or self.args.output_dir)
+            finish_adapter(output_dir or str(self.args.output_dir))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if not restore(self, resume_from_checkpoint, model):

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import trl
 from torch import Tensor
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from causal_attrib.objectives import LOSS_TYPES, aggregate, clipped_surrogate, kl_to_reference
 from causal_attrib.training.scoring.rollout import PromptMismatch
@@ -61,7 +62,7 @@ class CheckLoss(TrainerCallback):
         self.alarm = alarm
         self.done = False
 
-    def on_step_end(self, args, state, control, **_):
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self.done:
             return
         self.done = True
@@ -76,7 +77,7 @@ def loss_sign(trainer: CopoGRPOTrainer) -> str | None:
         check = check_loss(trainer)
     except (AttributeError, KeyError, TypeError) as error:
         return f"The loss of TRL {trl.__version__} was not held against the formula, since TRL has changed ({error})."
-    return check and check.sign
+    return None if check is None else check.sign
 
 
 def check_loss(trainer: CopoGRPOTrainer) -> LossCheck | None:
@@ -92,7 +93,7 @@ def check_loss(trainer: CopoGRPOTrainer) -> LossCheck | None:
     logprob_BT = _logprobs(trainer)
     # TRL's loss is taken by all processes or by none: it waits for the others.
     read = torch.tensor([logprob_BT is not None], device=mask_BT.device)
-    if not trainer.accelerator.gather(read).all():
+    if not trainer.accelerator.gather(read).all() or logprob_BT is None:
         return None
     advantage_BT, ratio_BT = _probe(mask_BT)
     old_BT, reference_BT = (logprob_BT - ratio_BT.log()) * mask_BT, (logprob_BT - 0.5) * mask_BT
@@ -128,7 +129,7 @@ def check_loss(trainer: CopoGRPOTrainer) -> LossCheck | None:
 
 def _logprobs(trainer: CopoGRPOTrainer) -> Tensor | None:
     """Ours (B, T), or None where a completion of this process cannot be read."""
-    rows, batch = trainer.sampled.rows, trainer.last_batch
+    rows, batch = trainer.sampled.rows if trainer.sampled else [], trainer.last_batch
     if any(len(pictures_of(row)) != 1 for row in rows):
         return None
     numbers = batch[ROW].tolist()
