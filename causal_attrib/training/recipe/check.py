@@ -54,10 +54,7 @@ def check_recipe(recipe: Recipe, resume: str | None = None) -> Path | None:
     _check_keys(recipe)
     _check_loss(recipe, method)
     for name in recipe.reward:
-        if name not in REWARDS and ":" not in name and "." not in name:
-            raise InputError(
-                f"There is no reward {name!r}; choose one of {', '.join(REWARDS)}, or give module:function."
-            )
+        check_reward_name(name)
     if recipe.reward_weights is not None and len(recipe.reward_weights) != len(recipe.reward):
         raise InputError(
             f"There are {len(recipe.reward)} rewards and {len(recipe.reward_weights)} reward_weights; give one for "
@@ -68,9 +65,24 @@ def check_recipe(recipe: Recipe, resume: str | None = None) -> Path | None:
     if recipe.data is None:
         raise InputError("There is no data to train on; give a file of rows with --data, or in the recipe.")
     for path in filter(None, (recipe.data, recipe.eval_file)):
-        if not Path(path).exists():
-            raise InputError(f"There is no file {path}; check the path.")
+        check_there(path)
     return _checkpoint(recipe, resume)
+
+
+def check_reward_name(name: str) -> None:
+    """Raises InputError for the name of a reward that is none of ours and no path of a function."""
+    if name not in REWARDS and ":" not in name and "." not in name:
+        raise InputError(f"There is no reward {name!r}; choose one of {', '.join(REWARDS)}, or give module:function.")
+
+
+def check_there(path: str) -> None:
+    """Raises InputError for rows that are not there."""
+    try:
+        there = Path(path).exists()
+    except (OSError, ValueError):  # a name that is too long, or holds a null character
+        there = False
+    if not there:
+        raise InputError(f"There is no file {path[:80]}; check the path.")
 
 
 def method_of(recipe: Recipe) -> Method:

@@ -22,6 +22,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.outcomes.function import import_function
 from causal_attrib.outcomes.match import matches, normalise
 from causal_attrib.outcomes.objects import Objects, annotated_objects
+from causal_attrib.training.recipe.check import check_reward_name
 from causal_attrib.training.recipe.keys import REWARDS as NAMES
 from causal_attrib.training.scoring.own_reward import checked, is_async
 from causal_attrib.vlm.reasoning import answer_of
@@ -178,10 +179,9 @@ def choose_reward(name: str) -> Reward:
     """
     if name in REWARDS:
         return REWARDS[name]
-    if ":" not in name and "." in name:
-        name = ":".join(name.rsplit(".", 1))
+    check_reward_name(name)
     if ":" not in name:
-        raise InputError(f"There is no reward {name!r}; choose one of {', '.join(REWARDS)}, or give module:function.")
+        name = ":".join(name.rsplit(".", 1))
     reward: Reward = cast("Reward", import_function(name))
     if reward in REWARDS.values():
         return reward
