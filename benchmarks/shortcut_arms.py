@@ -20,13 +20,12 @@ from causal_attrib.scenes import CAPTION_PROMPT, caption, render
 from causal_attrib.scenes.language import falsify, object_question, reasoned_prompt
 from causal_attrib.scenes.measure import conversation
 from causal_attrib.scenes.plant import load, planted_scenes
+from causal_attrib.training import CopoGRPOTrainer, SymMPOTrainer
 from causal_attrib.training.data.reading import to_dataset
 from causal_attrib.training.recipe.method import CEPO, COPO, GRPO, HERO
 from causal_attrib.training.scoring import rewards
 from causal_attrib.training.scoring.cepo_reward import CEPOReward
 from causal_attrib.training.scoring.policy_scores import Scoring
-from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
-from causal_attrib.training.trainers.symmpo_trainer import SymMPOTrainer
 from causal_attrib.vlm import VLM
 
 PROMPTS, GROUP = 8, 8

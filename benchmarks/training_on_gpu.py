@@ -27,11 +27,11 @@ from transformers import TrainerCallback
 from trl import GRPOConfig
 
 import causal_attrib
+from causal_attrib.training import CopoGRPOTrainer
 from causal_attrib.training.data.reading import to_dataset
 from causal_attrib.training.recipe.method import COPO, GRPO
 from causal_attrib.training.scoring import rewards
 from causal_attrib.training.scoring.policy_scores import Scoring
-from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
 from causal_attrib.training.trainers.lora import lora_config
 from causal_attrib.vlm.processors import forget_empty_slots, still_images_only
 

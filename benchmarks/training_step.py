@@ -37,11 +37,11 @@ from trl import GRPOConfig, GRPOTrainer
 
 import causal_attrib
 from causal_attrib.scenes import CAPTION_PROMPT, questions, reasoned_prompt, render, sample_scene
+from causal_attrib.training import CopoGRPOTrainer
 from causal_attrib.training.data.reading import to_dataset
 from causal_attrib.training.recipe.method import COPO
 from causal_attrib.training.scoring import rewards
 from causal_attrib.training.scoring.policy_scores import Scoring
-from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
 
 SEED = 20_261_121
 PHASES = ("generate", "score", "learn")

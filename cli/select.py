@@ -51,10 +51,17 @@ def select(
     that copo train and TRL take (HERO's gate, done beforehand).
     """
     with common.told_plainly(debug=debug, quiet=quiet):
+        # Before torch is imported, which takes seconds.
+        from causal_attrib.training.recipe.check import check_reward_name, check_there
+
+        check_reward_name(reward)
+        check_there(data)
+
         from causal_attrib.training.data.reading import check_writable, read_data, with_system_prompt, write_data
-        from causal_attrib.training.scoring.rewards import check_reward, choose_reward
+        from causal_attrib.training.scoring.rewards import check_names, check_not_async, check_reward, choose_reward
 
         judge = choose_reward(reward)
+        check_not_async(reward, judge, "copo select")
         check_writable(out)
         common.check_outputs([out], [data])
         rows = read_data(data, image_root=image_root)
@@ -62,6 +69,7 @@ def select(
         from causal_attrib.training.data.select import check_selection, sample_rewards, select_prompts
 
         check_selection(rows, keep, num_generations, max_completion_length)
+        check_names(rows, data)
         check_reward(reward, judge, rows, data)
         vlm = common.load(model, debug=debug, **loading)
         with common.progress("Sampling", quiet=quiet) as progress:

@@ -72,7 +72,6 @@ def train(
     """
     with common.told_plainly(debug=debug, quiet=quiet):
         from causal_attrib.errors import InputError
-        from causal_attrib.training.recipe.early import check_early
         from causal_attrib.training.recipe.file import read_recipe, split_words
 
         of_trl, bare = split_words(context.args)
@@ -80,7 +79,9 @@ def train(
             raise InputError(f"{bare[-1]!r} belongs to no flag; copo train takes flags alone.")
         checkpoint = (bare or ["last"])[0] if resume else None
         recipe = read_recipe(config, flags | of_trl)
-        check_early(recipe)
+        from causal_attrib.training.recipe.check import check_recipe
+
+        check_recipe(recipe, checkpoint)
         _need_packages()
         if not debug:
             _quieten()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from causal_attrib.errors import InputError
-from causal_attrib.objectives.inputs import check_range, real
+from causal_attrib.errors import InputError, check_range
+from causal_attrib.objectives.inputs import real
 
 
 def group_advantage(

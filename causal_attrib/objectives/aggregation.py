@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from causal_attrib.errors import InputError
+from causal_attrib.errors import InputError, check_range
 from causal_attrib.objectives import inputs
 
 LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo")
@@ -83,7 +83,7 @@ def _tokens(batch_tokens: Tensor | float | None, tokens_B: Tensor) -> Tensor | f
     if batch_tokens is None:
         raise InputError("The loss type dapo divides by the tokens of the whole optimisation batch; give batch_tokens.")
     # Where no token counts the loss is 0 / 1.
-    inputs.check_range("batch_tokens", float(batch_tokens), 0)
+    check_range("batch_tokens", float(batch_tokens), 0)
     if batch_tokens == 0 and tokens_B.any():
         raise InputError("batch_tokens is 0, but tokens of this batch count; give the tokens of the whole batch.")
     return batch_tokens or 1

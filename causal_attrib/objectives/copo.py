@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from causal_attrib.errors import InputError
+from causal_attrib.errors import InputError, check_range
 from causal_attrib.objectives import inputs
 
 NORMALISATIONS = ("clip", "minmax", "none")
@@ -61,8 +61,8 @@ def causal_reward(
         raise InputError(f"There is no normalisation {normalise!r}; choose one of {', '.join(NORMALISATIONS)}.")
     reasoning_BT = inputs.mask("reasoning_BT", reasoning_BT, sufficiency_BT.shape)
     inputs.check_shape("necessity_BT", necessity_BT, reasoning_BT.shape)
-    inputs.check_range("lambda_s", lambda_s, 0, 1)
-    inputs.check_range("lambda_n", lambda_n, 0, 1)
+    check_range("lambda_s", lambda_s, 0, 1)
+    check_range("lambda_n", lambda_n, 0, 1)
     sufficiency_BT = _normalised("sufficiency_BT", sufficiency_BT.detach(), reasoning_BT, normalise)
     necessity_BT = _normalised("necessity_BT", necessity_BT.detach(), reasoning_BT, normalise)
     return lambda_s * sufficiency_BT + lambda_n * necessity_BT

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -65,13 +63,3 @@ def check_shape(name: str, values: Tensor, shape: torch.Size) -> None:
             f"{name} has shape {tuple(values.shape)} and what it goes with {tuple(shape)}; both must be the same "
             "(completions, tokens)."
         )
-
-
-def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
-    """
-    Raises:
-        InputError: the setting is NaN, infinite or outside [low, high].
-    """
-    if not (math.isfinite(value) and low <= value <= high):
-        bounds = f"from {low:g} to {high:g}" if high < math.inf else f"from {low:g} up"
-        raise InputError(f"{name} is {value}, but it must be a number {bounds}.")

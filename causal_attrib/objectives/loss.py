@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from causal_attrib.errors import InputError
+from causal_attrib.errors import InputError, check_range
 from causal_attrib.objectives.aggregation import aggregate
-from causal_attrib.objectives.inputs import check_range
 from causal_attrib.objectives.surrogate import clipped_surrogate, kl_to_reference
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from causal_attrib.errors import InputError
+from causal_attrib.errors import InputError, check_range
 from causal_attrib.objectives import inputs
 
 # A log-probability that was rounded to bfloat16 on its way may come out above 0 by so much.
@@ -53,8 +53,8 @@ def clipped_surrogate(
     >>> clipped_surrogate(logprob_BT, old_BT, torch.tensor([-1.0]), torch.ones(1, 3))
     tensor([[-2.0000, -1.0000, -0.8000]])
     """
-    inputs.check_range("epsilon_low", epsilon_low, 0, 1)
-    inputs.check_range("epsilon_high", epsilon_high, 0)
+    check_range("epsilon_low", epsilon_low, 0, 1)
+    check_range("epsilon_high", epsilon_high, 0)
     mask_BT = inputs.mask("mask_BT", mask_BT, logprob_BT.shape)
     advantage_BT = inputs.per_token("advantage", advantage.detach(), mask_BT.shape)
     advantage_BT = inputs.real("advantage", advantage_BT, mask_BT)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from causal_attrib.errors import InputError
+from causal_attrib.errors import InputError, check_range
 from causal_attrib.objectives import inputs
 
 
@@ -108,9 +108,9 @@ def symmpo_loss(
     """
     if not 0 < beta < math.inf:
         raise InputError(f"beta is {beta}, but it must be a number above 0.")
-    inputs.check_range("delta", delta, -math.inf)
+    check_range("delta", delta, -math.inf)
     for name, weight in (("pair", pair), ("margin", margin), ("anchor", anchor)):
-        inputs.check_range(f"The weight of the term {name}", weight, 0)
+        check_range(f"The weight of the term {name}", weight, 0)
     if any(h.ndim != 1 or h.shape != ratios.chosen.shape for h in ratios):
         shapes = ", ".join(str(tuple(h.shape)) for h in ratios)
         raise InputError(f"The five log-ratios have shapes {shapes}; give one number per sample in each.")

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from causal_attrib.training.plan import Plan
-from causal_attrib.training.recipe.arithmetic import prompts_at_once, updates_per_sampling
-from causal_attrib.training.recipe.method import SymMPO
-from causal_attrib.training.run import RolloutTrainer, build, explained
+from causal_attrib.training.recipe.arithmetic import of_rollouts, prompts_at_once, updates_per_sampling
+from causal_attrib.training.run import build, explained
+from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
+from causal_attrib.training.trainers.symmpo_trainer import SymMPOTrainer
 from causal_attrib.training.watch.completions import Sample, samples
 from causal_attrib.training.watch.early_signs import signs
 from causal_attrib.training.watch.loss_check import loss_sign
@@ -76,13 +77,14 @@ def dry_run(plan: Plan, load: Callable[..., VLM] = load) -> DryRun:
             if plan.eval_rows is not None:
                 phases.append(_timed(trainer, "evaluation of two rows", trainer.evaluate))
             phases.append(_timed(trainer, "save the model", lambda: trainer.save_model(folder)))
-            of_loss = loss_sign(trainer) if isinstance(trainer, RolloutTrainer) else None
-        shown, warned = [], [sentence for _, sentence in signs(lines)]
+            of_loss = loss_sign(trainer) if isinstance(trainer, CopoGRPOTrainer) else None
+        shown, warned = [], [*plan.remarks, *(sentence for _, sentence in signs(lines))]
         if of_loss:
             warned.append(of_loss)
-        if isinstance(trainer, RolloutTrainer):
+        if isinstance(trainer, CopoGRPOTrainer):
             tokenizer = trainer.processing_class.tokenizer
-            shown = samples(trainer.sampled, tokenizer, ROWS, trainer.state.global_step, trainer.num_generations)
+            if trainer.sampled is not None:
+                shown = samples(trainer.sampled, tokenizer, ROWS, trainer.state.global_step, trainer.num_generations)
         return DryRun(
             phases=phases,
             seconds=per_update,
@@ -96,11 +98,11 @@ def dry_run(plan: Plan, load: Callable[..., VLM] = load) -> DryRun:
 def _small(plan: Plan, folder: str) -> tuple[Plan, int]:
     """The plan for two batches of two rows, and the updates of each."""
     arguments = copy.copy(plan.arguments)
-    if isinstance(plan.method, SymMPO):
+    if of_rollouts(arguments):
+        per_cycle, at_once = updates_per_sampling(arguments), prompts_at_once(arguments)
+    else:
         per_cycle = 1
         at_once = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
-    else:
-        per_cycle, at_once = updates_per_sampling(arguments), prompts_at_once(arguments)
     arguments.output_dir = folder
     arguments.max_steps = 2 * per_cycle
     arguments.save_strategy = arguments.eval_strategy = "no"
@@ -110,7 +112,7 @@ def _small(plan: Plan, folder: str) -> tuple[Plan, int]:
     return dataclasses.replace(plan, arguments=arguments, rows=rows, eval_rows=eval_rows), per_cycle
 
 
-def _timed(trainer, name: str, work: Callable[[], object]) -> tuple[str, float, int]:
+def _timed(trainer: CopoGRPOTrainer | SymMPOTrainer, name: str, work: Callable[[], object]) -> tuple[str, float, int]:
     began = time.perf_counter()
     with trainer.clock.phase(name):
         work()

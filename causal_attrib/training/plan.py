@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING, Any
 from causal_attrib.errors import InputError
 from causal_attrib.training.data.reading import check_columns, check_folder, read_data, with_system_prompt
 from causal_attrib.training.recipe.arguments import trl_arguments
-from causal_attrib.training.recipe.arithmetic import updates, updates_per_epoch
-from causal_attrib.training.recipe.early import check_early
-from causal_attrib.training.recipe.keys import METHOD, SCORES, Recipe, keys
-from causal_attrib.training.recipe.method import Method, SymMPO, check_whole_groups, choose_method
-from causal_attrib.training.scoring.policy_scores import Scoring
-from causal_attrib.training.scoring.rewards import Reward, check_reward, choose_reward
-from causal_attrib.training.trainers.checkpoints import (
-    check_boundary,
-    check_kind,
-    check_save_steps,
-    find_checkpoint,
-    last_checkpoint,
-    updates_done,
+from causal_attrib.training.recipe.arithmetic import (
+    gate_remark,
+    of_rollouts,
+    prompts_at_once,
+    updates,
+    updates_per_epoch,
 )
+from causal_attrib.training.recipe.check import check_recipe, method_of
+from causal_attrib.training.recipe.keys import METHOD, SCORES, Recipe, keys
+from causal_attrib.training.recipe.method import CEPO, Method, SymMPO, check_whole_groups
+from causal_attrib.training.scoring.policy_scores import Scoring
+from causal_attrib.training.scoring.rewards import Reward, check_names, check_not_async, check_reward, choose_reward
+from causal_attrib.training.trainers.checkpoints import check_boundary, check_save_steps, updates_done
 from causal_attrib.training.trainers.sharding import check_sharding
 from causal_attrib.vlm.hub import find
 from causal_attrib.vlm.loading import BUNDLED
@@ -63,6 +62,14 @@ class Plan:
         return self.checkpoint is not None and updates_done(self.checkpoint) >= self.updates
 
     @property
+    def remarks(self) -> list[str]:
+        """What is odd about the run but not wrong, in sentences."""
+        if isinstance(self.method, SymMPO) or not of_rollouts(self.arguments):
+            return []
+        said = gate_remark(self.method.keep, prompts_at_once(self.arguments))
+        return [said] if said else []
+
+    @property
     def resolved(self) -> dict[str, Any]:
         """Every key with the value it has in this run: a recipe that needs no defaults."""
         recipe = self.recipe
@@ -94,39 +101,33 @@ def make_plan(recipe: Recipe, resume: str | None = None) -> Plan:
     Raises:
         InputError: something in it is wrong.
     """
-    check_early(recipe)
-    settings = recipe.group(METHOD)
-    if recipe.method != "symmpo":
-        settings.pop("delta", None)  # which then is TRL's
-    method = choose_method(settings.pop("method"), **{name: _frozen(value) for name, value in settings.items()})
+    checkpoint = check_recipe(recipe, resume)
+    method = method_of(recipe)
     scoring = _scoring(recipe)
     rewards = [choose_reward(name) for name in recipe.reward]
+    if isinstance(method, CEPO):
+        check_not_async(recipe.reward[0], rewards[0], "cepo")
     _check_model(recipe)
-    if recipe.reward_weights is not None and len(recipe.reward_weights) != len(rewards):
-        raise InputError(
-            f"There are {len(rewards)} rewards and {len(recipe.reward_weights)} reward_weights; give one for each."
-        )
-    if recipe.full and (recipe.load_in_4bit or recipe.load_in_8bit):
-        raise InputError("Quantised weights cannot be trained themselves; leave out --full, or the quantisation.")
     arguments = trl_arguments(recipe)
-    if not isinstance(method, SymMPO):
+    if not isinstance(method, SymMPO) and of_rollouts(arguments):
         check_save_steps(arguments)
         check_whole_groups(method, arguments)
     _check_sharding(method, arguments)
-    checkpoint = _checkpoint(recipe, resume)
-    check_folder(Path(recipe.output_dir))
-    rows, eval_rows = _rows(recipe, str(recipe.data), method), None
+    check_folder(recipe.folder)
+    assert recipe.data is not None  # which has been checked
+    rows, eval_rows = _rows(recipe, recipe.data, method), None
     if recipe.eval_file is not None:
         eval_rows = _rows(recipe, recipe.eval_file, method)
     for some, path in ((rows, recipe.data), (eval_rows or [], recipe.eval_file)):
         _check_pictures(some, path, method)
         check_columns(some)
         if not isinstance(method, SymMPO):
+            check_names(some, path)
             for name, reward in zip(recipe.reward, rewards, strict=True):
                 check_reward(name, reward, some, path, alone=len(rewards) == 1)
             _check_outcome(some, path, recipe, scoring)
     updates(arguments, len(rows))
-    if checkpoint is not None and not isinstance(method, SymMPO):
+    if checkpoint is not None and of_rollouts(arguments):
         check_boundary(checkpoint, arguments, updates_per_epoch(arguments, len(rows)))
     return Plan(recipe, arguments, method, scoring, rewards, rows, eval_rows, checkpoint)
 
@@ -156,25 +157,6 @@ def _scoring_keys(scoring: Scoring) -> dict[str, Any]:
     values = asdict(scoring)
     size = values.pop("batch_size")
     return values | {"scoring_batch_size": None if size == "auto" else size}
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _checkpoint(recipe: Recipe, resume: str | None) -> Path | None:
-    folder = Path(recipe.output_dir)
-    if resume is None:
-        if last_checkpoint(folder) is not None:
-            raise InputError(
-                f"{folder} holds the checkpoints of another run; go on with it by --resume, or choose another "
-                "output_dir."
-            )
-        return None
-    checkpoint = find_checkpoint(folder, resume)
-    if checkpoint is not None:
-        check_kind(checkpoint, full=recipe.full, rank=recipe.lora_rank)
-    return checkpoint
 
 
 def _rows(recipe: Recipe, path: str, method: Method) -> list[dict]:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 from safetensors import SafetensorError
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
@@ -33,12 +34,12 @@ from causal_attrib.training.trainers.checkpoints import put_in_place
 from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
 from causal_attrib.training.trainers.lora import lora_config
 from causal_attrib.training.trainers.symmpo_trainer import SymMPOTrainer
-from causal_attrib.training.trainers.trainable import check_trainable
+from causal_attrib.training.trainers.trainable import check_texts, check_trainable
 from causal_attrib.training.watch.completions import Sample, ShowCompletions
 from causal_attrib.training.watch.early_signs import EarlySigns
-from causal_attrib.training.watch.loss_check import CheckableMixin, CheckLoss
+from causal_attrib.training.watch.loss_check import CheckLoss
 from causal_attrib.training.watch.out_of_memory import out_of_memory
-from causal_attrib.training.watch.phases import TimedMixin, TimedRolloutsMixin
+from causal_attrib.training.watch.phases import PhaseClock
 from causal_attrib.version import __version__
 from causal_attrib.vlm import VLM, load
 
@@ -70,14 +71,6 @@ _FULL = ("No space left", "File too large", "Disk quota", "PytorchStreamWriter f
 _MOMENTS = 8
 
 
-class RolloutTrainer(CheckableMixin, TimedRolloutsMixin, CopoGRPOTrainer):
-    """`CopoGRPOTrainer` with a clock, whose loss can be checked."""
-
-
-class PreferenceTrainer(TimedMixin, SymMPOTrainer):
-    """`SymMPOTrainer` with a clock."""
-
-
 def train(
     plan: Plan,
     *,
@@ -100,8 +93,8 @@ def train(
     Raises:
         InputError: what only the model can tell is wrong, too little memory, or no room for files.
     """
-    folder = Path(plan.recipe.output_dir)
-    if plan.finished:
+    folder = plan.recipe.folder
+    if plan.checkpoint is not None and plan.finished:
         # The Trainer would make one update more.
         if plan.arguments.process_index == 0:
             with explained(plan.recipe):
@@ -111,9 +104,11 @@ def train(
     _check_disk(trainer, folder)
     if trainer.is_world_process_zero():
         record(plan, tell)
+    for remark in plan.remarks:
+        tell(f"Warning: {remark}")
     trainer.add_callback(Watch(tell, progress))
     trainer.add_callback(EarlySigns(lambda sign: tell(f"Warning: {sign}")))
-    if isinstance(trainer, RolloutTrainer):
+    if isinstance(trainer, CopoGRPOTrainer):
         trainer.add_callback(CheckLoss(trainer, lambda sign: tell(f"Warning: {sign}")))
         if plan.recipe.show_completions:
             trainer.add_callback(ShowCompletions(trainer, plan.recipe.show_completions, folder / COMPLETIONS, show))
@@ -124,7 +119,7 @@ def train(
     return folder
 
 
-def build(plan: Plan, load: Callable[..., VLM] = load) -> RolloutTrainer | PreferenceTrainer:
+def build(plan: Plan, load: Callable[..., VLM] = load) -> CopoGRPOTrainer | SymMPOTrainer:
     """The trainer of a plan, with its model loaded."""
     recipe, arguments = plan.recipe, plan.arguments
     # To ask for the device gives each process of a launcher its own.
@@ -134,6 +129,8 @@ def build(plan: Plan, load: Callable[..., VLM] = load) -> RolloutTrainer | Prefe
     check_trainable(vlm)
     for some, path in ((plan.rows, recipe.data), (plan.eval_rows or [], recipe.eval_file)):
         check_sizes(vlm, some, path)
+    check_texts(vlm, plan.rows, recipe.data)
+    check_texts(vlm, plan.eval_rows or [], recipe.eval_file)
     if vlm.revision is not None and recipe.full:
         # TRL loads the reference from the same place.
         arguments.model_init_kwargs = {"revision": vlm.revision}
@@ -148,14 +145,14 @@ def build(plan: Plan, load: Callable[..., VLM] = load) -> RolloutTrainer | Prefe
     }
     with refused_in_a_sentence(), explained(recipe):
         if isinstance(plan.method, SymMPO):
-            trainer = PreferenceTrainer(**shared)
+            trainer: CopoGRPOTrainer | SymMPOTrainer = SymMPOTrainer(**shared)
         else:
             rewards = list(plan.rewards)
             if isinstance(plan.method, CEPO):
                 scorer = _load(recipe, load, cpu=cpu)
-                options = arguments.chat_template_kwargs
+                options = getattr(arguments, "chat_template_kwargs", None)
                 rewards[0] = CEPOReward(scorer, rewards[0], plan.method, recipe.seed, options)
-            trainer = RolloutTrainer(reward_funcs=rewards, scoring=plan.scoring, **shared)
+            trainer = CopoGRPOTrainer(reward_funcs=rewards, scoring=plan.scoring, **shared)
     trainer.remove_callback(PrinterCallback)
     return trainer
 
@@ -183,7 +180,7 @@ def _load(recipe: Recipe, load: Callable[..., VLM], *, cpu: bool) -> VLM:
 
 def record(plan: Plan, tell: Tell) -> None:
     """The recipe with nothing left open, and the versions it was run with, into the output folder."""
-    folder, recipe = Path(plan.recipe.output_dir), plan.resolved
+    folder, recipe = plan.recipe.folder, plan.resolved
     before = folder / RECIPE
     if plan.checkpoint is not None and before.is_file():
         for change in changes(yaml.safe_load(before.read_text("utf-8")), recipe):
@@ -210,11 +207,19 @@ class Watch(TrainerCallback):
         self.tell = tell
         self.progress = progress
 
-    def on_step_end(self, args, state, control, **_):
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self.progress is not None and state.is_world_process_zero:
             self.progress(state.global_step, state.max_steps)
 
-    def on_log(self, args, state, control, logs=None, **_):
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        logs = logs or {}
         if state.is_world_process_zero:
             said = [
                 f"{name.rpartition('/')[2].replace('_', ' ')} {logs[name]:{how}}"
@@ -231,16 +236,16 @@ class Watch(TrainerCallback):
 
 
 @contextmanager
-def explained(recipe: Recipe, clock=None) -> Iterator[None]:
+def explained(recipe: Recipe, clock: PhaseClock | None = None) -> Iterator[None]:
     """Too little memory and a full disk are the user's to mend, and said in a sentence."""
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError) as error:
-        raise out_of_memory(recipe, clock and clock.failed) from error
+        raise out_of_memory(recipe, clock.failed if clock is not None else None) from error
     except (OSError, RuntimeError, SafetensorError) as error:
         said = str(error)
         if "allocate memory" in said:
-            raise out_of_memory(recipe, clock and clock.failed) from error
+            raise out_of_memory(recipe, clock.failed if clock is not None else None) from error
         numbered = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         if numbered or any(words in said for words in _FULL):
             raise InputError(
@@ -249,7 +254,7 @@ def explained(recipe: Recipe, clock=None) -> Iterator[None]:
         raise
 
 
-def _check_disk(trainer, folder: Path) -> None:
+def _check_disk(trainer: CopoGRPOTrainer | SymMPOTrainer, folder: Path) -> None:
     """A checkpoint is a copy of what is trained, and of its optimizer's state."""
     trained = [weight for weight in trainer.model.parameters() if weight.requires_grad]
     needed = sum(weight.numel() * (weight.element_size() + _MOMENTS) for weight in trained)

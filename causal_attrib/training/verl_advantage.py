@@ -23,7 +23,8 @@ Axes: B responses, T tokens.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,8 +37,9 @@ def copo_advantage_estimator(
     response_mask: Tensor,
     index: Sequence,
     epsilon: float = 1e-6,
-    norm_adv_by_std_in_grpo: bool = True,
-    **_,
+    norm_adv_by_std_in_grpo: bool | None = None,
+    config: Mapping[str, Any] | None = None,
+    **_: object,
 ) -> tuple[Tensor, Tensor]:
     """Advantages and returns, both (B, T), in the form that verl calls an estimator in.
 
@@ -46,11 +48,23 @@ def copo_advantage_estimator(
         response_mask: 1 for tokens of the response (B, T).
         index: B names; responses of one prompt have the same.
         epsilon: is added to the standard deviation (Bessel-corrected).
-        norm_adv_by_std_in_grpo: divide by it; False is Dr.GRPO (arXiv 2503.20783).
+        norm_adv_by_std_in_grpo: divide by it; False is Dr.GRPO (arXiv 2503.20783). None takes it from the config.
+        config: settings under `algorithm`, as verl hands them to estimators (0.9); True is the default there too.
+
+    Raises:
+        ValueError: verl takes the KL out of rewards, which then stands where r_causal should.
 
     Returns:
         The same tensor twice; 0 where the mask is 0. As in verl, a prompt with a single response keeps its reward.
     """
+    config = config or {}
+    if config.get("use_kl_in_reward", False):
+        raise ValueError(
+            "algorithm.use_kl_in_reward puts the KL on every token, where copo reads r_causal; set it to False, and "
+            "actor.use_kl_loss to True for a KL term in the loss."
+        )
+    if norm_adv_by_std_in_grpo is None:
+        norm_adv_by_std_in_grpo = config.get("norm_adv_by_std_in_grpo", True)
     with torch.no_grad():
         mask_BT = response_mask.to(token_level_rewards.dtype)
         place_T = torch.arange(1, mask_BT.shape[1] + 1, device=mask_BT.device)

@@ -28,6 +28,7 @@ from causal_attrib.vlm.model import VLM
 from causal_attrib.vlm.processors import load_processor
 
 BUNDLED = "bundled"
+BUNDLED_FOLDER = str(files("causal_attrib") / "assets" / "model")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 # Under which of these names a checkpoint offers its own code, the first being the one we ask for.
@@ -80,7 +81,7 @@ def load(
     if dtype == "auto" and place.type == "cpu" and device_map is None and bits is None:
         dtype = "float32"
     name = BUNDLED if model is None else str(model)
-    home = find(str(files("causal_attrib") / "assets" / "model") if name == BUNDLED else name, revision)
+    home = find(BUNDLED_FOLDER if name == BUNDLED else name, revision)
 
     base, adapter = _base_and_adapter(name, home)
     config = _config(name, base, trust_remote_code)
@@ -164,6 +165,7 @@ def _base_and_adapter(name: str, home: Home) -> tuple[Home, Home | None]:
     with _explained(name, home):
         described = json.loads(path.read_text("utf-8"))
         base, revision = str(described["base_model_name_or_path"]), described.get("revision")
+        base = BUNDLED_FOLDER if base == BUNDLED else base
     try:
         return find(base, None if Path(base).is_dir() else revision), home
     except InputError as error:

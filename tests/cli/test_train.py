@@ -145,6 +145,19 @@ def test_a_reward_that_never_varies_is_told(copo, flags):
     assert "Warning: No reward has varied so far (all are 1)" in result.stderr
 
 
+def test_a_reward_that_returns_no_list_is_named_and_ends_the_run(copo, flags):
+    result = copo("train", *flags(method="grpo", reward="tests.training.runs:alike"))
+    assert result.exit_code == 2, result.output
+    said = "Error: The reward tests.training.runs:alike returned 1.0; return a list of one number per completion.\n"
+    assert result.stderr.endswith(said)
+
+
+def test_a_gate_over_one_prompt_is_told(copo, flags):
+    result = copo("train", *flags(method="hero"), "--save-strategy", "no")
+    assert result.exit_code == 0, result.output
+    assert "Warning: The gate keeps all of the 1 prompts that are sampled at once, 100% and not 60%" in result.stderr
+
+
 def test_evaluation_during_the_run(copo, flags, scenes, tmp_path):
     path = tmp_path / "two.jsonl"
     rows = [json.loads(line) for line in (scenes / "questions.jsonl").read_text().splitlines()[:2]]
@@ -190,6 +203,14 @@ def test_a_key_that_nobody_knows(refused, flags):
         ({"config": "nowhere.yaml"}, "There is no recipe nowhere.yaml"),
         ({"output_dir": "/dev/null/out"}, "cannot be written"),
         ({"resume": "nowhere"}, "nowhere is no checkpoint that can be resumed"),
+        (
+            {"resume_from_checkpoint": "nowhere"},
+            "The key resume_from_checkpoint is not read; go on with a run by --res",
+        ),
+        ({"loss_type": "gspo"}, "set importance_sampling_level: sequence"),
+        ({"method": "symmpo", "label_smoothing": 0.1}, "on which 'label_smoothing' has no effect; leave it out"),
+        ({"temperature": "nan"}, "The key 'temperature' of the recipe is nan; give a number"),
+        ({"method": "cepo", "reward": "tests.training.runs:halves_later"}, "is asynchronous, which cepo does not take"),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_model_is_loaded(refused, flags, monkeypatch, more, said):
@@ -216,9 +237,11 @@ def test_data_is_checked_row_by_row(refused, flags, tmp_path):
     two = {"images": [park, park], "prompt": "What is it?", "answer": "a dog"}
     assert "row 1 has 2 images, but copo takes one" in say(two)
     (tmp_path / "broken.png").write_text("no picture")
-    assert "is not an image that can be read" in say(
-        {"image": "broken.png", "prompt": "What is it?", "answer": "a dog"}
-    )
+    broken = {"image": "broken.png", "prompt": "What is it?", "answer": "a dog"}
+    assert "is not an image that can be read" in say(broken)
+    for name in ("prompts", "completions", "completion"):
+        row = {"image": park, "prompt": "What is it?", "answer": "a dog", name: "x"}
+        assert f"row 1 has a column '{name}', a name that TRL uses itself" in say(row)
 
 
 def test_a_folder_with_a_run_in_it_and_the_wrong_kind_of_run(copo, refused, flags, tmp_path):

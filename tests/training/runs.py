@@ -56,7 +56,7 @@ def grpo_trainer(vlm, rows, folder, kind=None, reward=variety, **settings):
     """A trainer of a copy of the model; `settings` are TRL's, but for those of the trainer itself."""
     from trl import GRPOConfig
 
-    from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
+    from causal_attrib.training import CopoGRPOTrainer
 
     ours = {
         name: settings.pop(name) for name in ("method", "scoring", "peft_config", "eval_dataset") if name in settings
@@ -105,3 +105,13 @@ def constant(completions, **_):
 def ruled(prompts, **_):
     """1 for conversations that begin with a system message."""
     return [float(prompt[0]["role"] == "system") for prompt in prompts]
+
+
+def alike(completions, **_):
+    """A reward that forgets that each completion has its own."""
+    return 1.0
+
+
+async def halves_later(completions, **_):
+    """A reward that has to be awaited."""
+    return [0.5 for _ in completions]

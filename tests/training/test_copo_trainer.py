@@ -12,11 +12,11 @@ from trl import GRPOTrainer
 
 from causal_attrib.errors import InputError
 from causal_attrib.objectives import policy_loss
+from causal_attrib.training import CopoGRPOTrainer
 from causal_attrib.training.data.reading import to_dataset
 from causal_attrib.training.recipe.method import CEPO, COPO, GRPO, HERO
 from causal_attrib.training.scoring.policy_scores import Scoring
 from causal_attrib.training.scoring.rollout import Rollout
-from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
 from causal_attrib.training.trainers.lora import lora_config
 from tests.tiny_models import tiny
 from tests.training.runs import GROUP, grpo_trainer, logged, noise_rows, scene_rows
@@ -70,6 +70,18 @@ def test_one_advantage_for_all_tokens_is_vanilla_trl_bit_for_bit(name, tmp_path)
     assert vanilla[0]["grad_norm"] > 0
     assert ours == vanilla
     assert torch.equal(our_weights, vanilla_weights)
+
+
+def test_copo_without_weights_is_grpo_bit_for_bit_and_scores_nothing(tmp_path):
+    def run(method):
+        trainer = grpo_trainer(tiny(LAYOUTS[0]), noise_rows(), tmp_path, method=method)
+        trainer.train()
+        assert "scorer" not in trainer.__dict__
+        assert not any(name.startswith("copo/") for entry in trainer.state.log_history for name in entry)
+        return logged(trainer, "loss", "grad_norm", "reward"), weights(trainer)
+
+    (grpo, grpo_weights), (copo, copo_weights) = run(GRPO()), run(COPO(lambda_s=0, lambda_n=0, center="completion"))
+    assert grpo == copo and torch.equal(grpo_weights, copo_weights)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import torch
 
 pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
 
+from causal_attrib.training import CopoGRPOTrainer
 from causal_attrib.training.recipe.method import COPO, GRPO
-from causal_attrib.training.run import RolloutTrainer
 from causal_attrib.training.scoring.policy_scores import Scoring
 from causal_attrib.training.trainers.lora import lora_config
 from causal_attrib.training.watch.loss_check import check_loss, loss_sign
@@ -16,7 +16,7 @@ from tests.training.runs import grpo_trainer, noise_rows
 LAYOUTS = ("llava_clip_llama", "qwen2_vl", "idefics3")
 
 
-def checked(folder, kind=RolloutTrainer, name=LAYOUTS[0], rows=None, **settings):
+def checked(folder, kind=CopoGRPOTrainer, name=LAYOUTS[0], rows=None, **settings):
     settings = {"method": GRPO(), "max_steps": 1} | settings
     trainer = grpo_trainer(tiny(name), rows or noise_rows(), folder, kind, **settings)
     trainer.train()
@@ -56,7 +56,7 @@ def test_and_with_scores_in_half_precision(tmp_path):
     assert check.sign is None
 
 
-class OffByOne(RolloutTrainer):
+class OffByOne(CopoGRPOTrainer):
     """Takes each token for its neighbour."""
 
     def _get_per_token_logps_and_entropies(self, *args, **kwargs):
@@ -64,7 +64,7 @@ class OffByOne(RolloutTrainer):
         return logprob_BT.roll(1, dims=1), *others
 
 
-class OneForAll(RolloutTrainer):
+class OneForAll(CopoGRPOTrainer):
     """Gives all tokens of a completion one advantage."""
 
     def _compute_loss(self, model, inputs):
@@ -74,14 +74,14 @@ class OneForAll(RolloutTrainer):
         )
 
 
-class Unseeing(RolloutTrainer):
+class Unseeing(CopoGRPOTrainer):
     """Shows the model another picture."""
 
     def _get_per_token_logps_and_entropies(self, *args, pixel_values, **kwargs):
         return super()._get_per_token_logps_and_entropies(*args, pixel_values=pixel_values.flip(0), **kwargs)
 
 
-class Broken(RolloutTrainer):
+class Broken(CopoGRPOTrainer):
     """Gets numbers that are none."""
 
     def _compute_loss(self, model, inputs):
@@ -104,7 +104,7 @@ def test_what_has_no_counterpart_is_not_checked(tmp_path):
 
 @pytest.fixture
 def trained(tmp_path):
-    trainer = grpo_trainer(tiny(LAYOUTS[0]), noise_rows(), tmp_path, RolloutTrainer, method=GRPO(), max_steps=1)
+    trainer = grpo_trainer(tiny(LAYOUTS[0]), noise_rows(), tmp_path, CopoGRPOTrainer, method=GRPO(), max_steps=1)
     trainer.train()
     return trainer
 

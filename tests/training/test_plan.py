@@ -119,6 +119,27 @@ def test_what_would_only_show_behind_the_first_sampling_is_refused(keys, message
         plan(**keys)
 
 
+def test_a_gate_over_too_few_prompts_is_remarked_on(plan):
+    """Shares by hand: 0.6 of 4 prompts are 2.4, of which ceil makes 3; of 2 they are 1.2, and both are kept."""
+    small = {"method": "hero", "num_generations": 2}
+    (said,) = plan(**small, per_device_train_batch_size=8, gradient_accumulation_steps=1).remarks
+    assert said.startswith(
+        "The gate keeps 3 of the 4 prompts that are sampled at once, 75% and not 60%; sample 5 at once"
+    )
+    (said,) = plan(**small, per_device_train_batch_size=4, gradient_accumulation_steps=1).remarks
+    assert said.startswith(
+        "The gate keeps all of the 2 prompts that are sampled at once, 100% and not 60%; sample 5 at"
+    )
+    assert plan(**small, per_device_train_batch_size=10, gradient_accumulation_steps=1).remarks == []
+    assert plan(method="grpo").remarks == plan(method="symmpo").remarks == []
+
+
+def test_yes_and_no_are_words_where_trl_wants_words(plan):
+    """YAML reads them as true and false."""
+    arguments = plan(others={"save_strategy": False, "log_completions": False}).arguments
+    assert arguments.save_strategy == "no" and arguments.log_completions is False
+
+
 def test_a_group_is_centred_on_one_process(plan):
     arguments = plan(per_device_train_batch_size=8, gradient_accumulation_steps=1).arguments
     check_whole_groups(COPO(center="group"), arguments)

@@ -11,11 +11,12 @@ pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
 
 from causal_attrib.errors import InputError
 from causal_attrib.scenes import write_dataset
+from causal_attrib.training import CopoGRPOTrainer
 from causal_attrib.training.plan import make_plan
 from causal_attrib.training.recipe.keys import Recipe
 from causal_attrib.training.recipe.method import GRPO
-from causal_attrib.training.run import RolloutTrainer, build, explained, train
-from causal_attrib.training.trainers.trainable import check_trainable
+from causal_attrib.training.run import build, explained, train
+from causal_attrib.training.trainers.trainable import check_texts, check_trainable
 from causal_attrib.training.watch.loss_check import check_loss
 from causal_attrib.training.watch.out_of_memory import hints
 from causal_attrib.training.watch.phases import SCORE, PhaseClock
@@ -88,11 +89,25 @@ def test_models_that_trl_cannot_train_are_refused(name, reason):
         check_trainable(tiny(name))
 
 
+def test_special_tokens_in_texts_are_refused_with_their_row():
+    vlm = tiny("llava_clip_llama")
+    plain = {"prompt": [{"role": "user", "content": "what is it?"}], "answer": "<image>"}
+    said = [{"role": "assistant", "content": "the <image> shows a dog"}]
+    check_texts(vlm, [plain, plain | {"chosen": [{"role": "assistant", "content": "a < b > c"}]}], "rows.jsonl")
+    with pytest.raises(
+        InputError, match="rows.jsonl row 2 contains the special token <image> under 'chosen'; leave it"
+    ):
+        check_texts(vlm, [plain, plain | {"chosen": said}], "rows.jsonl")
+    asked = [{"role": "system", "content": "End with </s>"}, *plain["prompt"]]
+    with pytest.raises(InputError, match="row 1 contains the special token </s> under 'prompt'"):
+        check_texts(vlm, [plain | {"prompt": asked}], "rows.jsonl")
+
+
 @pytest.mark.parametrize("name", ["smolvlm", "internvl", "mistral3", "aya_vision", "gemma3"])
 def test_models_beside_the_three_layouts_train(name, tmp_path):
     check_trainable(tiny(name))
     small = {"max_steps": 1, "max_completion_length": 3}
-    trainer = grpo_trainer(tiny(name), noise_rows(), tmp_path, RolloutTrainer, method=GRPO(), **small)
+    trainer = grpo_trainer(tiny(name), noise_rows(), tmp_path, CopoGRPOTrainer, method=GRPO(), **small)
     trainer.train()
     # TRL 1.16 scales the logits of Aya Vision by its `logit_scale`; the model of transformers does not.
     assert (check_loss(trainer).sign is not None) == (name == "aya_vision")

@@ -13,9 +13,10 @@ from trl import DPOConfig
 
 from causal_attrib.errors import InputError
 from causal_attrib.objectives import LogRatios, symmpo_loss
+from causal_attrib.training import SymMPOTrainer
 from causal_attrib.training.data.reading import to_dataset
 from causal_attrib.training.recipe.method import SymMPO
-from causal_attrib.training.trainers.symmpo_trainer import SymMPOCollator, SymMPOTrainer
+from causal_attrib.training.trainers.symmpo_trainer import SymMPOCollator
 from tests.tiny_models import tiny
 from tests.training.runs import logged, noise_rows
 

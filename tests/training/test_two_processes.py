@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -16,35 +15,6 @@ from causal_attrib.scenes import write_dataset
 from tests.training.runs import GROUP
 
 ROOT = Path(__file__).parents[2]
-
-
-def in_two_processes(*command, cwd=ROOT):
-    """Judged by what it writes: gloo now and then ends with an error after all is done."""
-    return subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *map(str, command)],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def test_the_gate_keeps_the_same_prompts_on_both_processes(tmp_path):
-    ran = in_two_processes(Path(__file__).with_name("two_processes.py"), tmp_path)
-    assert (tmp_path / "1.json").is_file(), ran.stderr[-3000:]
-    first, second = (json.loads((tmp_path / f"{n}.json").read_text()) for n in range(2))
-    assert first["rewards"] == second["rewards"] and first["weights"] == second["weights"]
-    prompts, kept = first["prompts"] + second["prompts"], first["kept"] + second["kept"]
-    variances = [statistics.pvariance(first["rewards"][n : n + GROUP]) for n in range(0, len(prompts), GROUP)]
-    best = sorted(range(3), key=lambda n: -variances[n])[:2]
-    assert kept == [n // GROUP in best for n in range(len(prompts))]
-    assert all(len(set(prompts[n : n + GROUP])) == 1 for n in range(0, len(prompts), GROUP))
-    assert first["all_tokens"] == second["all_tokens"] == first["tokens"] + second["tokens"]
-    (entry,) = first["logged"]
-    assert entry["copo/prompts_kept"] == pytest.approx(2 / 3) and entry["grad_norm"] > 0
-    # Where one process cannot read its rows the other does not wait for it.
-    assert first["loss"] == second["loss"] == {"alike": True, "mixed": None}
 
 
 RECIPE = """
@@ -62,25 +32,59 @@ ddp_backend: gloo
 """
 
 
-def test_a_resumed_run_of_two_processes_ends_as_the_whole_one(tmp_path):
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """The folder that both processes have written into, and what they said.
+
+    One launch for all tests, since to import torch takes each process longer than what it does. They are judged by what
+    they write: gloo now and then ends with an error after all is done.
+    """
+    folder = tmp_path_factory.mktemp("two_processes")
+    write_dataset(folder / "scenes", 16, seed=0)
+    (folder / "recipe.yaml").write_text(RECIPE)
+    script = str(Path(__file__).with_name("two_processes.py"))
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", script, str(folder)],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return folder, done.stderr[-3000:]
+
+
+def test_the_gate_keeps_the_same_prompts_on_both_processes(ran):
+    folder, said = ran
+    assert (folder / "1.json").is_file(), said
+    first, second = (json.loads((folder / f"{n}.json").read_text()) for n in range(2))
+    assert first["rewards"] == second["rewards"] and first["weights"] == second["weights"]
+    prompts, kept = first["prompts"] + second["prompts"], first["kept"] + second["kept"]
+    variances = [statistics.pvariance(first["rewards"][n : n + GROUP]) for n in range(0, len(prompts), GROUP)]
+    best = sorted(range(3), key=lambda n: -variances[n])[:2]
+    assert kept == [n // GROUP in best for n in range(len(prompts))]
+    assert all(len(set(prompts[n : n + GROUP])) == 1 for n in range(0, len(prompts), GROUP))
+    assert first["all_tokens"] == second["all_tokens"] == first["tokens"] + second["tokens"]
+    (entry,) = first["logged"]
+    assert entry["copo/prompts_kept"] == pytest.approx(2 / 3) and entry["grad_norm"] > 0
+    # Where one process cannot read its rows the other does not wait for it.
+    assert first["loss"] == second["loss"] == {"alike": True, "mixed": None}
+
+
+def test_a_resumed_run_of_two_processes_ends_as_the_whole_one(ran):
     """Each draws its own completions, so each has to find its own random state again."""
-    write_dataset(tmp_path / "scenes", 16, seed=0)
-    (tmp_path / "recipe.yaml").write_text(RECIPE)
-    train = "-m", "causal_attrib_cli.main", "train", "--config", "recipe.yaml", "--quiet", "--output-dir"
-    ran = in_two_processes(*train, "whole", cwd=tmp_path)
-    assert (tmp_path / "whole" / "adapter_model.safetensors").is_file(), ran.stderr[-3000:]
-    (tmp_path / "again").mkdir()
-    shutil.copytree(tmp_path / "whole" / "checkpoint-1", tmp_path / "again" / "checkpoint-1")
-    ran = in_two_processes(*train, "again", "--resume", cwd=tmp_path)
+    folder, said = ran
+    for run in ("whole", "again"):
+        assert (folder / run / "adapter_model.safetensors").is_file(), said
     whole, again = (
         [
             {name: value for name, value in entry.items() if "time" not in name and "seconds" not in name}
-            for entry in json.loads((tmp_path / run / "trainer_state.json").read_text())["log_history"]
+            for entry in json.loads((folder / run / "trainer_state.json").read_text())["log_history"]
             if "loss" in entry
         ]
         for run in ("whole", "again")
     )
     assert len(whole) == 2 and whole == again
     assert whole[1]["grad_norm"] > 0
-    weights = [(tmp_path / run / "adapter_model.safetensors").read_bytes() for run in ("whole", "again")]
+    weights = [(folder / run / "adapter_model.safetensors").read_bytes() for run in ("whole", "again")]
     assert weights[0] == weights[1]

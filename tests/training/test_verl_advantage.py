@@ -47,6 +47,22 @@ def test_equal_rewards_and_a_response_by_itself():
     assert advantage_BT[:2].abs().max() == 0 and torch.allclose(advantage_BT[2], torch.full((4,), 0.5), atol=1e-5)
 
 
+def test_what_the_config_of_verl_says_is_done():
+    """verl hands its settings under `algorithm` to every estimator, as a mapping (`AlgoConfig`)."""
+    settings = {"norm_adv_by_std_in_grpo": False, "use_kl_in_reward": False}
+    advantage_BT, _ = copo_advantage_estimator(
+        token_level_rewards=on_last_token(REWARD), response_mask=MASK, index=[0, 0, 1, 1], config=settings
+    )
+    # By hand: rewards less the mean of their prompt (1/2; 3/8), not divided by anything.
+    by_hand_B = torch.tensor([0.5, -0.5, -0.125, 0.125])
+    assert torch.allclose(advantage_BT, by_hand_B[:, None] * MASK)
+    scaled_BT, _ = copo_advantage_estimator(on_last_token(REWARD), MASK, [0, 0, 1, 1], config={})
+    # The standard deviation of two numbers that are d apart is d / sqrt(2), so that all are sqrt(1/2).
+    assert torch.allclose(scaled_BT.abs(), 0.5**0.5 * MASK, atol=1e-5)
+    with pytest.raises(ValueError, match="use_kl_in_reward puts the KL on every token, where copo reads r_causal"):
+        copo_advantage_estimator(on_last_token(REWARD), MASK, [0, 0, 1, 1], config={"use_kl_in_reward": True})
+
+
 def test_it_needs_neither_trl_nor_verl():
     code = "import sys; sys.modules['trl'] = sys.modules['verl'] = None; import causal_attrib.training.verl_advantage"
     subprocess.run([sys.executable, "-c", code], check=True)

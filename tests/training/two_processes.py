@@ -1,9 +1,12 @@
 """Run by test_two_processes.py in two processes: one step with a gate, and what each process saw of it.
 
-Then one whose loss one of the processes cannot hold against the formula, since its row has two pictures.
+Then one whose loss one of the processes cannot hold against the formula, since its row has two pictures; and a run of
+`copo train`, and another that is resumed in its middle.
 """
 
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,8 +17,8 @@ from tests.training.runs import GROUP, grpo_trainer, logged, noise_rows
 
 
 def main(folder: Path) -> None:
+    from causal_attrib.training import CopoGRPOTrainer
     from causal_attrib.training.recipe.method import COPO
-    from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
 
     class Watched(CopoGRPOTrainer):
         def _generate_and_score_completions(self, inputs):
@@ -46,11 +49,12 @@ def main(folder: Path) -> None:
     told["weights"] = sum(parameter.double().abs().sum().item() for parameter in trainer.model.parameters())
     told["loss"] = {kind: held_against_the_formula(folder / kind, kind) for kind in ("alike", "mixed")}
     (folder / f"{trainer.accelerator.process_index}.json").write_text(json.dumps(told))
+    resumed(folder, trainer.accelerator)
 
 
 def held_against_the_formula(folder: Path, kind: str) -> bool | None:
+    from causal_attrib.training import CopoGRPOTrainer
     from causal_attrib.training.recipe.method import GRPO
-    from causal_attrib.training.run import RolloutTrainer
     from causal_attrib.training.watch.loss_check import check_loss
 
     first, second = noise_rows(2)
@@ -62,7 +66,7 @@ def held_against_the_formula(folder: Path, kind: str) -> bool | None:
         tiny("llava_clip_llama"),
         rows,
         folder,
-        RolloutTrainer,
+        CopoGRPOTrainer,
         method=GRPO(),
         gradient_accumulation_steps=1,
         max_steps=1,
@@ -71,6 +75,22 @@ def held_against_the_formula(folder: Path, kind: str) -> bool | None:
     trainer.train()
     check = check_loss(trainer)
     return None if check is None else check.sign is None
+
+
+def resumed(folder: Path, accelerator) -> None:
+    """Two updates by `copo train` into `whole`, and the second of them again into `again`."""
+    from typer.testing import CliRunner
+
+    from causal_attrib_cli.main import app
+
+    os.chdir(folder)
+    words = ["train", "--config", "recipe.yaml", "--quiet", "--output-dir"]
+    CliRunner().invoke(app, [*words, "whole"], catch_exceptions=False)
+    if accelerator.is_main_process:
+        Path("again").mkdir()
+        shutil.copytree(Path("whole") / "checkpoint-1", Path("again") / "checkpoint-1")
+    accelerator.wait_for_everyone()
+    CliRunner().invoke(app, [*words, "again", "--resume"], catch_exceptions=False)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from causal_attrib.errors import InputError
-from causal_attrib.training.recipe.file import unknown_key
+from causal_attrib.training.recipe.check import check_known
 from causal_attrib.training.recipe.keys import METHOD, SCORES, Recipe, keys
 
 if TYPE_CHECKING:
@@ -34,12 +34,7 @@ def trl_arguments(recipe: Recipe) -> GRPOConfig | DPOConfig:
     preferences = recipe.method == "symmpo"
     config = DPOConfig if preferences else GRPOConfig
     known = _names(config)
-    every = _names(GRPOConfig) | _names(DPOConfig) | {key.name for key in keys()}
-    for name in recipe.others:
-        if name not in every:
-            raise unknown_key(name, every)
-        if name not in known:
-            raise InputError(f"{recipe.method} takes no key {name!r}; leave it out.")
+    check_known(recipe, _names(GRPOConfig), _names(DPOConfig))
     _check_trackers(recipe.report_to)
     if recipe.use_vllm and find_spec("vllm") is None:
         raise InputError("use_vllm needs vLLM: pip install 'trl[vllm]', or leave it out.")
@@ -75,7 +70,16 @@ def trl_arguments(recipe: Recipe) -> GRPOConfig | DPOConfig:
     elif recipe.delta is not None:
         values["delta"] = recipe.delta
     with refused_in_a_sentence():
-        return config(**values | recipe.others)
+        return config(**values | _as_written(recipe.others, config))
+
+
+def _as_written(others: dict[str, Any], config: type) -> dict[str, Any]:
+    """TRL's settings with yes and no as words again where that is what they mean: YAML reads them as true and false."""
+    takes_bool = {field.name for field in dataclasses.fields(config) if "bool" in str(field.type)}
+    return {
+        name: ("yes" if value else "no") if isinstance(value, bool) and name not in takes_bool else value
+        for name, value in others.items()
+    }
 
 
 def _names(config: type) -> set[str]:

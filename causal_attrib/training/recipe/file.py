@@ -6,6 +6,7 @@ What a flag says goes before what the file says, and that before the defaults.
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import typing
@@ -23,6 +24,9 @@ from causal_attrib.training.recipe.keys import METHOD, Recipe, keys
 class _Loader(yaml.SafeLoader):
     """YAML in which 1e-5 is a number, as it is everywhere but in YAML 1.1."""
 
+
+# Values in all and levels of a recipe, which has fewer than a hundred and three; anchors can multiply them.
+_MANY, _DEEP = 10_000, 20
 
 _Loader.yaml_implicit_resolvers = {letter: list(kinds) for letter, kinds in _Loader.yaml_implicit_resolvers.items()}
 _Loader.add_implicit_resolver(
@@ -99,6 +103,7 @@ def unknown_key(name: str, known: Iterable[str]) -> InputError:
 def _read(path: Path) -> dict[str, Any]:
     try:
         read = yaml.load(path.read_text("utf-8"), _Loader)
+        _check_size(read)
     except FileNotFoundError:
         raise InputError(f"There is no recipe {path}; check the path.") from None
     except (OSError, UnicodeDecodeError):
@@ -106,7 +111,12 @@ def _read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f" line {mark.line + 1}"
-        raise InputError(f"{path}{where} is not YAML ({getattr(error, 'problem', None) or error}); mend it.") from None
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise InputError(f"{path}{where} is not YAML ({problem[:200]}); mend it.") from None
+    except (RecursionError, OverflowError):
+        raise InputError(f"{path} is nested too deeply for a recipe, or refers to itself; write plain keys.") from None
+    except ValueError as error:  # of a number of thousands of digits, or a date that is none
+        raise InputError(f"{path} holds a value that cannot be read ({str(error)[:80]}); mend it.") from None
     if read is None:
         return {}
     if not isinstance(read, dict) or not all(isinstance(name, str) for name in read):
@@ -116,9 +126,25 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError:
+        value = yaml.load(text, _Loader)
+        _check_size(value)
+        return value
+    except (yaml.YAMLError, ValueError, RecursionError):
         return text
+
+
+def _check_size(value: Any) -> None:
+    """Raises RecursionError for a value that is nested too deeply, or without end, or holds too much."""
+    waiting, seen = [(value, 0)], 0
+    while waiting:
+        one, depth = waiting.pop()
+        seen += 1
+        if depth > _DEEP or seen > _MANY:
+            raise RecursionError
+        if isinstance(one, (list, tuple, set)):
+            waiting += [(part, depth + 1) for part in one]
+        elif isinstance(one, dict):
+            waiting += [(part, depth + 1) for part in (*one, *one.values())]
 
 
 def _converted(name: str, value: Any, hint: Any) -> Any:
@@ -130,13 +156,25 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
     if kind is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return str(value)
     if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if kind is int and isinstance(value, (int, float)) and not isinstance(value, bool) and value == int(value):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
+    if kind is int and not isinstance(value, bool) and (isinstance(value, int) or _is_whole(value)):
         return int(value)
     if kind is bool and isinstance(value, bool):
         return value
     wanted = {str: "text", float: "a number", int: "a whole number", bool: "true or false"}[kind]
-    raise InputError(f"The key {name!r} of the recipe is {value!r}; give {wanted}.")
+    raise InputError(f"The key {name!r} of the recipe is {_short(value)}; give {wanted}.")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else f"{shown[:80]}..."
 
 
 def _is_optional(hint: Any) -> bool:

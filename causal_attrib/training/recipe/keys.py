@@ -6,7 +6,9 @@ them in `others`. No torch is imported: the help of the command is made of this 
 
 from __future__ import annotations
 
+import math
 from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 MODEL, DATA, METHOD, SCORES, REWARD, TRAINING, RUN = (
@@ -19,14 +21,22 @@ MODEL, DATA, METHOD, SCORES, REWARD, TRAINING, RUN = (
     "Run",
 )
 
-
-# What `method` may be; `training.recipe.method` has the class of each.
+# Methods and rewards by name (`training.recipe.method`, `training.scoring.rewards`), and the losses of TRL 1.16.
 METHODS = ("grpo", "copo", "hero", "cepo", "symmpo")
+REWARDS = ("match", "choice", "numeric", "yesno", "objects", "format")
+LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")
 
 
-def _key(default: Any, group: str, help: str, shown: str | None = None) -> Any:
+def _key(
+    default: Any,
+    group: str,
+    help: str,
+    shown: str | None = None,
+    least: float = -math.inf,
+    most: float = math.inf,
+) -> Any:
     """One key; `shown` is the default in words, where the value would not say it."""
-    about = {"group": group, "help": help, "shown": shown}
+    about = {"group": group, "help": help, "shown": shown, "range": (least, most)}
     if isinstance(default, tuple):
         return field(default_factory=lambda: list(default), metadata=about)
     return field(default=default, metadata=about)
@@ -45,9 +55,9 @@ class Recipe:
     allow_pickle: bool = _key(False, MODEL, "Take pickled weights, which can hide code.")
     trust_remote_code: bool = _key(False, MODEL, "Run code that the model brings along.")
     full: bool = _key(False, MODEL, "Train all weights, not adapters (LoRA) beside the vision tower.")
-    lora_rank: int = _key(16, MODEL, "Rank of the adapters.")
-    lora_alpha: int = _key(32, MODEL, "Scale of the adapters.")
-    lora_dropout: float = _key(0.0, MODEL, "Dropout before the adapters.")
+    lora_rank: int = _key(16, MODEL, "Rank of the adapters.", least=1)
+    lora_alpha: int = _key(32, MODEL, "Scale of the adapters.", least=1)
+    lora_dropout: float = _key(0.0, MODEL, "Dropout before the adapters.", least=0, most=1)
 
     data: str | None = _key(None, DATA, "JSON Lines or Parquet file, or a folder written by copo scenes.", "required")
     eval_file: str | None = _key(None, DATA, "The same, for evaluation during the run.")
@@ -84,38 +94,41 @@ class Recipe:
     engine: str | None = _key(None, SCORES, "How forwards are run: auto, packed, plain.", "auto")
     scoring_batch_size: int | None = _key(None, SCORES, "Rows per forward.", "auto")
 
-    reward: list[str] = _key(
-        ("match",), REWARD, "match, choice, numeric, yesno, objects, format, or module:function; may be repeated."
-    )
+    reward: list[str] = _key(("match",), REWARD, f"{', '.join(REWARDS)}, or module:function; may be repeated.")
     reward_weights: list[float] | None = _key(None, REWARD, "Weight of each reward.", "1 each")
 
     output_dir: str | None = _key(None, TRAINING, "Folder for the model, checkpoints and logs.", "runs/METHOD")
-    learning_rate: float | None = _key(None, TRAINING, "Peak learning rate.", "1e-5; full 1e-6; symmpo 5e-6")
-    num_train_epochs: float | None = _key(None, TRAINING, "Passes over the data.", "1; symmpo 2")
-    max_steps: int = _key(-1, TRAINING, "Updates; -1 goes by epochs.")
-    per_device_train_batch_size: int = _key(8, TRAINING, "Completions (symmpo: rows) per device and backward.")
-    gradient_accumulation_steps: int = _key(4, TRAINING, "Backwards per update.")
-    num_generations: int = _key(8, TRAINING, "Completions per prompt.")
-    max_completion_length: int = _key(512, TRAINING, "Tokens of a completion.")
-    temperature: float = _key(1.0, TRAINING, "Of sampling.")
+    learning_rate: float | None = _key(None, TRAINING, "Peak learning rate.", "1e-5; full 1e-6; symmpo 5e-6", least=0)
+    num_train_epochs: float | None = _key(None, TRAINING, "Passes over the data.", "1; symmpo 2", least=0)
+    max_steps: int = _key(-1, TRAINING, "Updates; -1 goes by epochs.", least=-1)
+    per_device_train_batch_size: int = _key(8, TRAINING, "Completions (symmpo: rows) per device and backward.", least=1)
+    gradient_accumulation_steps: int = _key(4, TRAINING, "Backwards per update.", least=1)
+    num_generations: int = _key(8, TRAINING, "Completions per prompt.", least=2)
+    max_completion_length: int = _key(512, TRAINING, "Tokens of a completion.", least=1)
+    temperature: float = _key(1.0, TRAINING, "Of sampling.", least=0)
     beta: float | None = _key(None, TRAINING, "Weight of the KL term; symmpo: DPO's beta.", "0; symmpo 0.1")
     loss_type: str | None = _key(None, TRAINING, "How token losses are averaged.", "grpo")
     bf16: bool | None = _key(None, TRAINING, "Mixed precision.", "where the device has it")
     gradient_checkpointing: bool = _key(True, TRAINING, "Less memory, about a fifth slower.")
     use_vllm: bool = _key(False, TRAINING, "Sample completions with vLLM.")
 
-    seed: int = _key(0, RUN, "Seed of everything random.")
-    logging_steps: int = _key(1, RUN, "Updates between two lines of the log.")
-    save_steps: int = _key(50, RUN, "Updates between two checkpoints.")
-    save_total_limit: int = _key(2, RUN, "Checkpoints that are kept.")
-    eval_steps: int | None = _key(None, RUN, "Updates between two evaluations.", "save_steps")
+    seed: int = _key(0, RUN, "Seed of everything random.", least=0, most=2**32 - 1)
+    logging_steps: int = _key(1, RUN, "Updates between two lines of the log.", least=1)
+    save_steps: int = _key(50, RUN, "Updates between two checkpoints.", least=1)
+    save_total_limit: int = _key(2, RUN, "Checkpoints that are kept.", least=1)
+    eval_steps: int | None = _key(None, RUN, "Updates between two evaluations.", "save_steps", least=1)
     report_to: list[str] = _key((), RUN, "Trackers: tensorboard, wandb, trackio, mlflow; may be repeated.")
-    show_completions: int = _key(2, RUN, "Sampled completions shown at each line of the log.")
+    show_completions: int = _key(2, RUN, "Sampled completions shown at each line of the log.", least=0)
 
     others: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.output_dir = self.output_dir or f"runs/{self.method}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is written."""
+        return Path(self.output_dir or f"runs/{self.method}")
 
     def group(self, name: str) -> dict[str, Any]:
         """The keys of one group that are set."""
@@ -124,7 +137,7 @@ class Recipe:
 
 
 def keys() -> tuple[Field, ...]:
-    """The keys of a recipe, in order; `metadata` has group, help and the default in words.
+    """The keys of a recipe, in order; `metadata` has group, help, the default in words, and the range of a number.
 
     >>> [key.name for key in keys()][:3]
     ['model', 'revision', 'dtype']

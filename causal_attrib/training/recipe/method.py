@@ -6,7 +6,8 @@
     cepo    has a reward of its own (arXiv 2509.23095), and leaves advantages as they are
     symmpo  has a loss and data of its own (arXiv 2506.11712)
 
-Settings that TRL has already (group size, epsilon, beta, loss type, learning rate) are TRL's.
+Settings that TRL has already (group size, epsilon, beta, loss type, learning rate) are TRL's. Settings are read and
+checked without torch, which takes seconds to import: a slip in a recipe is told at once.
 
 Axes: B completions, T tokens.
 """
@@ -16,14 +17,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import Tensor
+from causal_attrib.errors import InputError, check_range
+from causal_attrib.training.recipe.arithmetic import filled
 
-from causal_attrib.errors import InputError
-from causal_attrib.objectives import NORMALISATIONS, causal_reward, copo_advantage, hero_advantage
-from causal_attrib.objectives.inputs import check_range
-from causal_attrib.training.scoring.policy_scores import PolicyScores
+if TYPE_CHECKING:
+    from torch import Tensor
+    from trl import GRPOConfig
+
+    from causal_attrib.training.scoring.policy_scores import PolicyScores
 
 CENTERS = ("none", "group", "completion")
 
@@ -38,12 +41,16 @@ class GRPO:
 
     keep: float = 1.0
     name: ClassVar[str] = "grpo"
-    needs_effects: ClassVar[bool] = False
     needs_entropy: ClassVar[bool] = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < self.keep <= 1:
             raise InputError(f"The share of prompts to keep is {self.keep}, but it must lie above 0 and be 1 at most.")
+
+    @property
+    def needs_effects(self) -> bool:
+        """Whether sufficiency and necessity of the tokens have to be known."""
+        return False
 
     def token_advantage(self, advantage_B: Tensor, scores: PolicyScores | None, mask_BT: Tensor, group: int) -> Tensor:
         """Advantages (B,) or (B, T) from those of the completions.
@@ -60,6 +67,8 @@ class GRPO:
 class COPO(GRPO):
     """Ahat = A + lambda_s * sufficiency + lambda_n * necessity on reasoning tokens.
 
+    With both weights 0 it is grpo, and nothing is scored.
+
     lambda_s, lambda_n, normalise: as `objectives.causal_reward`
     center: subtract the mean causal reward over each "group" of completions, or over each "completion"; "none" is the
             paper's, whose bonus reinforces wrong completions too
@@ -72,20 +81,30 @@ class COPO(GRPO):
     center: str = "none"
     gate: bool = False
     name: ClassVar[str] = "copo"
-    needs_effects: ClassVar[bool] = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_range("lambda_s", self.lambda_s, 0, 1)
         check_range("lambda_n", self.lambda_n, 0, 1)
-        for what, value, allowed in (
-            ("normalisation", self.normalise, NORMALISATIONS),
-            ("way to center", self.center, CENTERS),
-        ):
-            if value not in allowed:
-                raise InputError(f"There is no {what} {value!r}; choose one of {', '.join(allowed)}.")
+        if self.center not in CENTERS:
+            raise InputError(f"There is no way to center {self.center!r}; choose one of {', '.join(CENTERS)}.")
+        if self.normalise != COPO.normalise:  # which is one of them, and torch is not imported for nothing
+            from causal_attrib.objectives import NORMALISATIONS
 
-    def token_advantage(self, advantage_B: Tensor, scores: PolicyScores, mask_BT: Tensor, group: int) -> Tensor:
+            if self.normalise not in NORMALISATIONS:
+                raise InputError(
+                    f"There is no normalisation {self.normalise!r}; choose one of {', '.join(NORMALISATIONS)}."
+                )
+
+    @property
+    def needs_effects(self) -> bool:
+        return bool(self.lambda_s or self.lambda_n)
+
+    def token_advantage(self, advantage_B: Tensor, scores: PolicyScores | None, mask_BT: Tensor, group: int) -> Tensor:
+        from causal_attrib.objectives import causal_reward, copo_advantage
+
+        if scores is None:
+            return advantage_B
         causal_BT = causal_reward(
             scores.sufficiency_BT,
             scores.necessity_BT,
@@ -111,7 +130,11 @@ class HERO(GRPO):
     name: ClassVar[str] = "hero"
     needs_entropy: ClassVar[bool] = True
 
-    def token_advantage(self, advantage_B: Tensor, scores: PolicyScores, mask_BT: Tensor, group: int) -> Tensor:
+    def token_advantage(self, advantage_B: Tensor, scores: PolicyScores | None, mask_BT: Tensor, group: int) -> Tensor:
+        from causal_attrib.objectives import hero_advantage
+
+        if scores is None:
+            raise ValueError("HERO weighs tokens by their entropy; give scores.")
         return hero_advantage(
             advantage_B, scores.entropy_BT, mask_BT, mean_one=self.mean_one, negative_only=self.negative_only
         )
@@ -130,7 +153,7 @@ class CEPO(GRPO):
     draws: int = 4
     name: ClassVar[str] = "cepo"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if math.isnan(self.p):
             raise InputError("The exponent p of the power mean is NaN; give a number, 0 for the geometric mean.")
@@ -155,30 +178,26 @@ class SymMPO:
     margin_in_reward_units: bool = False
     name: ClassVar[str] = "symmpo"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_range("delta", self.delta, -math.inf)
         for name in ("pair", "margin", "anchor"):
             check_range(f"The weight of the term {name}", getattr(self, name), 0)
 
 
-def check_whole_groups(method: GRPO, arguments) -> None:
-    """Raises InputError if the mean of a group is to be taken, and processes share the completions of a prompt.
-
-    Args:
-        arguments: a `GRPOConfig`.
-    """
+def check_whole_groups(method: GRPO, arguments: GRPOConfig) -> None:
+    """Raises InputError if the mean of a group is to be taken, and processes share the completions of a prompt."""
     if not (isinstance(method, COPO) and method.center == "group"):
         return
     for name, rows, group in (
         (
             "per_device_train_batch_size",
-            arguments.per_device_train_batch_size * arguments.steps_per_generation,
-            arguments.num_generations,
+            arguments.per_device_train_batch_size * filled(arguments.steps_per_generation),
+            filled(arguments.num_generations),
         ),
         (
             "per_device_eval_batch_size",
             arguments.per_device_eval_batch_size,
-            arguments.num_generations_eval or arguments.num_generations,
+            arguments.num_generations_eval or filled(arguments.num_generations),
         ),
     ):
         if rows % group and (name == "per_device_train_batch_size" or arguments.eval_strategy != "no"):
@@ -188,12 +207,12 @@ def check_whole_groups(method: GRPO, arguments) -> None:
             )
 
 
-METHODS = {kind.name: kind for kind in (GRPO, COPO, HERO, CEPO, SymMPO)}
-
 Method = GRPO | SymMPO
 
+METHODS: dict[str, type[GRPO] | type[SymMPO]] = {kind.name: kind for kind in (GRPO, COPO, HERO, CEPO, SymMPO)}
 
-def choose_method(name: str, **settings) -> Method:
+
+def choose_method(name: str, **settings: Any) -> Method:
     """The method `name` with these settings.
 
     >>> choose_method("copo", lambda_s=0.2)

@@ -12,8 +12,9 @@ and twice as many backwards for each completion.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,8 +75,8 @@ class CEPOReward:
         completions: Sequence,
         completion_ids: Sequence[Sequence[int]],
         image: Sequence | None = None,
-        log_metric=None,
-        **columns,
+        log_metric: Callable[[str, float], None] | None = None,
+        **columns: Any,
     ) -> list[float | None]:
         if image is None:
             raise InputError("The reward cepo needs the column 'image'; give each row one picture.")

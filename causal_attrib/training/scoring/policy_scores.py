@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -30,6 +31,9 @@ from causal_attrib.training.scoring.rollout import Rollout, encode_completion, e
 from causal_attrib.training.scoring.units import check_units, choose_units
 from causal_attrib.vlm import VLM, Encoding
 from causal_attrib.vlm.modes import eval_mode
+
+if TYPE_CHECKING:
+    from causal_attrib.outcomes.base import LogprobOutcome
 
 # A picture with its prompt, and the numbers of its completions.
 _Prompt = tuple[Encoding, list[int]]
@@ -53,7 +57,7 @@ class Scoring(CausalSettings):
     subset: str = "all"
     share: float = 0.2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_units(self.level, self.subset, self.share)
         super().__post_init__()
 
@@ -221,7 +225,7 @@ class PolicyScorer:
 
     def _fits(self, encoding: Encoding, judge: Outcome) -> bool:
         """Whether the model can read what is asked behind the completion; the policy left no room for that."""
-        probes = () if judge.needs_text else judge.probes(self.vlm, encoding)
+        probes = () if judge.needs_text else cast("LogprobOutcome", judge).probes(self.vlm, encoding)
         asked = max((len(probe.cue) + len(probe.answer) for probe in probes), default=len(encoding.cue_ids))
         # What is drawn may be longer than what it replaces.
         asked += SLACK if self.scoring.samples else 0
@@ -271,5 +275,5 @@ def _as_for_inference(model: PreTrainedModel) -> Iterator[None]:
         with eval_mode(model), torch.no_grad():
             yield
     finally:
-        if plain is not None:
+        if plain is not None and wrapped is not None:
             model.forward = wrapped

@@ -4,7 +4,7 @@ Every function has the signature that TRL calls, and with it ms-swift and others
 the data by name, and one number per completion back, None where the row says nothing (TRL then leaves it to the other
 functions).
 
-    def reward(completions, answer=None, **_): ...
+    def reward(completions, answer=None, **_: Any): ...
 
 A completion is a string, or a conversation whose last message is the model's. The answer in it is what stands in its
 tags or behind "the final answer is", else all of it (`words.reasoning`).
@@ -16,11 +16,15 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from causal_attrib.errors import InputError
 from causal_attrib.outcomes.function import import_function
 from causal_attrib.outcomes.match import matches
 from causal_attrib.outcomes.objects import Objects, annotated_objects
+from causal_attrib.training.recipe.check import check_reward_name
+from causal_attrib.training.recipe.keys import REWARDS as NAMES
+from causal_attrib.training.scoring.own_reward import checked, is_async
 from causal_attrib.words.reasoning import answer_of
 from causal_attrib.words.yes_no import label_of
 
@@ -66,7 +70,9 @@ def answer_in(text: str) -> str:
     return tagged[1].strip() if tagged else answer_of(text)
 
 
-def match(completions: Sequence[Completion], answer: Sequence[str | None] | None = None, **_) -> list[float | None]:
+def match(
+    completions: Sequence[Completion], answer: Sequence[str | None] | None = None, **_: Any
+) -> list[float | None]:
     """1 if the answer agrees with the reference, else 0 (COPO's r(), by the rules of the outcome "match").
 
     >>> match(["<think> a red bus </think> <answer> Bus. </answer>", "a car"], answer=["the bus", "bus"])
@@ -75,7 +81,9 @@ def match(completions: Sequence[Completion], answer: Sequence[str | None] | None
     return _judge(completions, answer, "match", lambda text, wanted: float(matches(answer_in(text), wanted)))
 
 
-def choice(completions: Sequence[Completion], answer: Sequence[str | None] | None = None, **_) -> list[float | None]:
+def choice(
+    completions: Sequence[Completion], answer: Sequence[str | None] | None = None, **_: Any
+) -> list[float | None]:
     """1 if the option letter chosen is the reference's, else 0.
 
     The letter is the one that the answer begins with, else the only capital letter that stands alone in it.
@@ -94,7 +102,9 @@ def choice(completions: Sequence[Completion], answer: Sequence[str | None] | Non
     return _judge(completions, answer, "choice", judge)
 
 
-def numeric(completions: Sequence[Completion], answer: Sequence[str | None] | None = None, **_) -> list[float | None]:
+def numeric(
+    completions: Sequence[Completion], answer: Sequence[str | None] | None = None, **_: Any
+) -> list[float | None]:
     """1 if the last number of the answer is the reference's, to 4 digits, else 0.
 
     Thousands commas, fractions and the number words up to ten are understood; units and per cent signs are not read.
@@ -112,7 +122,9 @@ def numeric(completions: Sequence[Completion], answer: Sequence[str | None] | No
     return _judge(completions, answer, "numeric", judge)
 
 
-def yesno(completions: Sequence[Completion], answer: Sequence[str | None] | None = None, **_) -> list[float | None]:
+def yesno(
+    completions: Sequence[Completion], answer: Sequence[str | None] | None = None, **_: Any
+) -> list[float | None]:
     """1 if the first yes or no said is the reference's, else 0. References may be 1/0 and true/false too.
 
     >>> yesno(["Yes, there is.", "I see none"], answer=["yes", "no"])
@@ -129,7 +141,7 @@ def yesno(completions: Sequence[Completion], answer: Sequence[str | None] | None
 
 
 def objects(
-    completions: Sequence[Completion], objects: Sequence[Sequence[str] | None] | None = None, **_
+    completions: Sequence[Completion], objects: Sequence[Sequence[str] | None] | None = None, **_: Any
 ) -> list[float | None]:
     """F1 of the object classes a caption names against those annotated: CHAIR's matter, graded (Rohrbach et al. 2018).
 
@@ -145,7 +157,7 @@ def objects(
     return _judge(completions, objects, "objects", judge, column="objects")
 
 
-def format(completions: Sequence[Completion], **_) -> list[float]:
+def format(completions: Sequence[Completion], **_: Any) -> list[float | None]:
     """1 if a completion is `<think>..</think><answer>..</answer>`, each once and with words in it, else 0.
 
     >>> format(["<think> a dog </think> <answer> yes </answer>", "yes", "<think></think><answer>yes</answer>"])
@@ -154,7 +166,8 @@ def format(completions: Sequence[Completion], **_) -> list[float]:
     return [float(_TAGGED.fullmatch(text_of(completion)) is not None) for completion in completions]
 
 
-REWARDS: dict[str, Reward] = {reward.__name__: reward for reward in (match, choice, numeric, yesno, objects, format)}
+_REWARDS: tuple[Reward, ...] = (match, choice, numeric, yesno, objects, format)
+REWARDS: dict[str, Reward] = dict(zip(NAMES, _REWARDS, strict=True))
 
 
 def choose_reward(name: str) -> Reward:
@@ -168,18 +181,42 @@ def choose_reward(name: str) -> Reward:
     """
     if name in REWARDS:
         return REWARDS[name]
-    if ":" not in name and "." in name:
-        name = ":".join(name.rsplit(".", 1))
+    check_reward_name(name)
     if ":" not in name:
-        raise InputError(f"There is no reward {name!r}; choose one of {', '.join(REWARDS)}, or give module:function.")
-    reward = import_function(name)
-    if not any(one.kind is one.VAR_KEYWORD for one in inspect.signature(reward).parameters.values()):
+        name = ":".join(name.rsplit(".", 1))
+    reward: Reward = cast("Reward", import_function(name))
+    if reward in REWARDS.values():
+        return reward
+    try:
+        parameters = list(inspect.signature(reward).parameters.values())
+    except (ValueError, TypeError):  # of what is written in C
+        parameters = []
+    if not any(one.kind is one.VAR_KEYWORD for one in parameters):
         raise InputError(f"The reward {name} is given every column by name; end its parameters with **_.")
-    return reward
+    return checked(name, reward)
 
 
 # What TRL hands to a reward beside the columns of the rows.
-_GIVEN = {"prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric"}
+_GIVEN = {"prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric", "environments"}
+# Columns of the rows that would be taken for these, or that TRL leaves out without a word.
+_TAKEN = _GIVEN | {"completion"}
+
+
+def check_names(rows: Sequence[dict], path: object) -> None:
+    """Raises InputError if a row has a column of a name that TRL uses itself when it calls rewards."""
+    for number, row in enumerate(rows, start=1):
+        for name in row:
+            if name in _TAKEN:
+                raise InputError(
+                    f"{path} row {number} has a column {name!r}, a name that TRL uses itself when it calls rewards; "
+                    "rename the column, or leave it out."
+                )
+
+
+def check_not_async(name: str, reward: Reward, where: str) -> None:
+    """Raises InputError for an asynchronous reward where it is called by itself; TRL alone awaits them."""
+    if is_async(reward):
+        raise InputError(f"The reward {name} is asynchronous, which {where} does not take; give a plain function.")
 
 
 def check_reward(name: str, reward: Reward, rows: Sequence[dict], path: object, *, alone: bool = True) -> None:
@@ -206,9 +243,9 @@ def check_reward(name: str, reward: Reward, rows: Sequence[dict], path: object, 
                 )
         return
     for number, row in enumerate(rows, start=1):
-        columns = {column: [value] for column, value in row.items() if column != "prompt"}
+        given = {column: [value] for column, value in row.items() if column != "prompt"}
         try:
-            judged = reward(completions=[""], **columns)
+            judged = reward(completions=[""], **given)
         except InputError as error:
             raise InputError(f"{path} row {number}: {error}") from None
         if judged == [None] and alone:
@@ -232,7 +269,7 @@ def _judge(
     completions: Sequence[Completion],
     wanted: Sequence | None,
     name: str,
-    judge: Callable[[str, object], float],
+    judge: Callable[[str, Any], float],
     column: str = "answer",
 ) -> list[float | None]:
     if wanted is None:

@@ -49,6 +49,8 @@ def choose_units(
     if subset == "content":
         return tuple(unit for unit in units if has_content(_text(encoding, unit)))
     if subset == "entropy":
+        if entropy_T is None:
+            raise ValueError("The subset entropy needs entropies.")
         peak_U = np.array([max(entropy_T[t] for t in unit) for unit in units])
         # 0.55 * 100 is 55.00000000000001 in floats, of which ceil makes 56.
         count = math.ceil(share * len(units) - 1e-9)

@@ -10,8 +10,13 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from causal_attrib.errors import InputError
+from causal_attrib.training.recipe.arithmetic import filled
+
+if TYPE_CHECKING:
+    from trl import GRPOConfig
 
 _NAME = re.compile(r"checkpoint-(\d+)")
 # How files begin that only a resumed run reads.
@@ -20,8 +25,9 @@ _OF_THE_OPTIMIZER = ("optimizer", "scheduler", "scaler", "rng_state")
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The last whole checkpoint in a folder."""
-    found = [path for path in folder.glob("checkpoint-*") if _NAME.fullmatch(path.name) and _is_whole(path)]
-    return max(found, key=lambda path: int(_NAME.fullmatch(path.name)[1]), default=None)
+    named = ((_NAME.fullmatch(path.name), path) for path in folder.glob("checkpoint-*"))
+    found = [(int(name[1]), path) for name, path in named if name and _is_whole(path)]
+    return max(found)[1] if found else None
 
 
 def find_checkpoint(folder: Path, resume: str) -> Path | None:
@@ -68,14 +74,14 @@ def check_kind(checkpoint: Path, *, full: bool, rank: int | None = None) -> None
             )
 
 
-def check_save_steps(args) -> None:
+def check_save_steps(args: GRPOConfig) -> None:
     """Raises InputError unless checkpoints of a `GRPOConfig` fall between two generations.
 
     Completions that wait for their update are not saved, so that a run resumed among them would go another way.
     """
     if args.save_strategy != "steps" or args.save_steps < 1:
         return
-    between = args.num_iterations * args.steps_per_generation
+    between = args.num_iterations * filled(args.steps_per_generation)
     if int(args.save_steps) * args.gradient_accumulation_steps % between:
         raise InputError(
             f"save_steps is {int(args.save_steps)}, but completions are used for "
@@ -84,13 +90,13 @@ def check_save_steps(args) -> None:
         )
 
 
-def check_boundary(checkpoint: Path, args, per_epoch: int) -> None:
+def check_boundary(checkpoint: Path, args: GRPOConfig, per_epoch: int) -> None:
     """Raises InputError unless a checkpoint stands between two samplings of a `GRPOConfig`.
 
     Args:
         per_epoch: updates of one pass over the data.
     """
-    between = args.num_iterations * args.steps_per_generation
+    between = args.num_iterations * filled(args.steps_per_generation)
     if updates_done(checkpoint) % per_epoch * args.gradient_accumulation_steps % between:
         raise InputError(
             f"{checkpoint} stands between two updates of one sampling, which takes "

@@ -1,7 +1,7 @@
 """TRL's GRPO trainer with one advantage per token.
 
-Two of its methods are overridden, both by calling the original and working on what it returns, so that nothing of TRL
-is copied. That its loss takes advantages (B, T) beside (B,) is not documented by TRL; tests/training holds it to that.
+Methods of TRL are overridden by calling the original and working on what it returns, so that nothing of TRL is copied.
+That its loss takes advantages (B, T) beside (B,) is not documented by TRL; tests/training holds it to that.
 
 Axes: B completions, T tokens, N prompts, G completions of a prompt, F reward functions.
 """
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import functools
 import warnings
+from typing import Any
 
 import torch
 import trl
 from packaging.version import Version
-from torch import Tensor
-from transformers import PreTrainedModel
-from trl import GRPOTrainer
+from torch import Tensor, nn
+from transformers import PreTrainedModel, ProcessorMixin
+from trl import GRPOConfig, GRPOTrainer
 
 from causal_attrib.errors import InputError
 from causal_attrib.objectives import flipped_share, variance_gate
@@ -24,30 +25,63 @@ from causal_attrib.training.recipe.method import COPO, GRPO, check_whole_groups
 from causal_attrib.training.scoring.policy_scores import PolicyScorer, PolicyScores, Scoring
 from causal_attrib.training.scoring.rollout import Rollout
 from causal_attrib.training.trainers.checkpoints import check_save_steps
-from causal_attrib.training.trainers.offline import OfflineMixin
-from causal_attrib.training.trainers.resume import ResumeMixin
+from causal_attrib.training.trainers.lora import finish_adapter
+from causal_attrib.training.trainers.resume import restore
 from causal_attrib.training.trainers.sharding import check_sharding
 from causal_attrib.training.watch.completions import SampledBatch
+from causal_attrib.training.watch.phases import REWARD, SAMPLE, SCORE, UPDATE, PhaseClock
 
 # The versions of TRL that the tests have run with, from the first on and before the second.
 TESTED = ("1.16", "1.17")
 
+# In a batch: which of the rows that were sampled for each completion belongs to. TRL shuffles and splits it with the
+# rest.
+ROW = "copo_row"
 
-class TokenAdvantageMixin:
-    """Put it before `GRPOTrainer`, or a subclass that keeps `_generate_and_score_completions`.
+
+class CopoGRPOTrainer(GRPOTrainer):
+    """`trl.GRPOTrainer` with the methods grpo, copo, hero and cepo.
+
+    An update has these phases, which are the methods below in this order; `clock` knows the seconds of each, and they
+    are logged as seconds/...:
+
+        sample completions  TRL's
+        rewards             TRL's, of every completion
+        gate                which prompts count for the loss (hero)
+        scores              what each token did to the outcome, or how sure the model was of it
+        advantages          of each completion by TRL, and of each token by the method
+        update              TRL's loss and its gradient
 
     Rows need the column `image` (or `images` with one in it) where the method scores completions; `answer`, `question`
-    and `objects` are what `Rollout` takes.
+    and `objects` are what `Rollout` takes. All other arguments are those of `trl.GRPOTrainer`.
 
     Args:
         method: what to make of advantages (`training.recipe.method`).
         scoring: how completions are scored, for methods that need it.
 
+    Attributes:
+        clock: of the phases.
+        sampled: the completions of the last batch that was sampled.
+        last_batch: what the last loss of the training was taken of.
+
     Raises:
         InputError: settings of TRL that do not go with this.
     """
 
-    def __init__(self, *args, method: GRPO | None = None, scoring: Scoring | None = None, **kwargs):
+    _tag_names = ["trl", "copo"]
+
+    # As TRL has them once it is made.
+    args: GRPOConfig
+    model: PreTrainedModel
+    processing_class: ProcessorMixin
+    num_generations: int
+    num_generations_eval: int
+    chat_template_kwargs: dict[str, Any]
+
+    def __init__(self, *args: Any, method: GRPO | None = None, scoring: Scoring | None = None, **kwargs: Any) -> None:
+        self.clock = PhaseClock()
+        self.sampled: SampledBatch | None = None
+        self.last_batch: dict[str, Any] = {}
         super().__init__(*args, **kwargs)
         self.method = method or COPO()
         self.scoring = scoring or Scoring()
@@ -62,48 +96,91 @@ class TokenAdvantageMixin:
                 stacklevel=2,
             )
 
-    def _calculate_rewards(self, *args, **kwargs) -> Tensor:
-        # Gathered over all processes, which the gate needs.
-        self._rewards_BF = super()._calculate_rewards(*args, **kwargs)
-        return self._rewards_BF
+    # -- one update, phase by phase -------------------------------------------------------------------------------
 
-    def _generate_and_score_completions(self, inputs: list[dict]) -> dict:
-        batch = super()._generate_and_score_completions(inputs)
-        if batch["advantages"].ndim != 1:
-            raise RuntimeError(f"TRL gives advantages {tuple(batch['advantages'].shape)}, one per completion expected.")
-        training = self.model.training
-        group = self.num_generations if training else self.num_generations_eval
-        mask_BT = batch["completion_mask"] * batch.get("tool_mask", 1)
-        if training and self.method.keep < 1:
-            # First of all: what is left out need not be scored.
-            mask_BT = self._gate(batch, mask_BT, group)
-        scores = None
-        if self.method.needs_effects or self.method.needs_entropy:
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        # TRL samples within it, whenever the completions before have been used up.
+        with self.clock.phase(UPDATE):
+            return super().training_step(*args, **kwargs)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        with self.clock.phase(SAMPLE):
+            batch = super()._generate_and_score_completions(inputs)
+            if batch["advantages"].ndim != 1:
+                raise RuntimeError(
+                    f"TRL gives advantages {tuple(batch['advantages'].shape)}, one per completion expected."
+                )
+            batch[ROW] = torch.arange(len(inputs))
+            mask_BT = self._gate(batch)
             scores = self._scores(inputs, batch, mask_BT)
+            self._set_advantages(inputs, batch, scores, mask_BT)
+            return batch
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
+        with self.clock.phase(REWARD):
+            # Gathered over all processes, which the gate needs.
+            self._rewards_BF = super()._calculate_rewards(*args, **kwargs)
+            return self._rewards_BF
+
+    def _gate(self, batch: dict[str, Any]) -> Tensor:
+        """Leave the completions of prompts whose rewards vary least out of the loss, not out of what is attended to.
+
+        It comes before the scores, since what is left out need not be scored.
+
+        Returns:
+            Which tokens count for the loss (B, T).
+        """
+        mask_BT = batch["completion_mask"] * batch.get("tool_mask", 1)
+        if not self.model.training or self.method.keep == 1:
+            return mask_BT
+        kept_B = variance_gate(self._total_reward(), self._group, self.method.keep).repeat_interleave(self._group)
+        mask_BT = mask_BT * kept_B[self._here(len(mask_BT)), None]
+        batch["tool_mask"] = mask_BT
+        batch["num_items_in_batch"] = self.accelerator.gather(mask_BT.sum()).sum()
+        self._metrics["train"]["copo/prompts_kept"].append(kept_B.float().mean().item())
+        return mask_BT
+
+    def _scores(self, inputs: list[dict[str, Any]], batch: dict[str, Any], mask_BT: Tensor) -> PolicyScores | None:
+        """What the method wants to know of each token; None if it wants nothing."""
+        if not (self.method.needs_effects or self.method.needs_entropy):
+            return None
+        with self.clock.phase(SCORE):
+            return self.scorer(
+                [self.rollout_of(row, batch, b, counts=bool(mask_BT[b].any())) for b, row in enumerate(inputs)],
+                mask_BT.shape[1],
+                effects=self.method.needs_effects,
+                entropy=self.method.needs_entropy,
+                # The same after a resume; another at every step.
+                seed=self.args.seed + self.state.global_step,
+            )
+
+    def _set_advantages(
+        self, inputs: list[dict[str, Any]], batch: dict[str, Any], scores: PolicyScores | None, mask_BT: Tensor
+    ) -> None:
+        """Put one advantage per token into the batch, if the method makes them."""
         before_B = batch["advantages"]
-        after = self.method.token_advantage(before_B, scores, mask_BT, group)
-        if after.ndim == 2:
+        after = self.method.token_advantage(before_B, scores, mask_BT, self._group)
+        per_token = after.ndim == 2
+        if per_token:
             batch["advantages"] = (after * mask_BT).to(before_B.dtype)
         if scores is not None:
             self._log_scores(scores, before_B, batch["advantages"], mask_BT)
-        if not training:
-            return batch
-        reward_B = _total_reward(self._rewards_BF, self.reward_weights.to(self._rewards_BF.device), group)
-        self.sampled = SampledBatch(
-            rows=inputs,
-            ids_BT=batch["completion_ids"],
-            mask_BT=batch["completion_mask"],
-            reward_B=reward_B[self._here(len(inputs))],
-            advantage_B=before_B,
-            added_BT=batch["advantages"] - before_B[:, None] * mask_BT if after.ndim == 2 else None,
-        )
-        return batch
+        if self.model.training:
+            self.sampled = SampledBatch(
+                rows=inputs,
+                ids_BT=batch["completion_ids"],
+                mask_BT=batch["completion_mask"],
+                reward_B=self._total_reward()[self._here(len(inputs))],
+                advantage_B=before_B,
+                added_BT=batch["advantages"] - before_B[:, None] * mask_BT if per_token else None,
+            )
 
-    def _here(self, count: int) -> slice:
-        """Which of the rows gathered over all processes are this one's."""
-        return slice(self.accelerator.process_index * count, (self.accelerator.process_index + 1) * count)
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
+        if self.model.training:
+            self.last_batch = inputs
+        return super().compute_loss(model, inputs, *args, **kwargs)
 
-    # -- scores -----------------------------------------------------------------------------------------------------
+    # -- what the phases ask ----------------------------------------------------------------------------------------
 
     @functools.cached_property
     def scorer(self) -> PolicyScorer:
@@ -112,17 +189,7 @@ class TokenAdvantageMixin:
         model = model if isinstance(model, PreTrainedModel) else model.get_base_model()
         return PolicyScorer(model, self.processing_class, self.scoring)
 
-    def _scores(self, inputs: list[dict], batch: dict, mask_BT: Tensor) -> PolicyScores:
-        return self.scorer(
-            [self.rollout_of(row, batch, b, counts=bool(mask_BT[b].any())) for b, row in enumerate(inputs)],
-            mask_BT.shape[1],
-            effects=self.method.needs_effects,
-            entropy=self.method.needs_entropy,
-            # The same after a resume; another at every step.
-            seed=self.args.seed + self.state.global_step,
-        )
-
-    def rollout_of(self, row: dict, batch: dict, b: int, *, counts: bool) -> Rollout:
+    def rollout_of(self, row: dict[str, Any], batch: dict[str, Any], b: int, *, counts: bool) -> Rollout:
         """Completion `b`, without its tokens if it does not count for the loss: those are not scored."""
         pictures = pictures_of(row)
         if len(pictures) != 1:
@@ -142,18 +209,41 @@ class TokenAdvantageMixin:
             options=self.chat_template_kwargs,
         )
 
+    @property
+    def _group(self) -> int:
+        """G, completions of a prompt."""
+        return self.num_generations if self.model.training else self.num_generations_eval
+
+    def _here(self, count: int) -> slice:
+        """Which of the rows gathered over all processes are this one's."""
+        return slice(self.accelerator.process_index * count, (self.accelerator.process_index + 1) * count)
+
+    def _total_reward(self) -> Tensor:
+        """The reward (B,) of each completion; one that no function could judge gets the mean of its group."""
+        rewards_BF = self._rewards_BF
+        reward_B = (rewards_BF * self.reward_weights.to(rewards_BF.device)).nansum(1)
+        reward_NG = reward_B.masked_fill(rewards_BF.isnan().all(1), torch.nan).view(-1, self._group)
+        mean_N1 = reward_NG.nanmean(1, keepdim=True).nan_to_num(0.0)
+        return torch.where(reward_NG.isnan(), mean_N1, reward_NG).flatten()
+
+    # -- the log ------------------------------------------------------------------------------------------------------
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        self.clock.note(logs)
+        super().log(logs, start_time)
+
     def _log_scores(self, scores: PolicyScores, before_B: Tensor, after: Tensor, mask_BT: Tensor) -> None:
         """Means over all processes, under the names copo/..."""
-        tokens, scored = mask_BT.sum(), scores.scored_BT.sum()
         added_BT = (after - before_B[:, None]) * mask_BT
         counts_B = mask_BT.any(1)
-        sums = [tokens, added_BT.sum(), added_BT.abs().sum(), counts_B.sum()]
+        sums = [mask_BT.sum(), added_BT.sum(), added_BT.abs().sum(), counts_B.sum()]
         if self.method.needs_effects:
+            scored = scores.scored_BT.sum()
             flipped = flipped_share(before_B, after, scores.scored_BT) * scored
             unscored = (counts_B & ~scores.scored_BT.any(1)).sum()
             sums += [scored, scores.sufficiency_BT.sum(), scores.necessity_BT.sum(), flipped, unscored]
-        sums = torch.tensor([float(x) for x in sums], device=before_B.device)
-        tokens, added, moved, completions, *effects = self.accelerator.reduce(sums, reduction="sum").tolist()
+        here = torch.tensor([float(x) for x in sums], device=before_B.device)
+        tokens, added, moved, completions, *effects = self.accelerator.reduce(here, reduction="sum").tolist()
         metrics = {"advantage_added": added / max(tokens, 1), "advantage_moved": moved / max(tokens, 1)}
         if effects:
             scored, sufficiency, necessity, flipped, unscored = effects
@@ -169,37 +259,22 @@ class TokenAdvantageMixin:
         for name, value in metrics.items():
             self._metrics["train" if self.model.training else "eval"][f"copo/{name}"].append(value)
 
-    # -- the gate ---------------------------------------------------------------------------------------------------
+    # -- files, and the network -----------------------------------------------------------------------------------
 
-    def _gate(self, batch: dict, mask_BT: Tensor, group: int) -> Tensor:
-        """Leave the completions of prompts whose rewards vary least out of the loss, not out of what is attended to.
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        super().save_model(output_dir, _internal_call)
+        if self.args.should_save:
+            finish_adapter(output_dir or str(self.args.output_dir))
 
-        Returns:
-            The new mask of what counts for the loss.
-        """
-        reward_B = _total_reward(self._rewards_BF, self.reward_weights.to(self._rewards_BF.device), group)
-        kept_B = variance_gate(reward_B, group, self.method.keep).repeat_interleave(group)
-        mask_BT = mask_BT * kept_B[self._here(len(mask_BT)), None]
-        batch["tool_mask"] = mask_BT
-        batch["num_items_in_batch"] = self.accelerator.gather(mask_BT.sum()).sum()
-        self._metrics["train"]["copo/prompts_kept"].append(kept_B.float().mean().item())
-        return mask_BT
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if not restore(self, resume_from_checkpoint, model):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _send_telemetry(self) -> None:
+        # TRL reports on each trainer that is made; nothing here calls the network but for a model that lies there.
+        return
 
 
-def pictures_of(row: dict) -> list:
+def pictures_of(row: dict[str, Any]) -> list:
     """The pictures of a row, as TRL finds them."""
     return [row["image"]] if row.get("image") is not None else row.get("images") or []
-
-
-def _total_reward(rewards_BF: Tensor, weight_F: Tensor, group: int) -> Tensor:
-    """The reward (B,) of each completion; one that no function could judge gets the mean of its group."""
-    reward_B = (rewards_BF * weight_F).nansum(1)
-    reward_NG = reward_B.masked_fill(rewards_BF.isnan().all(1), torch.nan).view(-1, group)
-    mean_N1 = reward_NG.nanmean(1, keepdim=True).nan_to_num(0.0)
-    return torch.where(reward_NG.isnan(), mean_N1, reward_NG).flatten()
-
-
-class CopoGRPOTrainer(TokenAdvantageMixin, OfflineMixin, ResumeMixin, GRPOTrainer):
-    """`trl.GRPOTrainer` with the methods grpo, copo, hero and cepo; see `TokenAdvantageMixin`."""
-
-    _tag_names = ["trl", "copo"]

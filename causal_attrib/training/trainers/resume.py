@@ -10,23 +10,29 @@ from __future__ import annotations
 from pathlib import Path
 
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, Trainer
 
 from causal_attrib.training.trainers.checkpoints import check_kind
 
 
-class ResumeMixin:
-    """Put it before a `transformers.Trainer`."""
+def restore(trainer: Trainer, checkpoint: str, model: nn.Module | None = None) -> bool:
+    """Put the weights of a checkpoint into a model that is trained whole.
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        if self.is_fsdp_enabled:  # which has files of its own
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-            return
-        target = self.model if model is None else model
-        whole = isinstance(target, PreTrainedModel)
-        check_kind(Path(resume_from_checkpoint), full=whole)
-        if whole:
-            saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype)
-            target.load_state_dict(saved.state_dict())
-        else:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
+    Args:
+        model: the model, if it is not the trainer's own.
+
+    Returns:
+        False for what `Trainer` reads rightly by itself, and which is left to it: adapters, and the files of FSDP.
+
+    Raises:
+        InputError: the checkpoint holds an adapter and a whole model is trained, or the other way round.
+    """
+    if trainer.is_fsdp_enabled:
+        return False
+    target = trainer.model if model is None else model
+    check_kind(Path(checkpoint), full=isinstance(target, PreTrainedModel))
+    if not isinstance(target, PreTrainedModel):
+        return False
+    saved = type(target).from_pretrained(checkpoint, dtype=target.dtype)
+    target.load_state_dict(saved.state_dict())
+    return True

@@ -12,11 +12,12 @@ import functools
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
-from trl import DPOTrainer
+from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 from trl.trainer.utils import use_adapter
 
@@ -24,8 +25,9 @@ from causal_attrib.errors import InputError
 from causal_attrib.objectives import LogRatios, log_ratio, symmpo_loss
 from causal_attrib.training.data.pairs import contrastive_pairs
 from causal_attrib.training.recipe.method import SymMPO
-from causal_attrib.training.trainers.offline import OfflineMixin
-from causal_attrib.training.trainers.resume import ResumeMixin
+from causal_attrib.training.trainers.lora import finish_adapter
+from causal_attrib.training.trainers.resume import restore
+from causal_attrib.training.watch.phases import UPDATE, PhaseClock
 
 
 class SymMPOCollator(DataCollatorForVisionPreference):
@@ -40,7 +42,7 @@ class SymMPOCollator(DataCollatorForVisionPreference):
         return super().torch_call([pair for kind in zip(*pairs, strict=True) for pair in kind])
 
 
-class SymMPOTrainer(OfflineMixin, ResumeMixin, DPOTrainer):
+class SymMPOTrainer(DPOTrainer):
     """`trl.DPOTrainer` with the loss of `objectives.symmpo_loss`; 4 ln 2 before the first step.
 
     The reference is TRL's: a model of its own, or the policy without its adapter.
@@ -48,13 +50,22 @@ class SymMPOTrainer(OfflineMixin, ResumeMixin, DPOTrainer):
     Args:
         method: weights of the loss; its beta is that of `DPOConfig`.
 
+    Attributes:
+        clock: of the update, whose seconds are logged as seconds/update.
+
     Raises:
         InputError: settings of TRL that do not go with this.
     """
 
     _tag_names = ["trl", "symmpo"]
 
-    def __init__(self, model, *, args, processing_class, method: SymMPO | None = None, **others):
+    # As TRL has it once it is made.
+    model: PreTrainedModel
+
+    def __init__(
+        self, model: Any, *, args: DPOConfig, processing_class: Any, method: SymMPO | None = None, **others: Any
+    ) -> None:
+        self.clock = PhaseClock()
         if args.max_length is not None:
             raise InputError("max_length would cut off image tokens; set it to None, and shorten the texts instead.")
         if args.precompute_ref_log_probs:
@@ -65,7 +76,17 @@ class SymMPOTrainer(OfflineMixin, ResumeMixin, DPOTrainer):
         super().__init__(model, args=args, processing_class=processing_class, data_collator=collator, **others)
         self.method = method or SymMPO()
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        with self.clock.phase(UPDATE):
+            return super().training_step(*args, **kwargs)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
         counted_SL = inputs["completion_mask"][:, 1:]
         logprob_SL = _logprobs(model, inputs, tail=self._tail)
         with torch.no_grad(), self._reference(model) as reference:
@@ -99,12 +120,18 @@ class SymMPOTrainer(OfflineMixin, ResumeMixin, DPOTrainer):
         model = model if isinstance(model, PreTrainedModel) else model.get_base_model()
         return "logits_to_keep" in inspect.signature(model.forward).parameters
 
-    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         # There are no logits to hand on: a pair of pictures has several rows.
         return super().prediction_step(model, inputs, True, ignore_keys)
 
     @contextmanager
-    def _reference(self, model) -> Iterator:
+    def _reference(self, model: nn.Module) -> Iterator[nn.Module]:
         """What the policy is compared with: a model of its own, or the policy without what is trained."""
         if self.ref_model is not None:
             yield self.ref_model
@@ -122,8 +149,25 @@ class SymMPOTrainer(OfflineMixin, ResumeMixin, DPOTrainer):
             mean = self.accelerator.gather(value_B.detach()).mean().item()
             self._metrics["train" if self.model.training else "eval"][f"symmpo/{name}"].append(mean)
 
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        self.clock.note(logs)
+        super().log(logs, start_time)
 
-def _logprobs(model, inputs: dict[str, Tensor], *, tail: bool) -> Tensor:
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        super().save_model(output_dir, _internal_call)
+        if self.args.should_save:
+            finish_adapter(output_dir or str(self.args.output_dir))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if not restore(self, resume_from_checkpoint, model):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _send_telemetry(self) -> None:
+        # TRL reports on each trainer that is made; nothing here calls the network but for a model that lies there.
+        return
+
+
+def _logprobs(model: nn.Module, inputs: dict[str, Tensor], *, tail: bool) -> Tensor:
     """Log-probabilities (S, L - 1) of each token from the second on, in float32; 0 where it is none of a response.
 
     Args:

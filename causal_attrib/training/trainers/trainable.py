@@ -1,9 +1,15 @@
-"""Which models TRL can train on pictures: those that read them among the words of a conversation."""
+"""What is wrong by the model alone: TRL cannot train it on pictures, or texts hold its special tokens."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from causal_attrib.errors import InputError
 from causal_attrib.vlm import VLM
+from causal_attrib.vlm.text import special_token_in
+
+# Columns whose texts the model reads; in each a conversation.
+_READ = ("prompt", "chosen", "rejected", "chosen_contrast")
 
 
 def check_trainable(vlm: VLM) -> None:
@@ -19,3 +25,30 @@ def check_trainable(vlm: VLM) -> None:
             f"{vlm.name} has no chat template, by which conversations are laid out for training; train a model that "
             "has one, such as LLaVA, SmolVLM or Qwen2.5-VL."
         )
+
+
+def check_texts(vlm: VLM, rows: Sequence[dict], path: object) -> None:
+    """Raises InputError for a text that spells out a special token, which would be read as that token.
+
+    Args:
+        path: where the rows are from.
+    """
+    # Once for all: there are models with thousands of special tokens.
+    if special_token_in(vlm.tokenizer, "\n".join({text for row in rows for _, text in _texts(row)})) is None:
+        return
+    for number, row in enumerate(rows, start=1):
+        for name, text in _texts(row):
+            special = special_token_in(vlm.tokenizer, text)
+            if special:
+                raise InputError(
+                    f"{path} row {number} contains the special token {special} under {name!r}; leave it out, it is put "
+                    "in for you."
+                )
+
+
+def _texts(row: dict) -> Iterator[tuple[str, str]]:
+    for name in _READ:
+        for turn in row.get(name) or ():
+            content = turn["content"]
+            blocks = [{"text": content}] if isinstance(content, str) else content
+            yield from ((name, block["text"]) for block in blocks if block.get("text"))

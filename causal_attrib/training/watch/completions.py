@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import TrainerCallback
+from transformers import (
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from causal_attrib.training.scoring.rewards import text_of
 from causal_attrib.vlm.text import spans_of_ids
+
+if TYPE_CHECKING:
+    from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
 
 # Tokens named under a completion in the text file, those with the largest scores.
 STRONGEST = 8
@@ -60,15 +70,16 @@ class Sample:
             f"  {self.prompt}",
             f"  {''.join(self.tokens).strip()}",
         ]
-        strong = [t for t, value in enumerate(self.added or ()) if abs(value) >= NOTHING]
+        added = self.added or ()
+        strong = [t for t, value in enumerate(added) if abs(value) >= NOTHING]
         if strong:
-            strong = sorted(sorted(strong, key=lambda t: -abs(self.added[t]))[:STRONGEST])
-            named = [f"{self.tokens[t].strip()!r} {self.added[t]:+.2f}" for t in strong]
+            strong = sorted(sorted(strong, key=lambda t: -abs(added[t]))[:STRONGEST])
+            named = [f"{self.tokens[t].strip()!r} {added[t]:+.2f}" for t in strong]
             lines.append(f"  added to the advantage: {', '.join(named)}")
         return "\n".join(lines) + "\n"
 
 
-def samples(batch: SampledBatch, tokenizer, count: int, step: int, group: int) -> list[Sample]:
+def samples(batch: SampledBatch, tokenizer: PreTrainedTokenizerBase, count: int, step: int, group: int) -> list[Sample]:
     """`count` completions of the first prompt, from the lowest reward to the highest."""
     group = min(group, len(batch.rows))
     order = sorted(range(group), key=lambda b: float(batch.reward_B[b]))
@@ -76,7 +87,7 @@ def samples(batch: SampledBatch, tokenizer, count: int, step: int, group: int) -
     return [_sample(batch, tokenizer, order[place], step) for place in places]
 
 
-def _sample(batch: SampledBatch, tokenizer, b: int, step: int) -> Sample:
+def _sample(batch: SampledBatch, tokenizer: PreTrainedTokenizerBase, b: int, step: int) -> Sample:
     row = batch.rows[b]
     length = int(batch.mask_BT[b].sum())
     text, spans = spans_of_ids(tokenizer, tuple(batch.ids_BT[b, :length].tolist()))
@@ -94,16 +105,25 @@ def _sample(batch: SampledBatch, tokenizer, b: int, step: int) -> Sample:
 class ShowCompletions(TrainerCallback):
     """At each line of the log: some completions of the last batch into a text file, and to whoever watches."""
 
-    def __init__(self, trainer, count: int, path: Path, show: Callable[[list[Sample]], None] | None = None):
+    def __init__(
+        self, trainer: CopoGRPOTrainer, count: int, path: Path, show: Callable[[list[Sample]], None] | None = None
+    ) -> None:
         self.trainer = trainer
         self.count = count
         self.path = path
         self.show = show
 
-    def on_log(self, args, state, control, logs=None, **_):
-        if not state.is_world_process_zero or "loss" not in (logs or {}):
-            return
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
         trainer = self.trainer
+        if not state.is_world_process_zero or "loss" not in (logs or {}) or trainer.sampled is None:
+            return
         tokenizer = trainer.processing_class.tokenizer
         shown = samples(trainer.sampled, tokenizer, self.count, state.global_step, trainer.num_generations)
         with self.path.open("a", encoding="utf-8") as file:

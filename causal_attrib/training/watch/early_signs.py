@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 # Lines of the log that a sign is the average of.
 WINDOW = 5
@@ -85,15 +86,15 @@ class EarlySigns(TrainerCallback):
         self.tell = tell
         self.told: set[str] = set()
 
-    def on_log(self, args, state, control, **_):
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         entries = _training_lines(state)
         if len(entries) >= WINDOW:
             self._look(entries, state)
 
-    def on_train_end(self, args, state, control, **_):
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._look(_training_lines(state), state)
 
-    def _look(self, entries: list[dict], state) -> None:
+    def _look(self, entries: list[dict], state: TrainerState) -> None:
         if not entries or not state.is_world_process_zero:
             return
         for name, sentence in signs(entries):
@@ -102,5 +103,5 @@ class EarlySigns(TrainerCallback):
                 self.tell(sentence)
 
 
-def _training_lines(state) -> list[dict]:
+def _training_lines(state: TrainerState) -> list[dict]:
     return [entry for entry in state.log_history if "loss" in entry]

@@ -12,22 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import trl
 from torch import Tensor
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from causal_attrib.objectives import LOSS_TYPES, aggregate, clipped_surrogate, kl_to_reference
 from causal_attrib.training.scoring.rollout import PromptMismatch
-from causal_attrib.training.trainers.copo_trainer import pictures_of
+from causal_attrib.training.trainers.copo_trainer import ROW, CopoGRPOTrainer, pictures_of
 from causal_attrib.vlm.modes import eval_mode
 
 # Of the mean size of a token's loss; log-probabilities that are off by one place move the loss by .1 of it and more.
 TOLERANCE = 1e-3
 TOLERANCE_16_BIT = 0.05
-
-_PLACE = "copo_place"
 
 
 @dataclass(frozen=True)
@@ -51,21 +50,6 @@ class LossCheck:
         )
 
 
-class CheckableMixin:
-    """Put it before `CopoGRPOTrainer`: it keeps the batch of the last loss, and which rows its completions are for."""
-
-    kept: dict | None = None
-
-    def _generate_and_score_completions(self, inputs: list[dict]) -> dict:
-        batch = super()._generate_and_score_completions(inputs)
-        # TRL shuffles and splits whatever is in a batch.
-        return batch | {_PLACE: torch.arange(len(inputs))}
-
-    def compute_loss(self, model, inputs, *args, **kwargs):
-        self.kept = inputs
-        return super().compute_loss(model, inputs, *args, **kwargs)
-
-
 class CheckLoss(TrainerCallback):
     """Holds the loss of the first update against the formula.
 
@@ -73,12 +57,12 @@ class CheckLoss(TrainerCallback):
         alarm: takes the sentence.
     """
 
-    def __init__(self, trainer: CheckableMixin, alarm: Callable[[str], None]):
+    def __init__(self, trainer: CopoGRPOTrainer, alarm: Callable[[str], None]):
         self.trainer = trainer
         self.alarm = alarm
         self.done = False
 
-    def on_step_end(self, args, state, control, **_):
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self.done:
             return
         self.done = True
@@ -87,16 +71,16 @@ class CheckLoss(TrainerCallback):
             self.alarm(sign)
 
 
-def loss_sign(trainer: CheckableMixin) -> str | None:
+def loss_sign(trainer: CopoGRPOTrainer) -> str | None:
     """What is to be said of TRL's loss, or None; also where another version of TRL does not let it be checked."""
     try:
         check = check_loss(trainer)
     except (AttributeError, KeyError, TypeError) as error:
         return f"The loss of TRL {trl.__version__} was not held against the formula, since TRL has changed ({error})."
-    return check and check.sign
+    return None if check is None else check.sign
 
 
-def check_loss(trainer: CheckableMixin) -> LossCheck | None:
+def check_loss(trainer: CopoGRPOTrainer) -> LossCheck | None:
     """Hold TRL's loss of the last batch against ours; None where our formula or our reading has no counterpart.
 
     That is so for TRL's further losses and its masks of tokens, for a model in shards, and for rows that do not have
@@ -104,19 +88,19 @@ def check_loss(trainer: CheckableMixin) -> LossCheck | None:
     """
     if not _has_counterpart(trainer):
         return None
-    batch = trainer.kept
+    batch = trainer.last_batch
     mask_BT = batch["completion_mask"]
     logprob_BT = _logprobs(trainer)
     # TRL's loss is taken by all processes or by none: it waits for the others.
     read = torch.tensor([logprob_BT is not None], device=mask_BT.device)
-    if not trainer.accelerator.gather(read).all():
+    if not trainer.accelerator.gather(read).all() or logprob_BT is None:
         return None
     advantage_BT, ratio_BT = _probe(mask_BT)
     old_BT, reference_BT = (logprob_BT - ratio_BT.log()) * mask_BT, (logprob_BT - 0.5) * mask_BT
     changed = {"advantages": advantage_BT, "old_per_token_logps": old_BT, "ref_per_token_logps": reference_BT}
     # Of all tokens, also of those that the gate holds back, and divided by their number.
     changed["num_items_in_batch"] = mask_BT.sum() * trainer.accelerator.num_processes
-    probed = {name: value for name, value in batch.items() if name not in (_PLACE, "tool_mask")} | changed
+    probed = {name: value for name, value in batch.items() if name not in (ROW, "tool_mask")} | changed
     theirs = _loss(trainer, probed)
     loss_BT = -clipped_surrogate(
         logprob_BT,
@@ -143,20 +127,20 @@ def check_loss(trainer: CheckableMixin) -> LossCheck | None:
     return LossCheck(theirs, ours, size * (TOLERANCE if exact else TOLERANCE_16_BIT))
 
 
-def _logprobs(trainer: CheckableMixin) -> Tensor | None:
+def _logprobs(trainer: CopoGRPOTrainer) -> Tensor | None:
     """Ours (B, T), or None where a completion of this process cannot be read."""
-    rows, batch = trainer.sampled.rows, trainer.kept
+    rows, batch = trainer.sampled.rows if trainer.sampled else [], trainer.last_batch
     if any(len(pictures_of(row)) != 1 for row in rows):
         return None
-    places = batch[_PLACE].tolist()
-    rollouts = [trainer.rollout_of(rows[place], batch, b, counts=True) for b, place in enumerate(places)]
+    numbers = batch[ROW].tolist()
+    rollouts = [trainer.rollout_of(rows[number], batch, b, counts=True) for b, number in enumerate(numbers)]
     try:
         return trainer.scorer.logprobs(rollouts, batch["completion_ids"].shape[1], trainer.temperature)
     except PromptMismatch:
         return None
 
 
-def _loss(trainer: CheckableMixin, batch: dict) -> float:
+def _loss(trainer: CopoGRPOTrainer, batch: dict) -> float:
     """TRL's, without dropout, and without a trace in what is logged."""
     logged = dict(trainer._metrics["eval"])
     trainer._metrics["eval"].clear()
@@ -168,7 +152,7 @@ def _loss(trainer: CheckableMixin, batch: dict) -> float:
         trainer._metrics["eval"].update(logged)
 
 
-def _has_counterpart(trainer: CheckableMixin) -> bool:
+def _has_counterpart(trainer: CopoGRPOTrainer) -> bool:
     arguments = trainer.args
     return (
         trainer.loss_type in LOSS_TYPES

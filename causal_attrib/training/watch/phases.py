@@ -26,7 +26,7 @@ class PhaseClock:
         failed: the innermost phase that an error came out of.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
         self.peak: dict[str, int] = defaultdict(int)
         self.failed: str | None = None
@@ -55,11 +55,13 @@ class PhaseClock:
         self.peak[name] = max(self.peak[name], _memory())
         self._since = now
 
-    def reset(self) -> None:
-        """Begin anew, as after a warm-up."""
+    def note(self, logs: dict[str, float]) -> None:
+        """Add to a line of the log the seconds of each phase since the last one; not to that of an evaluation."""
+        if "loss" not in logs:
+            return
         self.read()
+        logs |= {f"seconds/{name.split()[0]}": seconds for name, seconds in self.seconds.items()}
         self.seconds.clear()
-        self.peak.clear()
 
 
 def _memory() -> int:
@@ -68,38 +70,3 @@ def _memory() -> int:
     peak = torch.cuda.max_memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     return peak
-
-
-class TimedMixin:
-    """Put it before one of our trainers: `clock` knows the phases of its steps, and the log gets their seconds."""
-
-    def __init__(self, *args, **kwargs):
-        self.clock = PhaseClock()
-        super().__init__(*args, **kwargs)
-
-    def training_step(self, *args, **kwargs):
-        with self.clock.phase(UPDATE):
-            return super().training_step(*args, **kwargs)
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if "loss" in logs:
-            self.clock.read()
-            logs |= {f"seconds/{name.split()[0]}": seconds for name, seconds in self.clock.seconds.items()}
-            self.clock.seconds.clear()
-        super().log(logs, start_time)
-
-
-class TimedRolloutsMixin(TimedMixin):
-    """The same before `CopoGRPOTrainer`."""
-
-    def _generate_and_score_completions(self, inputs):
-        with self.clock.phase(SAMPLE):
-            return super()._generate_and_score_completions(inputs)
-
-    def _calculate_rewards(self, *args, **kwargs):
-        with self.clock.phase(REWARD):
-            return super()._calculate_rewards(*args, **kwargs)
-
-    def _scores(self, *args, **kwargs):
-        with self.clock.phase(SCORE):
-            return super()._scores(*args, **kwargs)

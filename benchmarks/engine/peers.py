@@ -1,4 +1,4 @@
-"""What captum does of the engine's work: `python benchmarks/engine.py --only peers`.
+"""What captum does of the engine's work: `python benchmarks/engine --only peers`.
 
 captum 0.9's `LLMAttribution` with `FeatureAblation` puts another token in the place of each caption token and asks by
 how much the log-probability of the answer falls: necessity with `--mask token`. It takes one forward per token, in the
@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 from captum.attr import FeatureAblation, LLMAttribution, TextTokenInput
-from engine import Way, ours
+from ours import ours
+from ways import Way
 
 from causal_attrib.engine import PackedEngine, PlainEngine
 from causal_attrib.interventions import Mask, Whole
@@ -40,7 +41,7 @@ class CaptionInput(TextTokenInput):
         return attribution
 
 
-def jobs(vlm: VLM, encoding: Encoding, quick: bool) -> list[tuple[str, list[Way]]]:
+def peer_jobs(vlm: VLM, encoding: Encoding, quick: bool) -> list[tuple[str, list[Way]]]:
     """(title, ways) of each job."""
     plan = (Whole(), *(Mask((t,), "token") for t in encoding.scored))
     mask_id = PlainEngine(vlm)._mask_id

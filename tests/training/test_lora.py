@@ -1,0 +1,61 @@
+"""What an adapter's config says of where it belongs, and that every way to load it finds that."""
+
+import copy
+import json
+
+import pytest
+import torch
+
+pytest.importorskip("peft", reason="peft is not installed (extra `train`)")
+
+import causal_attrib
+from causal_attrib.training.trainers.lora import finish_adapter, lora_config
+from causal_attrib.vlm.loading import BUNDLED_FOLDER
+
+
+@pytest.fixture
+def saved(bundled, tmp_path):
+    """An adapter of the bundled model that changes it, saved by peft."""
+    from peft import get_peft_model
+
+    adapted = get_peft_model(copy.deepcopy(bundled.model), lora_config(rank=2))
+    torch.manual_seed(0)
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:  # zero at first, so that an adapter changes nothing
+            torch.nn.init.normal_(weight, std=0.05)
+    adapted.save_pretrained(tmp_path)
+    return adapted, tmp_path
+
+
+def test_the_base_is_a_name_that_is_found_on_every_machine(saved, bundled):
+    adapted, folder = saved
+    before = json.loads((folder / "adapter_config.json").read_text())
+    assert before["base_model_name_or_path"] == BUNDLED_FOLDER
+    finish_adapter(folder)
+    after = json.loads((folder / "adapter_config.json").read_text())
+    assert after["base_model_name_or_path"] == "bundled"
+    assert after["target_modules"] == sorted(before["target_modules"]) and len(after["target_modules"]) > 1
+    changed = ("base_model_name_or_path", "target_modules")
+    assert all(after[name] == value for name, value in before.items() if name not in changed)
+
+    # By us, by peft on a base that is at hand, and as transformers puts it on a model.
+    from peft import PeftModel
+
+    by_peft = PeftModel.from_pretrained(copy.deepcopy(bundled.model), folder)
+    by_transformers = copy.deepcopy(bundled.model)
+    by_transformers.load_adapter(str(folder))
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        wanted = adapted(input_ids=ids).logits
+        assert not torch.allclose(bundled.model(input_ids=ids).logits, wanted, atol=1e-2)
+        for model in (causal_attrib.load(str(folder), device="cpu").model, by_peft, by_transformers):
+            assert torch.allclose(model(input_ids=ids).logits, wanted, atol=1e-4)
+
+
+def test_another_base_and_a_whole_model_stay_as_they_are(tmp_path):
+    finish_adapter(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    config = {"base_model_name_or_path": "llava-hf/llava-1.5-7b-hf", "target_modules": "all-linear"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    finish_adapter(tmp_path)
+    assert json.loads((tmp_path / "adapter_config.json").read_text()) == config
