@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
 from causal_attrib.errors import InputError
@@ -55,13 +55,23 @@ class LoadedModel:
         return sorted(never - {None, tokenizer.eos_token_id} - self.family.end_ids)
 
     @functools.cached_property
+    def end_ids(self) -> set[int]:
+        """Ids that what is written ends before."""
+        return self.family.end_ids | {self.pad_id}
+
+    @functools.cached_property
     def mean_embedding_D(self) -> Tensor:
         """Mean input embedding over the vocabulary, as the embedding layer gives it out (scaling included)."""
-        embed = self.family.embedding
-        ids = torch.arange(embed.weight.shape[0], device=embed.weight.device)
-        with torch.no_grad():
-            total_D = sum(embed(part).float().sum(0) for part in ids.split(8192))
-        return total_D / len(ids)
+        return _mean_output(self.family.embedding)
+
+    @functools.cached_property
+    def mean_per_layer_embedding_D(self) -> Tensor:
+        """The same of the per-layer embeddings, all layers one behind the other."""
+        return _mean_output(self.family.per_layer_embedding)
+
+    def mean_embedding(self, table: nn.Module) -> Tensor:
+        """The mean of one of the family's tables."""
+        return self.mean_embedding_D if table is self.family.embedding else self.mean_per_layer_embedding_D
 
     def check_length(self, prompt: int, rest: int) -> None:
         """Raises InputError if the model does not read so many tokens."""
@@ -71,6 +81,13 @@ class LoadedModel:
                 f"Picture and prompt take {prompt} tokens and the caption {rest} more, but {self.name} reads at most "
                 f"{longest}; shorten the caption."
             )
+
+
+@torch.no_grad()
+def _mean_output(table: nn.Module) -> Tensor:
+    ids = torch.arange(table.weight.shape[0], device=table.weight.device)
+    total_D = sum(table(part).float().sum(0) for part in ids.split(8192))
+    return total_D / len(ids)
 
 
 def _quantization(config: PreTrainedConfig) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -105,11 +104,6 @@ class Writer(Encoder):
             logits_processor=LogitsProcessorList([noise]),
         )
         return [self._until_end(ids) for ids in written_BN.tolist()]
-
-    @functools.cached_property
-    def end_ids(self) -> set[int]:
-        """Ids that what is written ends before."""
-        return self.family.end_ids | {self.pad_id}
 
     def _until_end(self, ids: list[int]) -> tuple[int, ...]:
         stop = next((i for i, token in enumerate(ids) if token in self.end_ids), len(ids))

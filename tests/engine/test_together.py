@@ -186,7 +186,7 @@ def test_a_model_that_goes_wrong_over_several_pictures_is_found_out(monkeypatch)
     def wrong(joined, embedded_QD, depths, seen, wanted_N):
         return right(joined, embedded_QD, [depth_Q + 2 for depth_Q in depths], seen, wanted_N)
 
-    monkeypatch.setattr(vlm.family, "go_on_together", wrong)
+    monkeypatch.setattr(vlm.family, "decode_step_together", wrong)
     with pytest.warns(UserWarning, match=r"over several pictures differ from ordinary ones by 0?\.\d.* nats"):
         assert chosen(vlm).pictures == 1
 

@@ -118,8 +118,11 @@ class Family:
 
     @property
     def packs(self) -> bool:
-        """Whether many continuations can be put through in one forward: it takes a mask and positions of our own."""
-        return set(self._layer_types) <= {"full_attention", "sliding_attention"}
+        """Whether many continuations can be put through in one forward: it takes a mask and positions of our own.
+
+        Per-layer embeddings are looked up by id, and the tokens of a packed forward are given as embeddings.
+        """
+        return self.per_layer_embedding is None and set(self._layer_types) <= {"full_attention", "sliding_attention"}
 
     @property
     def joins(self) -> bool:
@@ -230,6 +233,17 @@ class Family:
     def embedding(self) -> nn.Module:
         """The layer that embeds the ids of the row; a hidden token is one whose output here is replaced."""
         return self.model.get_input_embeddings()
+
+    @functools.cached_property
+    def per_layer_embedding(self) -> nn.Module | None:
+        """A second table that ids are looked up in, whose entries go into every layer (Gemma 3n and 4); else None."""
+        tables = (getattr(module, "embed_tokens_per_layer", None) for module in self.model.modules())
+        return next((table for table in tables if table is not None), None)
+
+    @functools.cached_property
+    def embeddings(self) -> tuple[nn.Module, ...]:
+        """Every table that the ids of the row are looked up in: a word is hidden when it is hidden in all of them."""
+        return (self.embedding,) if self.per_layer_embedding is None else (self.embedding, self.per_layer_embedding)
 
     @property
     def end_ids(self) -> set[int]:
