@@ -13,6 +13,7 @@ from causal_attrib.io.pictures import at_least_smallest, read_picture
 from causal_attrib.vlm.continuation import Continuation
 from causal_attrib.vlm.encode import Encoder
 from causal_attrib.vlm.encoding import Encoding
+from causal_attrib.vlm.generation import plain_generation
 from causal_attrib.vlm.hiding import hide
 from causal_attrib.vlm.text import decode
 
@@ -89,20 +90,15 @@ class Writer(Encoder):
         longest = self.room(inputs[self.family.row].shape[1], longest)
         if longest == 0:
             return [()] * len(noise.noises)
-        written_BN = self.family.generate(
-            inputs,
-            max_new_tokens=longest,
-            do_sample=False,
-            num_beams=1,
-            # Some checkpoints ask for these; what is written is to be the likeliest by what is read.
-            repetition_penalty=1.0,
-            no_repeat_ngram_size=0,
-            forced_eos_token_id=None,
-            min_length=0,
-            pad_token_id=self.pad_id,
-            suppress_tokens=self.unwritable_ids,
-            logits_processor=LogitsProcessorList([noise]),
-        )
+        with plain_generation(self.model):
+            written_BN = self.family.generate(
+                inputs,
+                max_new_tokens=longest,
+                do_sample=False,
+                pad_token_id=self.pad_id,
+                suppress_tokens=self.unwritable_ids,
+                logits_processor=LogitsProcessorList([noise]),
+            )
         return [self._until_end(ids) for ids in written_BN.tolist()]
 
     def _until_end(self, ids: list[int]) -> tuple[int, ...]:

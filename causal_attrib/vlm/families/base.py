@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import torch
@@ -29,12 +30,26 @@ class Family:
         default_prompt: what the model is asked where the user asks nothing.
         row: the input that the response is appended to.
         per_token: inputs with one entry per token of that row, and the entry of a response token.
+        may_be_unused: patterns of weights that checkpoints hold and the model does without.
         image_ids: ids that stand for the picture and can be neither given nor written as words.
     """
 
     default_prompt: ClassVar[str] = DEFAULT_PROMPT
     row: ClassVar[str] = "input_ids"
     per_token: ClassVar[dict[str, int]] = {"attention_mask": 1, "token_type_ids": 0, "mm_token_type_ids": 0}
+    may_be_unused: ClassVar[tuple[str, ...]] = (
+        # Tables that older transformers saved with the weights, and that are computed now.
+        r"\binv_freq$",
+        r"\bposition_ids$",
+        r"\battn\.(masked_)?bias$",
+        r"\brelative_position_index$",
+        r"\bnum_batches_tracked$",
+        # Heads of a tower that was trained on other tasks, and those that guess several tokens at once.
+        r"\b(vision_model|vision_tower|visual|encoder)\.(.*\.)?(pooler|head|classifier)\.",
+        r"\bmtp\b",
+        # Tables of weights that are stored in 4 bits.
+        r"\.weight\.(absmax|quant_map|nested_\w+|quant_state\..*)$",
+    )
 
     def __init__(self, model: PreTrainedModel, processor):
         self.model = model
@@ -240,7 +255,7 @@ class Family:
         tables = (getattr(module, "embed_tokens_per_layer", None) for module in self.model.modules())
         return next((table for table in tables if table is not None), None)
 
-    @functools.cached_property
+    @property
     def embeddings(self) -> tuple[nn.Module, ...]:
         """Every table that the ids of the row are looked up in: a word is hidden when it is hidden in all of them."""
         return (self.embedding,) if self.per_layer_embedding is None else (self.embedding, self.per_layer_embedding)
@@ -259,6 +274,10 @@ class Family:
     @functools.cached_property
     def _forward_parameters(self):
         return inspect.signature(self.model.forward).parameters
+
+    def unused(self, keys: Iterable[str]) -> list[str]:
+        """Of weights that a checkpoint holds and the model has no place for, those that it cannot do without."""
+        return sorted(key for key in keys if not any(re.search(pattern, key) for pattern in self.may_be_unused))
 
     # -- the picture ------------------------------------------------------------------------------------------------
 
