@@ -14,6 +14,7 @@ from causal_attrib.vlm.encoding import Encoding
 from causal_attrib.vlm.loaded import LoadedModel
 from causal_attrib.vlm.reasoning import Parts, is_cut_off, split_response
 from causal_attrib.vlm.reference_image import reference_image
+from causal_attrib.vlm.refusal import detail_of
 from causal_attrib.vlm.text import spans_of_ids, special_token_in, tokenize
 from causal_attrib.words.segmentation import Span, word_of_each
 
@@ -158,8 +159,18 @@ class Encoder(LoadedModel):
     @functools.cached_property
     def neutral_colour(self) -> tuple[int, int, int]:
         """The colour that the processor maps to zero: its normalisation mean, as 0..255."""
-        mean = getattr(self.processor.image_processor, "image_mean", None) or (0.5, 0.5, 0.5)
-        return tuple(round(255 * channel) for channel in mean)
+        mean = getattr(self.processor.image_processor, "image_mean", None)
+        # One number is that of all three channels.
+        means = [0.5] if mean is None else mean if isinstance(mean, (list, tuple)) else [mean]
+        try:
+            colour = [min(max(round(255 * channel), 0), 255) for channel in means]
+            red, green, blue = colour * 3 if len(colour) == 1 else colour
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(
+                f"The image processor of {self.name} normalises by {str(mean)[:80]}, no mean of three channels; mend "
+                f"image_mean in its preprocessor_config.json."
+            ) from None
+        return red, green, blue
 
     def _speak(self, before: str, separator: str, text: str):
         """Ids and spans of `text` where the model says it behind `before`; the separator counts to no span."""
@@ -167,11 +178,25 @@ class Encoder(LoadedModel):
         return ids, _shifted(spans, len(separator))
 
     def prompt_inputs(self, text: str, pixels: Image.Image) -> dict[str, Tensor]:
-        """The model's inputs (batch 1) for a picture and a text as its chat template gives it."""
+        """The model's inputs (batch 1) for a picture and a text as its chat template gives it.
+
+        Raises:
+            InputError: the processor refuses the picture (some take no very long ones), or its settings are nonsense.
+        """
         model = self.model
+        try:
+            inputs = self.family.prompt_inputs(text, pixels)
+        except (InputError, MemoryError):
+            raise
+        # A processor is driven by a file of settings from outside, and can raise anything.
+        except Exception as error:
+            raise InputError(
+                f"The processor of {self.name} cannot prepare this image ({detail_of(error)}); choose another image, "
+                f"or download the model's preprocessor_config.json again."
+            ) from error
         return {
             name: value.to(model.device, model.dtype if value.is_floating_point() else None)
-            for name, value in self.family.prompt_inputs(text, pixels).items()
+            for name, value in inputs.items()
         }
 
     def _check_prompt(self, prompt: str, question: str | None, answer: str | None, reasons: bool) -> None:

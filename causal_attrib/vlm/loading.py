@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -27,6 +28,10 @@ from causal_attrib.vlm.refusal import explained, too_large
 
 BUNDLED = "bundled"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+# Of layers, and of experts in one; the largest models have some hundred.
+MOST_LAYERS = 10_000
+_COUNTS_LAYERS = re.compile(r"(layers?|depth|experts|blocks)$")
 
 # Under which of these names a checkpoint offers its own code, the first being the one we ask for.
 _OWN_CODE = ("AutoModelForImageTextToText", "AutoModelForVision2Seq", "AutoModelForCausalLM")
@@ -182,6 +187,7 @@ def _config(name: str, home: Home, trust_remote_code: bool) -> PreTrainedConfig:
     """The model's config, if it is one of a vision-language model."""
     with explained(name, home):
         described, _ = PreTrainedConfig.get_config_dict(home.source, **home.options)
+        _check_sizes(name, described)
         own_code, model_type = described.get("auto_map") or {}, described.get("model_type")
         if model_type not in CONFIG_MAPPING and own_code and not trust_remote_code:
             raise InputError(
@@ -204,6 +210,18 @@ def _config(name: str, home: Home, trust_remote_code: bool) -> PreTrainedConfig:
         f"{name} is a {config.model_type} model, which does not turn a picture and text into text; choose a "
         f"vision-language model."
     )
+
+
+def _check_sizes(name: str, described: dict, where: str = "") -> None:
+    """Refuse a config that asks for so many layers that building them would take hours."""
+    for key, value in described.items():
+        if isinstance(value, dict):
+            _check_sizes(name, value, f"{where}{key}.")
+        elif isinstance(value, int) and value > MOST_LAYERS and _COUNTS_LAYERS.search(key):
+            raise InputError(
+                f"The config of {name} asks for {str(value)[:20]} in {where}{key}, but {MOST_LAYERS:,} is the most "
+                f"that is built; download it again."
+            )
 
 
 def _settled_generation(home: Home) -> dict:

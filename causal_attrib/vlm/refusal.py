@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from safetensors import SafetensorError
 
 from causal_attrib.errors import InputError
 from causal_attrib.vlm.hub import Home
@@ -35,11 +33,8 @@ def explained(name: str, home: Home, attn_implementation: str | None = None) -> 
         raise
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise too_large(name) from error
-    except (
-        *(OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, RuntimeError),
-        *(SafetensorError, pickle.UnpicklingError),
-    ) as error:
-        detail = _detail(error)
+    except Exception as error:
+        detail = detail_of(error)
         if attn_implementation is not None and "attention" in str(error).lower():
             raise InputError(
                 f"{name} cannot be run with --attn-implementation {attn_implementation} here ({detail}); choose "
@@ -49,7 +44,7 @@ def explained(name: str, home: Home, attn_implementation: str | None = None) -> 
         raise InputError(f"{where} holds no model that can be loaded ({detail}).") from error
 
 
-def _detail(error: Exception) -> str:
+def detail_of(error: Exception) -> str:
     """A library's own words, in one line: the first may only announce what the others say."""
     words = " ".join(str(error).split()) or type(error).__name__
     return (words if len(words) <= _DETAIL else words[:_DETAIL] + "…").rstrip(".")

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 import causal_attrib
 from causal_attrib.errors import InputError
 from causal_attrib.vlm.loading import load
+from tests.conftest import PARK
 from tests.tiny_models import llava_clip_llama
 
 
@@ -135,6 +136,50 @@ def test_a_config_with_fewer_layers_than_the_weights(copy):
     (copy / "config.json").write_text(json.dumps(config))
     said = refusal(str(copy), device="cpu")
     assert "holds 9 weights that the model of its config has no place for" in said and "layers.1." in said
+
+
+@pytest.mark.parametrize(
+    "key, value, said",
+    [
+        ("num_hidden_layers", 10_000_000, "asks for 10000000 in text_config.num_hidden_layers, but 10,000 is the most"),
+        ("num_hidden_layers", "two", "num_hidden_layers"),
+        ("hidden_size", -64, "holds no model that can be loaded"),
+        ("rope_parameters", [1], "holds no model that can be loaded"),
+        ("vocab_size", None, "holds no model that can be loaded"),
+    ],
+)
+def test_a_config_with_nonsense(copy, key, value, said):
+    config = json.loads((copy / "config.json").read_text())
+    config["text_config"][key] = value
+    (copy / "config.json").write_text(json.dumps(config))
+    told = refusal(str(copy), device="cpu")
+    assert said in told and "\n" not in told
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"image_mean": "abc"},
+        {"image_mean": [0.5, 0.5]},
+        {"image_mean": [None, None, None]},
+        {"image_std": [[1], [2], [3]]},
+        {"size": {"width": -3, "height": 5}},
+        {"size": "large"},
+        {"rescale_factor": "a third"},
+        {"resample": 77},
+        {"crop_size": {"height": [], "width": 2}},
+    ],
+    ids=str,
+)
+def test_nonsense_in_a_preprocessors_file(copy, settings):
+    """It shows when the model is loaded, or with the first picture."""
+    path = copy / "processor_config.json"
+    config = json.loads(path.read_text())
+    config["image_processor"] |= settings
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError) as error:
+        load(str(copy), device="cpu").encode(PARK, None, "a dog")
+    assert "\n" not in str(error.value)
 
 
 def test_weights_that_a_model_does_without(copy):
