@@ -7,7 +7,8 @@ import functools
 
 import torch
 import transformers as tf
-from transformers import processing_utils
+from transformers import MODEL_MAPPING, processing_utils
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from causal_attrib.vlm import VLM
 from causal_attrib.vlm.processors import ImageAndTokenizer, forget_empty_slots, still_images_only
@@ -295,6 +296,126 @@ def gemma3():
     return tf.Gemma3ForConditionalGeneration(config), processor, "<start_of_image>"
 
 
+class _Tower(tf.PreTrainedModel):
+    """Stands for the tower of Gemma 3n, which needs timm and torchvision: features of patches as (B, C, H, W)."""
+
+    config_class = tf.Gemma3nVisionConfig
+    _supports_sdpa = True  # it does not attend at all
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.patches = torch.nn.Conv2d(3, config.hidden_size, 14, 14)
+        self.post_init()
+
+    def forward(self, pixel_values, **settings):
+        return BaseModelOutputWithPooling(self.patches(pixel_values))
+
+
+def gemma3n():
+    tokenizer = metaspace(
+        {
+            "image_token": "<image_soft_token>",
+            "boi_token": "<start_of_image>",
+            "eoi_token": "<end_of_image>",
+            "audio_token": "<audio_soft_token>",
+            "boa_token": "<start_of_audio>",
+            "eoa_token": "<end_of_audio>",
+        }
+    )
+    images = tf.SiglipImageProcessorPil(size=SQUARE)
+    processor = tf.Gemma3nProcessor(
+        tf.Gemma3nAudioFeatureExtractor(), images, tokenizer, image_seq_length=16, audio_seq_length=4
+    )
+    config = tf.Gemma3nConfig(
+        vision_config=tf.Gemma3nVisionConfig(hidden_size=32, vocab_size=1, vocab_offset=len(tokenizer)),
+        audio_config={
+            "vocab_size": 1,
+            "vocab_offset": len(tokenizer) + 1,
+            "hidden_size": 32,
+            "conf_num_hidden_layers": 1,
+            "conf_num_attention_heads": 2,
+            "input_feat_size": 16,
+            "sscp_conv_channel_size": [4, 4],
+        },
+        text_config=text_config(
+            tokenizer,
+            intermediate_size=[128] * 6,
+            num_hidden_layers=6,
+            head_dim=16,
+            sliding_window=8,
+            # Words are looked up in a second table, which has no entries for the last special tokens.
+            vocab_size_per_layer_input=len(tokenizer) - 2,
+            hidden_size_per_layer_input=8,
+            num_kv_shared_layers=0,
+            altup_num_inputs=2,
+            laurel_rank=8,
+            activation_sparsity_pattern=[0.0] * 6,
+        ),
+        vision_soft_tokens_per_image=16,
+        audio_soft_tokens_per_image=4,
+        **{f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("image", "boi", "eoi")},
+        **{f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("audio", "boa", "eoa")},
+    )
+    # The slot of `AutoModel` is filled while the model is built, and then is as it was.
+    towers = MODEL_MAPPING._extra_content
+    towers[tf.Gemma3nVisionConfig] = _Tower
+    try:
+        model = tf.Gemma3nForConditionalGeneration(config)
+    finally:
+        del towers[tf.Gemma3nVisionConfig]
+    return model, processor, "<image_soft_token>"
+
+
+def gemma4():
+    tokenizer = metaspace(
+        {
+            "image_token": "<|image|>",
+            "boi_token": "<|image>",
+            "eoi_token": "<image|>",
+            "audio_token": "<|audio|>",
+            "boa_token": "<|audio>",
+            "eoa_token": "<audio|>",
+        }
+    )
+    images = tf.Gemma4ImageProcessorPil(patch_size=8, pooling_kernel_size=2, max_soft_tokens=70)
+    processor = stills_only("Gemma4Processor", tf.Gemma4AudioFeatureExtractor(), images, tokenizer, None)
+    config = tf.Gemma4Config(
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "head_dim": 16,
+            "patch_size": 8,
+            "pooling_kernel_size": 2,
+            "position_embedding_size": 64,
+        },
+        text_config=text_config(
+            tokenizer,
+            num_hidden_layers=6,
+            head_dim=16,
+            global_head_dim=32,
+            sliding_window=8,
+            vocab_size_per_layer_input=len(tokenizer),
+            hidden_size_per_layer_input=8,
+        ),
+        image_token_id=tokenizer.image_token_id,
+        boi_token_id=tokenizer.boi_token_id,
+        eoi_token_id=tokenizer.eoi_token_id,
+        video_token_id=processor.video_token_id,
+        audio_token_id=tokenizer.audio_token_id,
+        boa_token_id=tokenizer.boa_token_id,
+        eoa_token_index=tokenizer.eoa_token_id,
+    )
+    model = tf.Gemma4ForConditionalGeneration(config)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith("q_norm.weight"):
+                weight.fill_(0.25)  # products are not divided by the root of the dimension: attention would be one-hot
+    return model, processor, "<|image|>"
+
+
 # -- queries and latents ----------------------------------------------------------------------------------------------
 
 
@@ -563,6 +684,8 @@ BUILDERS = {
         mistral3,
         paligemma,
         gemma3,
+        gemma3n,
+        gemma4,
         mllama,
         blip,
         blip2_opt,

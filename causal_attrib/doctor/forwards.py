@@ -85,6 +85,25 @@ def hiding(case: Case) -> Check:
     )
 
 
+def leak(case: Case) -> Check:
+    """A hidden word is hidden on every path: which word it is changes nothing after it."""
+    moved = 0.0
+    for t in _places(case):
+        hidden, other = (
+            case.read(Continuation(ids, (t,)))[t + 1 :] for ids in (case.ids, case.vlm.with_another(case.ids, t))
+        )
+        moved = max(moved, change_anywhere(hidden, other))
+    return Check.at_most(
+        "leak",
+        moved,
+        case.equal(case.noise),
+        "nats",
+        good="A hidden word is read nowhere: another one hidden in its place changes nothing.",
+        bad="A hidden word is still read: what follows changes with the word that is hidden, which is looked up in a "
+        "second place; use --mask token or delete, and report it, naming the model.",
+    )
+
+
 def padding(case: Case) -> Check:
     """Rows of different lengths give the same numbers in one forward as alone."""
     ids = case.ids

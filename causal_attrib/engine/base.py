@@ -136,7 +136,14 @@ class Engine(ABC):
     def run_jobs(
         self, jobs: Sequence[Job], *, samples: int = 0, seed: int = 0, coupling: str = "independent"
     ) -> list[np.ndarray]:
-        """The same for several captions, which share forwards where the engine can."""
+        """The same for several captions, which share forwards where the engine can.
+
+        Raises:
+            InputError: words are to be hidden by their embeddings, and the model reads them all the same.
+        """
+        for job in jobs:
+            if any(_row(edited, ()).hidden for edited in self._edits(job)):
+                self.vlm.check_hiding(job.encoding)
         outcomes: dict[int, np.ndarray] = {}
         for group in self.together([job.encoding for job in jobs]):
             some = [jobs[index] for index in group]

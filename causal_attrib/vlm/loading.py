@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import json
-import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
 from importlib.resources import files
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
     AutoModelForImageTextToText,
     BitsAndBytesConfig,
+    GenerationConfig,
     PreTrainedConfig,
-    PreTrainedModel,
 )
 from transformers import __version__ as transformers_version
 
 from causal_attrib.errors import InputError
+from causal_attrib.vlm.adapters import put_on
 from causal_attrib.vlm.hub import Home, find
 from causal_attrib.vlm.memory import check_room, count_weights, needed_bytes
 from causal_attrib.vlm.model import VLM
 from causal_attrib.vlm.processors import load_processor
+from causal_attrib.vlm.refusal import explained, too_large
 
 BUNDLED = "bundled"
 BUNDLED_FOLDER = str(files("causal_attrib") / "assets" / "model")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+# Of layers, and of experts in one; the largest models have some hundred.
+MOST_LAYERS = 10_000
+_COUNTS_LAYERS = re.compile(r"(layers?|depth|experts|blocks)$")
 
 # Under which of these names a checkpoint offers its own code, the first being the one we ask for.
 _OWN_CODE = ("AutoModelForImageTextToText", "AutoModelForVision2Seq", "AutoModelForCausalLM")
@@ -87,9 +90,9 @@ def load(
     config = _config(name, base, trust_remote_code)
     own_processor = adapter and (adapter.file("processor_config.json") or adapter.file("preprocessor_config.json"))
     parts = adapter if own_processor else base
-    with _explained(name, parts):
+    with explained(name, parts):
         processor = load_processor(parts.source, config, trust_remote_code=trust_remote_code, **parts.options)
-    with _explained(name, base):
+    with explained(name, base):
         if not allow_pickle:
             _refuse_pickle(name, base)
         counts = count_weights(base) if device_map is None else None
@@ -97,7 +100,9 @@ def load(
         # Without quantisation the weights pass through the main memory on their way to another device.
         for stop in {torch.device("cpu"), place} if bits is None else {place}:
             check_room(name, needed_bytes(counts, dtype, bits), stop)
-    with _explained(name, base, attn_implementation):
+    with explained(name, base):
+        settled = _settled_generation(base)
+    with explained(name, base, attn_implementation):
         weights, report = AutoModelForImageTextToText.from_pretrained(
             base.source,
             config=config,
@@ -110,6 +115,7 @@ def load(
             ignore_mismatched_sizes=True,  # they are in the report
             **base.options,
             **quantised,
+            **settled,
         )
     if report["missing_keys"] or report["mismatched_keys"]:
         lacking = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
@@ -117,13 +123,20 @@ def load(
             f"{name} lacks {len(lacking)} of the weights its config asks for (such as {lacking[0]}); download it again."
         )
     if adapter is not None:
-        weights = _adapted(weights, name, adapter, allow_pickle, merge=bits is None)
+        weights = put_on(weights, name, adapter, allow_pickle=allow_pickle, merge=bits is None)
     if device_map is None and not quantised:
         try:
             weights.to(place)
         except torch.OutOfMemoryError as error:
-            raise _too_large(name) from error
-    return VLM(weights, processor, name=name, revision=home.commit)
+            raise too_large(name) from error
+    vlm = VLM(weights, processor, name=name, revision=home.commit)
+    unused = vlm.family.unused(report["unexpected_keys"])
+    if unused:
+        raise InputError(
+            f"{name} holds {len(unused)} weights that the model of its config has no place for (such as {unused[0]}): "
+            f"the config is of another model, or of one with fewer layers; download both again, from one place."
+        )
+    return vlm
 
 
 def _device(device: str) -> torch.device:
@@ -162,7 +175,7 @@ def _base_and_adapter(name: str, home: Home) -> tuple[Home, Home | None]:
     if path is None:
         raise InputError(f"{name} holds no model (no config.json); give a model saved by save_pretrained.")
     _need("peft", f"{name} is an adapter, which", "peft")
-    with _explained(name, home):
+    with explained(name, home):
         described = json.loads(path.read_text("utf-8"))
         base, revision = str(described["base_model_name_or_path"]), described.get("revision")
         base = BUNDLED_FOLDER if base == BUNDLED else base
@@ -172,21 +185,11 @@ def _base_and_adapter(name: str, home: Home) -> tuple[Home, Home | None]:
         raise InputError(f"{name} is an adapter of {base}, which cannot be loaded: {error}") from error
 
 
-def _adapted(weights: PreTrainedModel, name: str, adapter: Home, allow_pickle: bool, *, merge: bool) -> PreTrainedModel:
-    """Weights with an adapter; merged into one model, unless they are quantised and would lose by it."""
-    from peft import PeftModel
-
-    if not allow_pickle and adapter.file("adapter_model.safetensors") is None:
-        raise InputError(f"{name} holds no adapter_model.safetensors; a pickled adapter needs --allow-pickle.")
-    with _explained(name, adapter):
-        adapted = PeftModel.from_pretrained(weights, adapter.source, **adapter.options)
-        return adapted.merge_and_unload() if merge else adapted.get_base_model()
-
-
 def _config(name: str, home: Home, trust_remote_code: bool) -> PreTrainedConfig:
     """The model's config, if it is one of a vision-language model."""
-    with _explained(name, home):
+    with explained(name, home):
         described, _ = PreTrainedConfig.get_config_dict(home.source, **home.options)
+        _check_sizes(name, described)
         own_code, model_type = described.get("auto_map") or {}, described.get("model_type")
         if model_type not in CONFIG_MAPPING and own_code and not trust_remote_code:
             raise InputError(
@@ -211,6 +214,35 @@ def _config(name: str, home: Home, trust_remote_code: bool) -> PreTrainedConfig:
     )
 
 
+def _check_sizes(name: str, described: dict, where: str = "") -> None:
+    """Refuse a config that asks for so many layers that building them would take hours."""
+    for key, value in described.items():
+        if isinstance(value, dict):
+            _check_sizes(name, value, f"{where}{key}.")
+        elif isinstance(value, int) and value > MOST_LAYERS and _COUNTS_LAYERS.search(key):
+            raise InputError(
+                f"The config of {name} asks for {str(value)[:20]} in {where}{key}, but {MOST_LAYERS:,} is the most "
+                f"that is built; download it again."
+            )
+
+
+def _settled_generation(home: Home) -> dict:
+    """Where a checkpoint's generation settings contradict one another, those that are left when all wishes are dropped.
+
+    transformers would not load the model; nothing of what is dropped is used here (`plain_generation`).
+    """
+    try:
+        GenerationConfig.from_pretrained(home.source, **home.options)
+    except OSError:
+        return {}  # there are none
+    except (ValueError, TypeError):
+        path = home.file("generation_config.json")
+        settings = {} if path is None else json.loads(path.read_text("utf-8"))
+        kept = {name: value for name, value in settings.items() if name.endswith("_token_id")}
+        return {"generation_config": GenerationConfig(**kept)}
+    return {}
+
+
 def _refuse_pickle(name: str, home: Home) -> None:
     stored = ("model.safetensors", "model.safetensors.index.json")
     pickled = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -219,36 +251,3 @@ def _refuse_pickle(name: str, home: Home) -> None:
             f"The weights of {name} are pickled, which can hide code; take a model with safetensors, or add "
             f"--allow-pickle if you trust this one."
         )
-
-
-def _too_large(name: str) -> InputError:
-    return InputError(
-        f"There is too little memory for {name}; choose a smaller model, or try --dtype bfloat16, --load-in-4bit or "
-        f"--device-map auto."
-    )
-
-
-@contextmanager
-def _explained(name: str, home: Home, attn_implementation: str | None = None) -> Iterator[None]:
-    """A step of loading; what goes wrong is the user's to mend and is said in one sentence.
-
-    transformers reads what is in a folder with few checks of its own, so a damaged one can raise nearly anything.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise _too_large(name) from error
-    except (
-        *(OSError, ValueError, LookupError, TypeError, AttributeError, ImportError, RuntimeError),
-        *(SafetensorError, pickle.UnpicklingError),
-    ) as error:
-        detail = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
-        if attn_implementation is not None and "attention" in str(error).lower():
-            raise InputError(
-                f"{name} cannot be run with --attn-implementation {attn_implementation} here ({detail}); choose "
-                f"another, or leave it out."
-            ) from error
-        where = f"The folder {name}" if home.commit is None else f"{name} on the hub"
-        raise InputError(f"{where} holds no model that can be loaded ({detail}).") from error

@@ -119,23 +119,27 @@ def a_hidden_id(vlm, fill):
     Every embedding layer that shares the table gets a copy of it, and the output head keeps the table.
     """
     gap = vlm.tokenizer.unk_token_id
-    (table,) = {
+    tables = {
         module.weight
         for name, module in vlm.model.named_modules()
         if isinstance(module, nn.Embedding)
-        and name.rpartition(".")[2] in ("embed_tokens", "word_embeddings", "wte", "shared")
+        and name.rpartition(".")[2] in ("embed_tokens", "embed_tokens_per_layer", "word_embeddings", "wte", "shared")
         # InstructBLIP's queries read the prompt by embeddings of their own.
         and "qformer" not in name
     }
-    layers = [m for m in vlm.model.modules() if isinstance(m, nn.Embedding) and m.weight is table]
-    changed = table.detach().clone()
-    changed[gap] = 0 if fill == "zero" else table.detach().mean(0)
-    for layer in layers:
+    before = {
+        layer: layer.weight
+        for layer in vlm.model.modules()
+        if isinstance(layer, nn.Embedding) and any(layer.weight is table for table in tables)
+    }
+    for layer, table in before.items():
+        changed = table.detach().clone()
+        changed[gap] = 0 if fill == "zero" else table.detach().mean(0)
         layer.weight = nn.Parameter(changed)
     try:
         yield gap
     finally:
-        for layer in layers:
+        for layer, table in before.items():
             layer.weight = table
 
 

@@ -35,6 +35,7 @@ CHECKS = {
     "call by hand": "what `VLM.read` gives, against a call of the model as its documentation writes it, with the "
     "picture and with one of a single colour",
     "hidden tokens": "embeddings replaced by zero or the mean, against a model whose embedding table was edited",
+    "leak": "logits after a hidden word, with one word hidden there and with another",
     "scores": "sufficiency and necessity of `copo score`, against a brute-force loop of calls by hand",
     "batch": "rows of different length and with different hidden tokens, together against one by one",
     "left padding": "three padding tokens in front, as `generate` does for prompts of different length",
@@ -77,6 +78,8 @@ EXAMPLES = {
     "mistral3": "mistralai/Mistral-Small-3.1-24B-Instruct-2503",
     "paligemma": "google/paligemma-3b-mix-224",
     "gemma3": "google/gemma-3-4b-it",
+    "gemma3n": "google/gemma-3n-E2B-it",
+    "gemma4": "google/gemma-4-e2b-it",
     "mllama": "meta-llama/Llama-3.2-11B-Vision-Instruct",
     "blip": "Salesforce/blip-image-captioning-base",
     "blip2_opt": "Salesforce/blip2-opt-2.7b",

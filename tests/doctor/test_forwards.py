@@ -6,13 +6,13 @@ import pytest
 import torch
 from PIL import Image
 
-from causal_attrib.doctor.forwards import causality, hiding, image_is_seen, numbers, padding
+from causal_attrib.doctor.forwards import causality, hiding, image_is_seen, leak, numbers, padding
 from causal_attrib.errors import InputError
 from causal_attrib.vlm import VLM, Continuation
 from tests.tiny_models import tiny
 
 
-@pytest.mark.parametrize("check", [numbers, image_is_seen, causality, hiding, padding])
+@pytest.mark.parametrize("check", [numbers, image_is_seen, causality, hiding, leak, padding])
 @pytest.mark.parametrize("caption", ["a dog on the grass", "a"])
 def test_a_healthy_model_passes(healthy, case, check, caption):
     assert check(case(healthy, caption)).passed
@@ -42,7 +42,7 @@ def test_an_id_that_is_ruled_out_is_no_fault(clone, case):
             return readings
 
     vlm = clone(RulesOut)
-    assert all(check(case(vlm)).passed for check in (numbers, causality, hiding, padding))
+    assert all(check(case(vlm)).passed for check in (numbers, causality, hiding, leak, padding))
 
 
 def test_nan_weights(clone, case):
@@ -134,6 +134,28 @@ def test_words_that_are_not_hidden(clone, case, kind):
     assert check.passed is False and check.measured == 0
 
 
+@pytest.mark.parametrize("kind", [HidesNothing, HidesTheFirstOnly])
+def test_a_word_that_is_hidden_and_read(clone, case, kind):
+    check = leak(case(clone(kind)))
+    assert check.passed is False and check.measured > 1e-2 and "--mask token" in check.detail
+
+
+def test_a_second_table_that_words_are_looked_up_in(case):
+    """Gemma 4 is hidden from in its per-layer embeddings too; were they forgotten, it would read half of each word."""
+    healthy = tiny("gemma4")
+    assert leak(case(healthy)).passed
+    vlm = VLM(healthy.model, healthy.processor, name="half-hidden")
+    vlm.family.per_layer_embedding = None
+    examined = case(vlm)
+    check = leak(examined)
+    assert check.passed is False and check.measured > 1e-2
+    for mask in ("zero", "mean"):
+        with pytest.raises(InputError, match="still reads words .* --mask token or delete"):
+            examined.score(mask=mask)
+    for mask in ("token", "delete"):
+        assert len(examined.score(mask=mask).tokens) == len(examined.ids)
+
+
 # -- rows beside each other --
 
 
@@ -169,6 +191,6 @@ def test_tolerance_in_half_precision(clone, case):
 
 def test_nothing_is_left_behind(healthy, case):
     before = healthy.read(case(healthy).encoding, [Continuation((5, 6))])[0]
-    for check in (numbers, image_is_seen, causality, hiding, padding):
+    for check in (numbers, image_is_seen, causality, hiding, leak, padding):
         check(case(healthy))
     assert torch.equal(before, healthy.read(case(healthy).encoding, [Continuation((5, 6))])[0])

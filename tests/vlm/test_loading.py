@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 import causal_attrib
 from causal_attrib.errors import InputError
 from causal_attrib.vlm.loading import load
+from tests.conftest import PARK
 from tests.tiny_models import llava_clip_llama
 
 
@@ -127,6 +128,77 @@ def test_missing_weights(folder, copy):
     weights = load_file(folder / "model.safetensors")
     save_file(dict(list(weights.items())[1:]), copy / "model.safetensors", metadata={"format": "pt"})
     assert "lacks 1 of the weights" in refusal(str(copy))
+
+
+def test_a_config_with_fewer_layers_than_the_weights(copy):
+    config = json.loads((copy / "config.json").read_text())
+    config["text_config"]["num_hidden_layers"] = 1
+    (copy / "config.json").write_text(json.dumps(config))
+    said = refusal(str(copy), device="cpu")
+    assert "holds 9 weights that the model of its config has no place for" in said and "layers.1." in said
+
+
+@pytest.mark.parametrize(
+    "key, value, said",
+    [
+        ("num_hidden_layers", 10_000_000, "asks for 10000000 in text_config.num_hidden_layers, but 10,000 is the most"),
+        ("num_hidden_layers", "two", "num_hidden_layers"),
+        ("hidden_size", -64, "holds no model that can be loaded"),
+        ("rope_parameters", [1], "holds no model that can be loaded"),
+        ("vocab_size", None, "holds no model that can be loaded"),
+    ],
+)
+def test_a_config_with_nonsense(copy, key, value, said):
+    config = json.loads((copy / "config.json").read_text())
+    config["text_config"][key] = value
+    (copy / "config.json").write_text(json.dumps(config))
+    told = refusal(str(copy), device="cpu")
+    assert said in told and "\n" not in told
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"image_mean": "abc"},
+        {"image_mean": [0.5, 0.5]},
+        {"image_mean": [None, None, None]},
+        {"image_std": [[1], [2], [3]]},
+        {"size": {"width": -3, "height": 5}},
+        {"size": "large"},
+        {"rescale_factor": "a third"},
+        {"resample": 77},
+        {"crop_size": {"height": [], "width": 2}},
+    ],
+    ids=str,
+)
+def test_nonsense_in_a_preprocessors_file(copy, settings):
+    """It shows when the model is loaded, or with the first picture."""
+    path = copy / "processor_config.json"
+    config = json.loads(path.read_text())
+    config["image_processor"] |= settings
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError) as error:
+        load(str(copy), device="cpu").encode(PARK, None, "a dog")
+    assert "\n" not in str(error.value)
+
+
+def test_weights_that_a_model_does_without(copy):
+    """Buffers that older transformers saved, and heads for other tasks."""
+    weights = load_file(copy / "model.safetensors")
+    layer = "model.language_model.layers.0.self_attn"
+    for name in (f"{layer}.rotary_emb.inv_freq", f"{layer}.attn.masked_bias", "mtp.layers.0.mlp.up_proj.weight"):
+        save_file(weights | {name: torch.zeros(4)}, copy / "model.safetensors", metadata={"format": "pt"})
+        load(str(copy), device="cpu")
+    save_file(weights | {"value_head.weight": torch.zeros(4)}, copy / "model.safetensors", metadata={"format": "pt"})
+    assert "holds 1 weights that" in refusal(str(copy), device="cpu")
+
+
+def test_generation_settings_that_contradict_one_another(folder, copy):
+    """transformers would not load the model for them, and none of them is followed."""
+    settings = json.loads((copy / "generation_config.json").read_text())
+    (copy / "generation_config.json").write_text(json.dumps(settings | {"num_return_sequences": 2}))
+    vlm, expected = load(str(copy), device="cpu"), load(str(folder), device="cpu")
+    assert same_weights(vlm.model, expected.model) and vlm.end_ids == expected.end_ids
 
 
 def test_weights_of_another_shape(folder, copy):
@@ -290,3 +362,79 @@ def test_adapters_that_cannot_be_used(adapter, monkeypatch):
     assert "needs --allow-pickle" in refusal(str(path), device="cpu")
     monkeypatch.setitem(sys.modules, "peft", None)
     assert "is an adapter, which needs peft: pip install peft" in refusal(str(path))
+
+
+@pytest.fixture
+def tied(tmp_path):
+    """A folder with a model whose head is its embedding table."""
+    torch.manual_seed(0)
+    model, processor, _ = llava_clip_llama()
+    model.config.text_config.tie_word_embeddings = model.config.tie_word_embeddings = True
+    model = type(model)(model.config)
+    assert model.lm_head.weight is model.get_input_embeddings().weight
+    model.save_pretrained(tmp_path / "tied")
+    processor.save_pretrained(tmp_path / "tied")
+    return tmp_path / "tied"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"target_modules": ["q_proj", "lm_head"]},
+        {"target_modules": ["q_proj", "embed_tokens"]},
+        {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
+    ],
+)
+def test_an_adapter_of_a_tied_layer_leaves_the_other_layer_alone(tied, tmp_path, settings):
+    """Scores are those of peft's own forward, from the adapter and from the two saved as one."""
+    peft = pytest.importorskip("peft")
+    adapted = peft.get_peft_model(
+        tf.AutoModelForImageTextToText.from_pretrained(tied), peft.LoraConfig(r=4, init_lora_weights=False, **settings)
+    ).eval()
+    with torch.no_grad():
+        for name, weight in adapted.named_parameters():
+            if "modules_to_save" in name:
+                weight.normal_()
+    adapted.save_pretrained(tmp_path / "adapter")
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        expected = adapted(input_ids=ids).logits
+        loaded = load(str(tmp_path / "adapter"), device="cpu")
+        torch.testing.assert_close(loaded.model(input_ids=ids).logits, expected, atol=1e-5, rtol=0)
+        loaded.model.save_pretrained(tmp_path / "whole")
+        loaded.processor.save_pretrained(tmp_path / "whole")
+        again = load(str(tmp_path / "whole"), device="cpu")
+        torch.testing.assert_close(again.model(input_ids=ids).logits, expected, atol=1e-5, rtol=0)
+        assert (load(str(tied), device="cpu").model(input_ids=ids).logits - expected).abs().max() > 0.1
+
+
+def test_an_adapter_of_another_model(adapter):
+    """peft would only warn, and the bare model be scored under the adapter's name."""
+    path, _ = adapter
+    weights = load_file(path / "adapter_model.safetensors")
+    renamed = {name.replace("language_model", "decoder"): weight for name, weight in weights.items()}
+    save_file(renamed, path / "adapter_model.safetensors")
+    said = refusal(str(path), device="cpu")
+    assert "holds 8 weights that its base has no place for (such as base_model.model.model.decoder.layers.0." in said
+
+
+def test_half_an_adapter(adapter):
+    path, _ = adapter
+    weights = load_file(path / "adapter_model.safetensors")
+    save_file(
+        {name: weight for name, weight in weights.items() if "q_proj" in name}, path / "adapter_model.safetensors"
+    )
+    said = refusal(str(path), device="cpu")
+    assert "lacks 10 weights (such as base_model.model.model." in said and ".v_proj.lora_A" in said
+
+
+def test_an_adapter_with_added_tokens(folder, tmp_path):
+    peft = pytest.importorskip("peft")
+    model = tf.AutoModelForImageTextToText.from_pretrained(folder)
+    model.resize_token_embeddings(model.get_input_embeddings().num_embeddings + 4)
+    settings = peft.LoraConfig(target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"])
+    peft.get_peft_model(model, settings).save_pretrained(tmp_path / "adapter")
+    path = tmp_path / "adapter" / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": str(folder)}))
+    said = refusal(str(tmp_path / "adapter"), device="cpu")
+    assert "does not fit its base" in said and "embed_tokens" in said and "resize_token_embeddings" in said

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from causal_attrib.vlm.model import _reasoning_tokens
+from causal_attrib.vlm.encode import _reasoning_tokens
 from causal_attrib.words.reasoning import answer_of, is_cut_off, split_response
 
 

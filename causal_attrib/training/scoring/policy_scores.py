@@ -117,8 +117,9 @@ class PolicyScorer:
         rows_3BT = np.zeros((3, len(rollouts), length), dtype=np.float32)
         scored_BT = np.zeros((len(rollouts), length), dtype=bool)
         with _as_for_inference(self.vlm.model):
-            # The embedding table may have changed since.
-            self.vlm.__dict__.pop("mean_embedding_D", None)
+            # The embedding tables may have changed since.
+            for mean in ("mean_embedding_D", "mean_per_layer_embedding_D"):
+                self.vlm.__dict__.pop(mean, None)
             for engine, prompts in self._together(_by_prompt(self.vlm, rollouts, self.scoring.against)):
                 if entropy or (effects and self.scoring.subset == "entropy"):
                     self._entropies(engine, prompts, rollouts, rows_3BT[2])

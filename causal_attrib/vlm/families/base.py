@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import torch
@@ -30,12 +31,26 @@ class Family:
         default_prompt: what the model is asked where the user asks nothing.
         row: the input that the response is appended to.
         per_token: inputs with one entry per token of that row, and the entry of a response token.
+        may_be_unused: patterns of weights that checkpoints hold and the model does without.
         image_ids: ids that stand for the picture and can be neither given nor written as words.
     """
 
     default_prompt: ClassVar[str] = DEFAULT_PROMPT
     row: ClassVar[str] = "input_ids"
     per_token: ClassVar[dict[str, int]] = {"attention_mask": 1, "token_type_ids": 0, "mm_token_type_ids": 0}
+    may_be_unused: ClassVar[tuple[str, ...]] = (
+        # Tables that older transformers saved with the weights, and that are computed now.
+        r"\binv_freq$",
+        r"\bposition_ids$",
+        r"\battn\.(masked_)?bias$",
+        r"\brelative_position_index$",
+        r"\bnum_batches_tracked$",
+        # Heads of a tower that was trained on other tasks, and those that guess several tokens at once.
+        r"\b(vision_model|vision_tower|visual|encoder)\.(.*\.)?(pooler|head|classifier)\.",
+        r"\bmtp\b",
+        # Tables of weights that are stored in 4 bits.
+        r"\.weight\.(absmax|quant_map|nested_\w+|quant_state\..*)$",
+    )
 
     def __init__(self, model: PreTrainedModel, processor):
         self.model = model
@@ -119,8 +134,11 @@ class Family:
 
     @property
     def packs(self) -> bool:
-        """Whether many continuations can be put through in one forward: it takes a mask and positions of our own."""
-        return set(self._layer_types) <= {"full_attention", "sliding_attention"}
+        """Whether many continuations can be put through in one forward: it takes a mask and positions of our own.
+
+        Per-layer embeddings are looked up by id, and the tokens of a packed forward are given as embeddings.
+        """
+        return self.per_layer_embedding is None and set(self._layer_types) <= {"full_attention", "sliding_attention"}
 
     @property
     def joins(self) -> bool:
@@ -232,6 +250,17 @@ class Family:
         """The layer that embeds the ids of the row; a hidden token is one whose output here is replaced."""
         return self.model.get_input_embeddings()
 
+    @functools.cached_property
+    def per_layer_embedding(self) -> nn.Module | None:
+        """A second table that ids are looked up in, whose entries go into every layer (Gemma 3n and 4); else None."""
+        tables = (getattr(module, "embed_tokens_per_layer", None) for module in self.model.modules())
+        return next((table for table in tables if table is not None), None)
+
+    @property
+    def embeddings(self) -> tuple[nn.Module, ...]:
+        """Every table that the ids of the row are looked up in: a word is hidden when it is hidden in all of them."""
+        return (self.embedding,) if self.per_layer_embedding is None else (self.embedding, self.per_layer_embedding)
+
     @property
     def end_ids(self) -> set[int]:
         """Ids that end what the model writes."""
@@ -246,6 +275,10 @@ class Family:
     @functools.cached_property
     def _forward_parameters(self):
         return inspect.signature(self.model.forward).parameters
+
+    def unused(self, keys: Iterable[str]) -> list[str]:
+        """Of weights that a checkpoint holds and the model has no place for, those that it cannot do without."""
+        return sorted(key for key in keys if not any(re.search(pattern, key) for pattern in self.may_be_unused))
 
     # -- the picture ------------------------------------------------------------------------------------------------
 

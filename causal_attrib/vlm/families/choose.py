@@ -9,6 +9,8 @@ from causal_attrib.vlm.families.blip import Blip
 from causal_attrib.vlm.families.blip2 import Blip2, Blip2Seq2Seq
 from causal_attrib.vlm.families.florence2 import Florence2
 from causal_attrib.vlm.families.gemma3 import Gemma3
+from causal_attrib.vlm.families.gemma3n import Gemma3n
+from causal_attrib.vlm.families.gemma4 import Gemma4
 from causal_attrib.vlm.families.generic import Generic, GenericSeq2Seq
 from causal_attrib.vlm.families.git import Git
 from causal_attrib.vlm.families.idefics3 import Idefics3
@@ -46,6 +48,10 @@ def choose_family(model: PreTrainedModel, processor) -> Family:
             family = PaliGemma
         case "gemma3":
             family = Gemma3
+        case "gemma3n":
+            family = Gemma3n
+        case "gemma4":
+            family = Gemma4
         case "mllama":
             family = Mllama
         case "blip":

@@ -38,7 +38,3 @@ class EncoderDecoder(Family):
 
     def layout(self, inputs: dict[str, Tensor], size: tuple[int, int]) -> ImageLayout:
         return without_boxes(self.image_positions(inputs), "encoder")
-
-    def generate(self, inputs: dict[str, Tensor], **options) -> Tensor:
-        # What the model is forced to begin with stands in the row already.
-        return super().generate(inputs, forced_bos_token_id=None, **options)

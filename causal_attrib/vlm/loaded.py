@@ -1,0 +1,101 @@
+"""A model in memory with its processor, and what is known of both without a forward."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
+
+from causal_attrib.errors import InputError
+from causal_attrib.vlm.families import choose_family
+
+
+class LoadedModel:
+    """What encoding, reading and writing share.
+
+    The model is put in eval mode, since dropout would make scores random.
+    """
+
+    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, *, name: str, revision: str | None = None):
+        self.model = model.eval()
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self.family = choose_family(model, processor)
+        self.name = name
+        self.revision = revision
+
+    def __repr__(self) -> str:
+        return f"VLM({self.name!r}, {type(self.model).__name__}, {self.record['dtype']} on {self.model.device})"
+
+    @property
+    def record(self) -> dict:
+        """The `model` entry of the JSON schema."""
+        return {
+            "id": self.name,
+            "revision": self.revision,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "device": str(self.model.device),
+            "attn": self.model.config._attn_implementation,
+            "quantization": _quantization(self.model.config),
+        }
+
+    @functools.cached_property
+    def pad_id(self) -> int:
+        """An id to fill up rows with; it is never attended to."""
+        pad = self.tokenizer.pad_token_id
+        return self.tokenizer.eos_token_id if pad is None else pad
+
+    @functools.cached_property
+    def unwritable_ids(self) -> list[int]:
+        """Ids the model must not write: a sampled image placeholder would make the next forward fail."""
+        tokenizer = self.tokenizer
+        never = {tokenizer.bos_token_id, tokenizer.unk_token_id, self.pad_id} | self.family.image_ids
+        return sorted(never - {None, tokenizer.eos_token_id} - self.family.end_ids)
+
+    @functools.cached_property
+    def end_ids(self) -> set[int]:
+        """Ids that what is written ends before."""
+        return self.family.end_ids | {self.pad_id}
+
+    @functools.cached_property
+    def mean_embedding_D(self) -> Tensor:
+        """Mean input embedding over the vocabulary, as the embedding layer gives it out (scaling included)."""
+        return _mean_output(self.family.embedding)
+
+    @functools.cached_property
+    def mean_per_layer_embedding_D(self) -> Tensor:
+        """The same of the per-layer embeddings, all layers one behind the other."""
+        return _mean_output(self.family.per_layer_embedding)
+
+    def mean_embedding(self, table: nn.Module) -> Tensor:
+        """The mean of one of the family's tables."""
+        return self.mean_embedding_D if table is self.family.embedding else self.mean_per_layer_embedding_D
+
+    def check_length(self, prompt: int, rest: int) -> None:
+        """Raises InputError if the model does not read so many tokens."""
+        longest = self.family.longest
+        if longest is not None and prompt + rest > longest:
+            raise InputError(
+                f"Picture and prompt take {prompt} tokens and the caption {rest} more, but {self.name} reads at most "
+                f"{longest}; shorten the caption."
+            )
+
+
+@torch.no_grad()
+def _mean_output(table: nn.Module) -> Tensor:
+    ids = torch.arange(table.weight.shape[0], device=table.weight.device)
+    total_D = sum(table(part).float().sum(0) for part in ids.split(8192))
+    return total_D / len(ids)
+
+
+def _quantization(config: PreTrainedConfig) -> str | None:
+    """The method that weights are quantised by, and to how many bits where it says so."""
+    how = getattr(config, "quantization_config", None)
+    if how is None:
+        return None
+    how = how if isinstance(how, dict) else how.to_dict()
+    bits = how.get("bits") or (4 if how.get("load_in_4bit") else 8 if how.get("load_in_8bit") else None)
+    method = str(getattr(how.get("quant_method"), "value", how.get("quant_method") or "quantised"))
+    return f"{method}, {bits} bits" if bits else method

@@ -1,0 +1,84 @@
+"""From ids to logits, by ordinary forwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from causal_attrib.errors import InputError
+from causal_attrib.vlm.continuation import Continuation
+from causal_attrib.vlm.encoding import Encoding
+from causal_attrib.vlm.hiding import hide
+from causal_attrib.vlm.loaded import LoadedModel
+
+# How far logits behind a hidden word may move when another word is hidden there. A word that is read moves them by a
+# tenth and more, rounding by 1e-6 in float32.
+LEAK = 1e-3
+
+
+class Reader(LoadedModel):
+    """A model that is read."""
+
+    _hides = False
+
+    @torch.no_grad()
+    def read(self, encoding: Encoding, rows: Sequence[Continuation]) -> list[Tensor]:
+        """Logits along each row, from one ordinary forward over rows that share one picture or its reference image.
+
+        Args:
+            encoding: gives picture and prompt.
+            rows: what follows the prompt; rows of different length are padded on the right.
+
+        Returns:
+            For each row a float32 tensor (len(ids) + 1, V): entry t holds the logits of the token behind `ids[:t]`.
+
+        Raises:
+            InputError: the model's numbers are NaN.
+        """
+        (is_reference,) = {row.reference for row in rows}
+        inputs = self.family.extend(
+            encoding.reference_inputs if is_reference else encoding.prompt_inputs,
+            [row.ids for row in rows],
+            self.pad_id,
+        )
+        longest = max(len(row.ids) for row in rows)
+        self.check_length(encoding.prompt_length, longest)
+        with hide(self, rows, encoding.prompt_length):
+            logits_BTV = self.family.logits(inputs, longest + 1).float()
+        self.check_numbers(logits_BTV)
+        return [logits_TV[: len(row.ids) + 1] for row, logits_TV in zip(rows, logits_BTV, strict=True)]
+
+    def check_hiding(self, encoding: Encoding) -> None:
+        """Raises InputError if a word that is hidden by its embedding is read all the same; looked at once a model.
+
+        Two words are hidden in one place of the response. What follows them must be expected alike.
+        """
+        if self._hides:
+            return
+        ids = encoding.response_ids
+        place = len(ids) // 2
+        rows = [Continuation(ids, (place,)), Continuation(self.with_another(ids, place), (place,))]
+        a_TV, b_TV = (logits_TV[place + 1 :] for logits_TV in self.read(encoding, rows))
+        # An id that a model rules out has the logit -inf in both.
+        leak = torch.where(a_TV == b_TV, 0.0, (a_TV - b_TV).abs()).max().item()
+        if leak > max(LEAK, torch.finfo(self.model.dtype).eps * a_TV.amax(-1).abs().max().item()):
+            raise InputError(
+                f"{self.name} still reads words that are hidden from it (a logit behind one moves by {leak:.2g}); "
+                f"hide words with --mask token or delete instead."
+            )
+        self._hides = True
+
+    def with_another(self, ids: Sequence[int], place: int) -> tuple[int, ...]:
+        """Ids with another word in one place."""
+        never = {*self.tokenizer.all_special_ids, *self.unwritable_ids, *self.end_ids, ids[place]}
+        other = next(token for token in (*ids, *range(len(self.tokenizer))) if token not in never)
+        return (*ids[:place], other, *ids[place + 1 :])
+
+    def check_numbers(self, values: Tensor) -> None:
+        """Raises InputError if one of the model's numbers is NaN."""
+        if torch.isnan(values).any():
+            raise InputError(
+                f"{self.name} gives NaN; its weights are damaged, or the dtype is too narrow (try --dtype float32)."
+            )
