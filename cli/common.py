@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,7 +83,7 @@ BatchSize = Annotated[
     str, typer.Option("--batch-size", metavar="N", help="Rows per forward pass, or auto.", rich_help_panel=_MODEL)
 ]
 # How a model is loaded, with defaults: keywords of `causal_attrib.load`.
-LOADING = {
+LOADING: dict[str, tuple[object, object]] = {
     "revision": (Revision, None),
     "dtype": (Dtype, "auto"),
     "device": (Device, "auto"),
@@ -157,7 +157,7 @@ def tell_failure(failure: Failure) -> None:
     tell(f"{failure.where} failed: {failure.reason}", "red")
 
 
-def end_of_rows(failed: dict[str, Sequence[Failure]]) -> None:
+def end_of_rows(failed: Mapping[str, Sequence[Failure]]) -> None:
     """End with exit code 1 if rows of an output failed, and say where they are listed."""
     from causal_attrib.io.failures import failures_path
 

@@ -42,7 +42,11 @@ class Picture:
         }
 
 
-def read_picture(source: str | os.PathLike | Image.Image | np.ndarray | Picture) -> Picture:
+# What a picture may be given as.
+ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray | Picture
+
+
+def read_picture(source: ImageLike) -> Picture:
     """Read a picture from a path, a PIL image or a uint8 array (height, width, 3).
 
     EXIF rotation is applied, transparency is laid on white, grey and CMYK become RGB, and of an animation the first

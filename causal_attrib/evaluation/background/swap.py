@@ -15,7 +15,7 @@ import numpy as np
 
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.background.shares import outside_mask
-from causal_attrib.io.pictures import read_picture
+from causal_attrib.io.pictures import ImageLike, read_picture
 from causal_attrib.scores.saliency_methods.baselines import baseline_picture, baseline_value
 from causal_attrib.scores.saliency_methods.choice import one_of
 from causal_attrib.scores.saliency_methods.geometry import token_grid
@@ -44,12 +44,12 @@ class Swap:
 
 def region_swap(
     vlm: VLM,
-    image,
+    image: ImageLike,
     mask_HW: np.ndarray,
     question: str,
     answer: str,
     *,
-    other=None,
+    other: ImageLike | None = None,
     foil: str | None = None,
     baseline: str = "swap",
     level: str = "embedding",
@@ -74,7 +74,8 @@ def region_swap(
     if mask_HW.shape != size[::-1]:
         raise InputError(f"The mask has shape {mask_HW.shape}, but the picture is {size[1]} high and {size[0]} wide.")
     rows, columns = token_grid(reader.encoding.layout)
-    outside_HW = outside_mask(grid_boxes(rows, columns), mask_HW).reshape(rows, columns)
+    boxes = [box for box in grid_boxes(rows, columns) if box is not None]
+    outside_HW = outside_mask(boxes, mask_HW).reshape(rows, columns)
     if outside_HW.all() or not outside_HW.any():
         raise InputError("All image tokens lie on one side of the mask; give one with an object and a background.")
     with frozen(vlm.model):
@@ -84,7 +85,14 @@ def region_swap(
 
 
 def leave_one_out(
-    vlm: VLM, image, question: str, answer: str, *, other=None, foil: str | None = None, baseline: str = "swap"
+    vlm: VLM,
+    image: ImageLike,
+    question: str,
+    answer: str,
+    *,
+    other: ImageLike | None = None,
+    foil: str | None = None,
+    baseline: str = "swap",
 ) -> np.ndarray:
     """The effect of each image token alone (rows, columns) on the answer: what misses a diffuse cause. As above."""
     reader = _reader(vlm, image, question, answer, foil)
@@ -94,7 +102,7 @@ def leave_one_out(
     return regions.paint(values_N1[0, 0] - values_N1[1:, 0])
 
 
-def _reader(vlm: VLM, image, question: str, answer: str, foil: str | None) -> Reader:
+def _reader(vlm: VLM, image: ImageLike, question: str, answer: str, foil: str | None) -> Reader:
     encoding = vlm.encode(read_picture(image), question, answer)
     rows, parts = [encoding.response_ids], [Part(0, tuple(range(len(encoding.response_ids))))]
     if foil is not None:
@@ -104,7 +112,7 @@ def _reader(vlm: VLM, image, question: str, answer: str, foil: str | None) -> Re
     return Reader(vlm, encoding, target, batch_size=16)
 
 
-def _game(reader: Reader, regions: Regions, baseline: str, other, level: str) -> Game:
+def _game(reader: Reader, regions: Regions, baseline: str, other: ImageLike | None, level: str) -> Game:
     shown = baseline_picture(baseline, reader.encoding.picture, reader.vlm.neutral_colour, other)
     if level == "region":
         return HiddenPixels(reader, regions, shown)

@@ -52,14 +52,13 @@ def study(
         steps = [(KINDS[0], 0)] + [(kind, severity) for kind in KINDS for severity in range(1, WORST + 1)]
         pictures = [degrade(picture, kind, severity, (seed, number)) for kind, severity in steps]
         for task in item.tasks:
-            written = write(vlm, pictures, task.prompt, longest, 8 if batch_size == "auto" else batch_size)
+            at_once = batch_size if isinstance(batch_size, int) else 8
+            written = write(vlm, pictures, task.prompt, longest, at_once)
             for (kind, severity), (ids, entropy_T) in zip(steps, written, strict=True):
                 read = list(_read(vlm, task, ids, entropy_T))
                 for of_kind in KINDS if severity == 0 else (kind,):
-                    place = {"image": item.image, "degradation": of_kind, "severity": severity}
-                    rows += [
-                        place | {"mode": mode, "right": right, "entropy": entropy} for mode, right, entropy in read
-                    ]
+                    row = {"image": item.image, "degradation": of_kind, "severity": severity}
+                    rows += [row | {"mode": mode, "right": right, "entropy": entropy} for mode, right, entropy in read]
             done += 1
             if progress is not None:
                 progress(done, asked)

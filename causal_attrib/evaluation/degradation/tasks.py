@@ -79,7 +79,7 @@ def read_items(source: str | os.PathLike, seed: int, suffix: str = THINK_SUFFIX)
     path = Path(source)
     items = _of_folder(path, seed, suffix) if path.is_dir() else [_of_row(row, path, suffix) for row in read_rows(path)]
     for item in items:
-        if not Path(item.picture).is_file():
+        if not Path(str(item.picture)).is_file():
             raise InputError(f"There is no image {item.picture}, which {path} names.")
     return items
 
@@ -120,5 +120,5 @@ def _of_folder(folder: Path, seed: int, suffix: str) -> list[DegradationItem]:
 
 
 def _scene(record: dict) -> Scene:
-    stickers = tuple(Sticker(one["class"], one["colour"]) for one in record["objects"])
+    stickers = tuple(Sticker(thing["class"], thing["colour"]) for thing in record["objects"])
     return Scene(record["place"], record["time"], record["seed"], stickers)
