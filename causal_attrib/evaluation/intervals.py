@@ -73,9 +73,9 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 def by_cluster(clusters: Sequence[Hashable], counts_NK: np.ndarray) -> np.ndarray:
     """Sums of N rows of K counts per cluster, [C, K], clusters in the order in which they first come."""
-    places = {cluster: place for place, cluster in enumerate(dict.fromkeys(clusters))}
-    sums_CK = np.zeros((len(places), counts_NK.shape[1]))
-    np.add.at(sums_CK, [places[cluster] for cluster in clusters], counts_NK)
+    row_of = {cluster: row for row, cluster in enumerate(dict.fromkeys(clusters))}
+    sums_CK = np.zeros((len(row_of), counts_NK.shape[1]))
+    np.add.at(sums_CK, [row_of[cluster] for cluster in clusters], counts_NK)
     return sums_CK
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from causal_attrib.scenes import write_dataset
+
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 QUESTION = {"question_id": 1, "image": "1.jpg", "text": "Is there a dog?", "label": "yes"}
@@ -61,3 +63,28 @@ def test_amber(run):
     assert list(frame.part) == ["questions"] * 4 + ["always no"]
     assert frame.set_index("dimension").accuracy.to_dict()["relation"] == 100
     assert list(frame.accuracy)[0] == list(frame.accuracy)[-1] == 50
+
+
+def test_verdict(run):
+    found = run("verdict")
+    frame = found.to_frame().set_index("words_of")
+    assert frame.loc["kind function", "false"] == 0
+    # Each of the four captions has one false word.
+    assert found.words["false"].sum() == 4 == frame.false[frame.index.str.startswith("kind ")].sum()
+
+
+def test_background(run, tmp_path):
+    write_dataset(tmp_path / "worlds", 2, seed=5)
+    frame = run("background").to_frame()
+    assert {"image", "text", "image less text"} <= set(frame.arm) and frame.share.between(-100, 100).all()
+
+
+def test_degradation(run, tmp_path):
+    frame = run("degradation").to_frame()
+    assert len(frame) == 4 * 4 * 6 and set(frame.severity) == set(range(6))
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_faithfulness(run):
+    frame = run("faithfulness").to_frame()
+    assert set(frame.method) == {"gradient", "occlusion", "edges", "mask"}

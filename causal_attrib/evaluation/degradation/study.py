@@ -77,7 +77,7 @@ def write(
         most = max(map(len, texts))
         # What stands behind a text is not seen by it, so any token fills up the shorter ones.
         filled = [(*ids, *[vlm.pad_id] * (most - len(ids))) for ids in texts]
-        rows = [vlm.family.extend(one, [ids], vlm.pad_id) for one, ids in zip(asked, filled, strict=True)]
+        rows = [vlm.family.extend(inputs, [ids], vlm.pad_id) for inputs, ids in zip(asked, filled, strict=True)]
         batch = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
         logits_BTV = vlm.family.logits(batch, most + 1)[:, :-1]
         vlm.check_numbers(logits_BTV)
@@ -107,7 +107,7 @@ def _answer_tokens(vlm: VLM, ids: tuple[int, ...]) -> list[int]:
     start = parts.end + len(parts.cue)
     end = start + len(parts.answer)
     # The space before the answer may be its first token's.
-    return [place for place, (first, last) in enumerate(spans) if last > start and first < end]
+    return [index for index, (first, last) in enumerate(spans) if last > start and first < end]
 
 
 def _mean(values: np.ndarray) -> float:

@@ -124,7 +124,7 @@ def judge_scenes(
         hidden = baseline_picture(baseline, reader.encoding.picture, vlm.neutral_colour, before)
         random = {"orders": orders, "seed": UNSEEN + seed + number}
         of_scene = _judged(reader, _maps(reader, methods, seed), mask_of, hidden, steps, **random)
-        rows += [JudgedMap(number, *one) for one in of_scene]
+        rows += [JudgedMap(number, *judged) for judged in of_scene]
         before = picture
         if progress is not None:
             progress(number + 1, count)
