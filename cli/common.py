@@ -231,7 +231,7 @@ def tell_failure(failure: Failure) -> None:
     tell(f"{failure.where} failed: {failure.reason}", "red")
 
 
-def end_of_rows(failed: dict[str, Sequence[Failure]]) -> None:
+def end_of_rows(failed: Mapping[str, Sequence[Failure]]) -> None:
     """End with exit code 1 if rows of an output failed, and say where they are listed."""
     from causal_attrib.io.failures import failures_path
 

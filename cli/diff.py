@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,35 +39,7 @@ def diff(
 
         common.check_outputs([out], [first, second])
         found = compare(first, second, resamples=bootstrap, seed=seed)
-        settings: dict[str, object] = {"first": first, "second": second, "bootstrap": bootstrap, "seed": seed}
-        results = {field.name: eval_common.plain(getattr(found, field.name)) for field in fields(found)}
-        if found.transitions is not None:
-            results["transitions"] = [
-                {"first": before, "second": after, "words": count}
-                for (before, after), count in found.transitions.items()
-            ]
-        eval_common.report(
-            "diff",
-            settings,
-            results,
-            _view(found),
-            _notes(found),
-            json=json,
-            out=out,
-            quiet=quiet,
-            unit="as measured; grounded in percent",
-        )
-
-
-def _notes(found: Diff) -> list[str]:
-    notes = [
-        f"{count} captions are only in {where}; they are left out."
-        for count, where in ((found.only_first, "A"), (found.only_second, "B"))
-        if count
-    ]
-    if found.transitions is None:
-        notes.append("both files need copo score --verdict to tell which words moved from prior to evidence.")
-    return notes
+        eval_common.report(found, _view(found), json=json, out=out, quiet=quiet)
 
 
 def _view(found: Diff) -> list[RenderableType]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation.intervals import Estimate, by_cluster, estimate
+from causal_attrib.evaluation.intervals import Estimate, by_cluster, check_draws, estimate
+from causal_attrib.evaluation.results import Result, columns, frame
 from causal_attrib.results import caption_files
 from causal_attrib.results.attribution import Attribution, plain_word
 from causal_attrib.results.caption_files import Scored
@@ -51,7 +53,7 @@ class WordChange:
 
 
 @dataclass(frozen=True)
-class Diff:
+class Diff(Result):
     """What changed from the first file to the second.
 
     only_first, only_second: captions that the other file lacks; they are left out
@@ -60,6 +62,9 @@ class Diff:
     transitions: number of words by (verdict in the first, verdict in the second); None without verdicts
     grounded:    share of words in percent whose verdict is "grounded"; None without verdicts
     """
+
+    benchmark: ClassVar[str] = "diff"
+    unit: ClassVar[str] = "as measured; grounded in percent"
 
     captions: int
     images: int
@@ -71,6 +76,18 @@ class Diff:
     changed: list[WordChange]
     transitions: dict[tuple[str, str], int] | None
     grounded: MeasureChange | None
+
+    def numbers(self) -> dict[str, object]:
+        own = [field.name for field in fields(self) if field.name not in ("settings", "warnings")]
+        moved = self.transitions
+        listed = None
+        if moved is not None:
+            listed = [{"first": first, "second": second, "words": words} for (first, second), words in moved.items()]
+        return {name: listed if name == "transitions" else getattr(self, name) for name in own}
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each measure, and one for the share of grounded words."""
+        return frame(columns(change) for change in [*self.measures, self.grounded] if change is not None)
 
 
 def diff(
@@ -84,6 +101,7 @@ def diff(
     Raises:
         InputError: no file of scored captions, no caption in common, or captions, pictures or settings that differ.
     """
+    check_draws(resamples=resamples, seed=seed)
     before, after = ({one.caption_id: one for one in caption_files.read(path)} for path in (first, second))
     shared = [name for name in before if name in after]
     if not shared:
@@ -95,7 +113,16 @@ def diff(
     there = [measure for measure in MEASURES if (words[f"{measure}_1"] * words[f"{measure}_2"]).notna().any()]
     ranked_by = next(measure for measure in _RANKED_BY if measure in there)
     judged = words.dropna(subset=["verdict_1", "verdict_2"])
+    warnings = [
+        f"{len(part) - len(shared)} captions are only in {where}; they are left out."
+        for part, where in ((before, "A"), (after, "B"))
+        if len(part) > len(shared)
+    ]
+    if not len(judged):
+        warnings.append("both files need copo score --verdict to tell which words moved from prior to evidence.")
     return Diff(
+        settings={"first": first, "second": second, "bootstrap": resamples, "seed": seed},
+        warnings=warnings,
         captions=len(shared),
         images=words["image"].nunique(),
         words=len(words),

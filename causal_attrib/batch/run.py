@@ -1,8 +1,7 @@
 """Score a file of captions: a row that fails does not stop the others, and a run that was killed goes on.
 
 A few captions at a time are run together, those of one picture and prompt side by side, so that the picture is read
-once and forwards are full. Such a group is what shards share out and what the journal keeps whole: how sums are rounded
-depends on what is in a forward, so half a group, finished later, could differ in the last digit.
+once and forwards are full. Such a group is what shards share out and what the journal keeps whole (`io.journalled`).
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import check_not_input, check_writable
 from causal_attrib.io.failures import Failure, reason_of, write_failures
 from causal_attrib.io.journal import Journal, digest
+from causal_attrib.io.journalled import REASON, finish, outcomes_of
 from causal_attrib.io.parsing import one_line
 from causal_attrib.io.pictures import Picture, read_picture
 from causal_attrib.io.rows import files_of, sha256_of
@@ -97,21 +97,32 @@ def score_file(
     if limit is not None and limit < 1:
         raise InputError(f"The limit is {limit}, but it must be 1 or more.")
     rows = read_caption_rows(source)[:limit]
-    groups = shard_of(_groups(rows, asked), shard)
+    groups = {str(group[0].number): group for group in shard_of(_groups(rows, asked), shard)}
     of_input = {"input": sha256_of(source), "rows": len(rows), "flags": digest({**asked, **scoring})}
-    place = {
+    of_files = {
         "input": of_input["input"],
         "rows": len(rows),
         "folder": os.fspath(source) if os.path.isdir(source) else os.path.dirname(source),
         "shard": shard,
     }
-    journal = Journal(output, {**place, **asked, **scoring, **(model or {})}, fresh=fresh)
-    before = _count(groups, journal.done)
-    score_group = functools.partial(
-        _score_group, asked=asked, settings=settings, calibration=calibration, of_input=of_input, strict=strict
+    journal = Journal(output, {**of_files, **asked, **scoring, **(model or {})}, fresh=fresh)
+    failures: list[Failure] = []
+
+    def fail(row: CaptionRow, reason: str) -> None:
+        failures.append(Failure(row.number, row.caption_id, row.image, row.where, one_line(reason)))
+        on_failure(failures[-1])
+
+    before = finish(
+        journal,
+        groups,
+        load,
+        functools.partial(
+            _score_group, asked=asked, settings=settings, calibration=calibration, of_input=of_input, strict=strict
+        ),
+        on_failure=fail,
+        progress=progress,
     )
-    _finish(journal, groups, load, score_group, progress, on_failure)
-    failures = _failures(journal, groups)
+    failures.sort(key=lambda failure: failure.row)
     first: list[Scored] = []
 
     def noted() -> Iterator[Scored]:
@@ -123,37 +134,7 @@ def score_file(
     write_failures(output, failures)
     journal.close(remove=not failures)
     verdict = first[0].record.get("verdict") if first else None
-    return Done(sum(map(len, groups)) - len(failures), before, failures, verdict)
-
-
-def _finish(
-    journal: Journal,
-    groups: Sequence[Sequence[CaptionRow]],
-    load: Callable[[], VLM],
-    score_group: Callable[[VLM, Sequence[CaptionRow]], list[dict]],
-    progress: Callable[[int, int], None] | None,
-    on_failure: Callable[[Failure], None],
-) -> None:
-    """Score the groups that are not in the journal; the model is loaded only if there is one."""
-    left = [group for group in groups if _key(group) not in journal.done]
-    if not left:
-        return
-    vlm = load()
-    journal.agree("model", vlm.record)
-    finished = _count(groups, journal.done)
-    for group in left:
-        outcomes = score_group(vlm, group)
-        journal.add(_key(group), outcomes, done=all("reason" not in outcome for outcome in outcomes))
-        for row, outcome in zip(group, outcomes, strict=True):
-            if "reason" in outcome:
-                on_failure(_failure(row, outcome))
-        finished += len(group)
-        if progress is not None:
-            progress(finished, sum(map(len, groups)))
-
-
-def _count(groups: Iterable[Sequence[CaptionRow]], done: set[str]) -> int:
-    return sum(len(group) for group in groups if _key(group) in done)
+    return Done(sum(map(len, groups.values())) - len(failures), before, failures, verdict)
 
 
 def _groups(rows: Sequence[CaptionRow], asked: dict) -> list[list[CaptionRow]]:
@@ -163,10 +144,6 @@ def _groups(rows: Sequence[CaptionRow], asked: dict) -> list[list[CaptionRow]]:
         alike.setdefault((row.image, row.prompt or asked.get("prompt")), []).append(row)
     in_order = list(itertools.chain(*alike.values()))
     return [in_order[start : start + MOST_TOGETHER] for start in range(0, len(in_order), MOST_TOGETHER)]
-
-
-def _key(group: Sequence[CaptionRow]) -> str:
-    return str(group[0].number)
 
 
 def _score_group(
@@ -186,7 +163,7 @@ def _score_group(
     def reason(error: Exception) -> dict:
         if strict and not isinstance(error, InputError):
             raise error
-        return {"reason": reason_of(error)}
+        return {REASON: reason_of(error)}
 
     def scored(row: CaptionRow, attribution: Attribution) -> dict:
         record = attribution.to_dict()
@@ -234,26 +211,11 @@ def _run(vlm: VLM, tasks: Sequence[CaptionTask], settings: Settings) -> list[Att
     return run_tasks(engine, tasks)
 
 
-def _failures(journal: Journal, groups: Iterable[Sequence[CaptionRow]]) -> list[Failure]:
-    failures = [
-        _failure(row, outcome)
-        for group in groups
-        if _key(group) not in journal.done
-        for row, outcome in zip(group, journal[_key(group)], strict=True)
-        if "reason" in outcome
-    ]
-    return sorted(failures, key=lambda failure: failure.row)
-
-
-def _failure(row: CaptionRow, outcome: dict) -> Failure:
-    return Failure(row.number, row.caption_id, row.image, row.where, one_line(outcome["reason"]))
-
-
-def _in_order(journal: Journal, groups: Iterable[Sequence[CaptionRow]]) -> Iterator[Scored]:
+def _in_order(journal: Journal, groups: Mapping[str, Sequence[CaptionRow]]) -> Iterator[Scored]:
     """The scored captions in the order of the input. Few groups are in memory at a time, however many there are."""
-    places = {row.number: (_key(group), place) for group in groups for place, row in enumerate(group)}
-    outcomes_of = functools.lru_cache(maxsize=256)(journal.__getitem__)
-    for _, (key, place) in sorted(places.items()):
-        outcome = outcomes_of(key)[place]
-        if "reason" not in outcome:
+    found_at = {row.number: (key, index) for key, group in groups.items() for index, row in enumerate(group)}
+    of_group = functools.lru_cache(maxsize=256)(functools.partial(outcomes_of, journal))
+    for _, (key, index) in sorted(found_at.items()):
+        outcome = of_group(key)[index]
+        if REASON not in outcome:
             yield Scored.from_dict(outcome)

@@ -10,9 +10,8 @@
 >>> scores.chair_i.value, scores.chair_s.value
 (25.0, 50.0)
 
-A benchmark reads rows into plain objects, judges each, and scores them: `chair`, `pope`, `amber`. Whether those objects
-come from a file or from a model that answers is nothing to the scores.
-
-`replies` lets a model write captions and answers, `batch` scores every token of a file of captions, `merge` joins its
-shards, and `diff` compares the files of two models. Long work survives a kill by its `journal`.
+Each benchmark is a folder: `chair`, `pope`, `amber`, `verdict`, `degradation`, `background`, `faithfulness`. Its
+`benchmark.evaluate(...)`, which is its public face, reads files, judges rows, scores them, and returns a `Result` with
+`to_frame()` and `to_dict()`; the command line calls it and prints. Whether rows come from a file or from a model that
+answers is nothing to the scores: `prompts` of a benchmark says what it asks, and `replies` lets a model answer.
 """

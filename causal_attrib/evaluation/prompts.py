@@ -1,16 +1,14 @@
-"""What a benchmark asks a model: pictures of a folder, and a prompt for each."""
+"""What a model is asked about pictures of a folder. Which prompts a benchmark asks is in its own `prompts` module."""
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation.amber.files import AmberItem, Query
-from causal_attrib.evaluation.pope.questions import Question
 from causal_attrib.io.image_names import image_id
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
@@ -32,7 +30,7 @@ class Folder:
         InputError: there is no such folder, or no picture in it.
     """
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike[str]):
         self.path = Path(folder)
         if not self.path.is_dir():
             raise InputError(f"There is no folder {self.path}; give the folder of the images.")
@@ -65,46 +63,15 @@ def names_of(path: Path) -> tuple[str, str]:
     return image_id(path.name), image_id(path.stem)
 
 
-def captions(
-    folder: str | os.PathLike, truth: Collection[str], prompt: str | None = None, *, skip_unknown: bool = False
-) -> list[Prompt]:
-    """Ask for a caption of every picture; those of which there is no `truth` are an error, or left out."""
-    asks, unknown = [], []
-    for path in Folder(folder).pictures:
-        image = next((name for name in names_of(path) if name in truth), None)
-        if image is None:
-            unknown.append(path.name)
-        else:
-            asks.append(Prompt(path, prompt, {"image_id": image}))
-    if unknown and not skip_unknown:
-        raise InputError(
-            f"{len(unknown)} images of {folder} have no ground truth (first {unknown[0]}); add them to it, or leave "
-            "them out with --unknown-images skip."
-        )
-    if not asks:
-        raise InputError(f"No image of {folder} has ground truth; check that both name images alike.")
-    return asks
+@dataclass(frozen=True)
+class ModelRun:
+    """A model that writes what a benchmark scores, before it is scored.
 
+    images:   the folder of the pictures
+    write:    called with what is to be asked for each file of replies; afterwards the files are there
+    settings: what a result says of the run
+    """
 
-def questions(folder: str | os.PathLike, asked: Sequence[Question]) -> list[Prompt]:
-    """Ask every question about its picture."""
-    pictures = Folder(folder)
-    return [
-        Prompt(
-            pictures.find(question.image, question.where),
-            question.text,
-            {"question_id": question.key, "image": question.image},
-        )
-        for question in asked
-    ]
-
-
-def queries(folder: str | os.PathLike, asked: Sequence[Query], items: dict[str, AmberItem]) -> list[Prompt]:
-    """Ask every query of AMBER about its picture; all must be of `items`."""
-    pictures = Folder(folder)
-    for query in asked:
-        if query.key not in items:
-            raise InputError(
-                f"{query.where} has the id {query.key!r}, which the annotations lack; give the annotations of its set."
-            )
-    return [Prompt(pictures.find(query.image, query.where), query.text, {"id": query.key}) for query in asked]
+    images: str | os.PathLike[str]
+    write: Callable[[Mapping[str, Sequence[Prompt]]], None]
+    settings: dict[str, object] = field(default_factory=dict)

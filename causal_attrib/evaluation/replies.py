@@ -20,6 +20,7 @@ from causal_attrib.evaluation.prompts import Prompt
 from causal_attrib.io.atomic import check_writable, replacing
 from causal_attrib.io.failures import Failure, reason_of, write_failures
 from causal_attrib.io.journal import Journal, digest
+from causal_attrib.io.journalled import REASON, finish, outcomes_of
 from causal_attrib.vlm import VLM
 from causal_attrib.vlm.text import decode
 
@@ -29,7 +30,7 @@ _WINDOW = 8
 
 
 def write_replies(
-    asks: Sequence[Prompt],
+    prompts: Sequence[Prompt],
     output: str | os.PathLike,
     load: Callable[[], VLM],
     *,
@@ -42,7 +43,7 @@ def write_replies(
     progress: Callable[[int, int], None] | None = None,
     on_failure: Callable[[Failure], None] = lambda failure: None,
 ) -> list[Failure]:
-    """Write a row for each of `asks` to the JSON Lines file `output`: what the model says to it (greedy) under `key`.
+    """Write a row for each prompt to the JSON Lines file `output`: what the model says to it (greedy) under `key`.
 
     A run that was killed is gone on with by calling this again, as in `batch.score_file`; the file is the same.
 
@@ -65,54 +66,49 @@ def write_replies(
     if longest < 1:
         raise InputError(f"The number of new tokens is {longest}, but it must be 1 or more.")
     check_batch_size(batch_size)
-    missing = [ask.image for ask in asks if not ask.image.exists()]
+    missing = [prompt.image for prompt in prompts if not prompt.image.exists()]
     if missing:
         raise InputError(f"{len(missing)} pictures are not there, first {missing[0]}; check the folder of images.")
-    work = [[str(ask.image), ask.prompt, ask.row] for ask in asks]
+    work = [[str(prompt.image), prompt.prompt, prompt.row] for prompt in prompts]
     settings = {"questions": digest(work), "longest": longest, "batch_size": batch_size, **(model or {})}
     journal = Journal(output, settings, fresh=fresh)
-    windows = list(enumerate(chunks(asks, _WINDOW * (_GPU_ROWS if batch_size == "auto" else batch_size))))
-    finished = sum(len(window) for number, window in windows if str(number) in journal.done)
-    if finished < len(asks):
-        vlm = load()
-        journal.agree("model", vlm.record)
-        for number, window in windows:
-            if str(number) in journal.done:
-                continue
-            replies = _replies(vlm, window, longest, batch_size)
-            journal.add(str(number), replies, done=all("reason" not in reply for reply in replies))
-            finished += len(window)
-            if progress is not None:
-                progress(finished, len(asks))
-    failures = []
+    numbered = list(enumerate(prompts))
+    of_window = _WINDOW * (batch_size if isinstance(batch_size, int) else _GPU_ROWS)
+    windows = {str(number): window for number, window in enumerate(chunks(numbered, of_window))}
+    failures: list[Failure] = []
+
+    def fail(numbered: tuple[int, Prompt], reason: str) -> None:
+        number, prompt = numbered
+        failures.append(Failure(number, str(number + 1), str(prompt.image), str(prompt.image), reason))
+        on_failure(failures[-1])
+
+    def replies(vlm: VLM, window: Sequence[tuple[int, Prompt]]) -> list[dict]:
+        return _replies(vlm, [prompt for _, prompt in window], longest, batch_size)
+
+    finish(journal, windows, load, replies, on_failure=fail, progress=progress)
     with replacing(output) as file:
-        place = 0
-        for number, window in windows:
-            for ask, reply in zip(window, journal[str(number)], strict=True):
-                if "reason" in reply:
-                    failures.append(Failure(place, str(place + 1), str(ask.image), str(ask.image), reply["reason"]))
-                    on_failure(failures[-1])
-                else:
-                    row = {**ask.row, key: reply["text"]}
+        for name, window in windows.items():
+            for (_, prompt), reply in zip(window, outcomes_of(journal, name), strict=True):
+                if REASON not in reply:
+                    row = {**prompt.row, key: reply["text"]}
                     file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
-                place += 1
     write_failures(output, failures)
     journal.close(remove=not failures and not keep)
     return failures
 
 
-def _replies(vlm: VLM, asks: Sequence[Prompt], longest: int, batch_size: int | str) -> list[dict]:
-    """For each of `asks` the `text` of the reply, or the `reason` why there is none."""
-    if batch_size == "auto":
+def _replies(vlm: VLM, prompts: Sequence[Prompt], longest: int, batch_size: int | str) -> list[dict]:
+    """For each of `prompts` the `text` of the reply, or the `reason` why there is none."""
+    if not isinstance(batch_size, int):
         batch_size = _CPU_ROWS if vlm.model.device.type == "cpu" else _GPU_ROWS
     replies: dict[int, dict] = {}
     alike: dict[tuple, list[int]] = defaultdict(list)
     inputs = {}
-    for number, ask in enumerate(asks):
+    for number, prompt in enumerate(prompts):
         try:
-            inputs[number] = vlm.ask(ask.image, ask.prompt)
+            inputs[number] = vlm.ask(prompt.image, prompt.prompt)
         except InputError as error:
-            replies[number] = {"reason": str(error)}
+            replies[number] = {REASON: str(error)}
             continue
         alike[tuple((name, value.shape) for name, value in inputs[number].items())].append(number)
     for numbers in alike.values():
@@ -120,11 +116,11 @@ def _replies(vlm: VLM, asks: Sequence[Prompt], longest: int, batch_size: int | s
             try:
                 written = _in_memory(vlm, [inputs.pop(number) for number in some], longest)
             except Exception as error:
-                replies.update((number, {"reason": reason_of(error)}) for number in some)
+                replies.update((number, {REASON: reason_of(error)}) for number in some)
                 continue
             texts = (decode(vlm.tokenizer, ids).strip() for ids in written)
             replies.update((number, {"text": text}) for number, text in zip(some, texts, strict=True))
-    return [replies[number] for number in range(len(asks))]
+    return [replies[number] for number in range(len(prompts))]
 
 
 def _in_memory(vlm: VLM, inputs: list[dict], longest: int) -> list[tuple[int, ...]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import functools
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,8 @@ from causal_attrib_cli import common
 from causal_attrib_cli.eval import common as eval_common
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from causal_attrib.evaluation.background.shares import BackgroundDifference, BackgroundScores
 
 _LEGEND = (
@@ -47,7 +50,7 @@ def background(
     debug: common.Debug = False,
     quiet: common.Quiet = False,
     *,
-    loading: dict,
+    loading: dict[str, Any],
 ) -> None:
     """Do answers lean on the background? With the image, and with its description in its place.
 
@@ -55,77 +58,43 @@ def background(
     arm, description and spans.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
-        import numpy as np
-
-        from causal_attrib.choices import one_of
-        from causal_attrib.evaluation.background import shares as benchmark
-        from causal_attrib.evaluation.background.rows import read_questions
-        from causal_attrib.evaluation.background.study import MEASURES, study
-        from causal_attrib.evaluation.intervals import estimate
+        from causal_attrib.evaluation.background import evaluate
         from causal_attrib.io.json_files import write_rows
         from causal_attrib.results.formats import check_output
 
-        one_of("measure", measure, MEASURES)
         for file in (per_question, out):
-            if file not in (None, "-"):
+            if file is not None and file != "-":
                 check_output(file)
         common.check_outputs([out, per_question], [rows])
-        # Without a metric only the numbers of the bootstrap are looked at.
-        estimate(np.zeros((1, 1)), {}, resamples=bootstrap, seed=seed)
-        asked = read_questions(rows)
-        vlm = common.load(model, debug=debug, **loading)
         with common.progress("Asking", quiet=quiet) as progress:
-            measured = study(vlm, asked, measure=measure, progress=progress)
-        settings = {
-            "rows": rows,
-            "questions": len(asked),
-            "described": sum(row.description is not None for row in asked),
-            "model": vlm.record,
-            "measure": measure,
-            "bootstrap": bootstrap,
-            "seed": seed,
-        }
-        draw = {"resamples": bootstrap, "seed": seed}
-        scores, compared = benchmark.score(measured, **draw), benchmark.differences(measured, **draw)
+            result = evaluate(
+                rows,
+                model=functools.partial(common.load, model, debug=debug, **loading),
+                measure=measure,
+                resamples=bootstrap,
+                seed=seed,
+                progress=progress,
+            )
         if per_question is not None:
-            write_rows(
-                per_question, ({**eval_common.plain(one), "density": one.background.density} for one in measured)
-            )
-        notes = _notes(settings, scores)
-        results = {"arms": scores, "image_less_text": compared}
-        view = _view(scores, compared, f"{vlm.name}  measure={measure}")
-        eval_common.report("background", settings, results, view, notes, json=json, out=out, quiet=quiet)
+            write_rows(per_question, result.per_question())
+        view = _view(result.arms, result.image_less_text, f"{result.model_name}  measure={measure}")
+        eval_common.report(result, view, json=json, out=out, quiet=quiet)
 
 
-def _notes(settings: dict, scores: list[BackgroundScores]) -> list[str]:
-    answers = {(one.arm, one.split): one.answers for one in scores}
-    notes = []
-    for arm, asked in (("image", settings["questions"]), ("text", settings["described"])):
-        left_out = asked - answers.get((arm, "all"), 0)
-        if left_out:
-            notes.append(
-                f"{left_out} of {asked} questions are left out of the {arm} arm: no answer, or nothing on one side of "
-                "the object's border."
-            )
-    if not settings["described"]:
-        notes.append("no row has a description, so there is no text arm.")
-    return notes
-
-
-def _view(scores: list[BackgroundScores], compared: list[BackgroundDifference], title: str) -> list:
+def _view(scores: list[BackgroundScores], compared: list[BackgroundDifference], title: str) -> list[RenderableType]:
     shown = eval_common.shown
     main = eval_common.table(
         f"Background  {title}",
         ("arm", "answers", "count", "images", "share", "density"),
-        ((one.arm, one.split, one.answers, one.images, shown(one.share), shown(one.density)) for one in scores),
+        ((arm.arm, arm.split, arm.answers, arm.images, shown(arm.share), shown(arm.density)) for arm in scores),
     )
-    view = [main, _LEGEND]
+    view: list[RenderableType] = [main, _LEGEND]
     if compared:
         view.append(
             eval_common.table(
                 "Image less text, in points",
                 ("answers", "share", "density"),
-                ((one.split, shown(one.share), shown(one.density)) for one in compared),
+                ((less.split, shown(less.share), shown(less.density)) for less in compared),
             )
         )
     return view

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from causal_attrib.evaluation.intervals import Estimate
+    from causal_attrib.evaluation.results import Result
 
 _OUTPUT = "Output"
 
@@ -52,55 +52,23 @@ def table(title: str, headings: Iterable[str], rows: Iterable[Iterable[object]])
     from rich.text import Text
 
     grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title=Text(title), title_justify="left")
-    for place, heading in enumerate(headings):
-        grid.add_column(Text(heading), justify="right" if place else "left", overflow="fold")
+    for number, heading in enumerate(headings):
+        grid.add_column(Text(heading), justify="right" if number else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(Text(str(cell)) for cell in row))
     return grid
 
 
-def plain(value: object) -> object:
-    """Results as JSON holds them: dataclasses as objects, tuples as lists."""
-    if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
-
-
-def report(
-    benchmark: str,
-    settings: dict[str, object],
-    results: dict[str, object],
-    view: Iterable[RenderableType],
-    notes: Iterable[str],
-    *,
-    json: bool,
-    out: str | None,
-    quiet: bool,
-    unit: str = "percent",
-) -> None:
-    """Results to stdout as tables or JSON, and to a file if asked; notes to stderr, and into the JSON."""
-    from causal_attrib import __version__
+def report(result: Result, view: Iterable[RenderableType], *, json: bool, out: str | None, quiet: bool) -> None:
+    """A result to stdout as tables or JSON, and to a file if asked; its warnings to stderr, and into the JSON."""
     from causal_attrib.io.json_files import to_json, write_json
 
     if out == "-":
         json, out = True, None
-    notes = list(notes)
-    record = {
-        "schema": 1,
-        "benchmark": benchmark,
-        "unit": unit,
-        "settings": settings,
-        **{name: plain(result) for name, result in results.items()},
-        "warnings": notes,
-        "tool": {"name": "copo", "version": __version__},
-    }
+    record = result.to_dict()
     if not quiet:
-        for note in notes:
-            common.tell(f"Warning: {note}", "yellow")
+        for warning in result.warnings:
+            common.tell(f"Warning: {warning}", "yellow")
     if out is not None:
         write_json(out, record)
     if json:

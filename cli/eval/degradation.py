@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,8 +12,10 @@ from causal_attrib_cli.eval import common as eval_common
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import RenderableType
 
     from causal_attrib.evaluation.degradation.curves import CurveChange
+    from causal_attrib.vlm import VLM
 
 _ASKED = "What is asked"
 
@@ -55,7 +57,7 @@ def degradation(
     debug: common.Debug = False,
     quiet: common.Quiet = False,
     *,
-    loading: dict,
+    loading: dict[str, Any],
 ) -> None:
     """Accuracy and entropy of captions and answers, with and without reasoning, as pictures get worse.
 
@@ -65,68 +67,53 @@ def degradation(
     with common.told_plainly(debug=debug, quiet=quiet):
         from pathlib import Path
 
-        from causal_attrib.choices import check_batch_size
         from causal_attrib.errors import InputError
-        from causal_attrib.evaluation.degradation import curves as degradation_curves
-        from causal_attrib.evaluation.degradation import tasks as degradation_data
-        from causal_attrib.evaluation.degradation.figure import figure
-        from causal_attrib.evaluation.degradation.study import study
+        from causal_attrib.evaluation.degradation import evaluate
         from causal_attrib.io.atomic import replace_file
         from causal_attrib.results.formats import check_output
 
-        if source is not None and scenes is not None:
-            raise InputError("--scenes renders pictures and SOURCE has some; leave one of them out.")
-        if max_new_tokens < 1:
-            raise InputError(f"--max-new-tokens is {max_new_tokens}, but a text has 1 token or more.")
-        rows = common.rows_per_forward(batch_size)
-        check_batch_size(rows)
-        draws = {"resamples": bootstrap, "seed": seed}
-        degradation_curves.check_draws(**draws)
-        suffix = f" {reasoning.strip()}"
-        if source is None:
-            items = degradation_data.rendered(100 if scenes is None else scenes, seed, suffix)
-        else:
-            items = degradation_data.read_items(source, seed, suffix)
         folder = Path(out)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from None
-        check_output(folder / "degradation.csv")
-        vlm = common.load(model, debug=debug, **loading)
-        with common.progress("Asking the model", quiet=quiet) as progress:
-            texts = study(items, vlm, longest=max_new_tokens, batch_size=rows, seed=seed, progress=progress)
-        curves = degradation_curves.curves(texts, **draws)
-        changes = degradation_curves.changes(texts, **draws)
-        replace_file(folder / "degradation.csv", curves.to_csv(index=False, lineterminator="\n").encode())
-        replace_file(folder / "degradation.png", figure(curves, changes))
 
-        settings = {
-            "source": source,
-            "images": len(items),
-            "model": vlm.record,
-            "reasoning": suffix.strip(),
-            "max_new_tokens": max_new_tokens,
-            "bootstrap": bootstrap,
-            "seed": seed,
-        }
-        results = {"changes": changes, "curves": degradation_curves.records(curves)}
-        view = _view(curves, changes, f"{vlm.name}  {len(items)} images")
-        unit = "percent; entropy in nats"
-        eval_common.report("degradation", settings, results, view, [], json=json, out=None, quiet=quiet, unit=unit)
+        def load() -> VLM:
+            """Once what is asked is known to be right, and before the model takes its time."""
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from None
+            check_output(folder / "degradation.csv")
+            return common.load(model, debug=debug, **loading)
+
+        with common.progress("Asking the model", quiet=quiet) as progress:
+            result = evaluate(
+                source,
+                scenes=scenes,
+                model=load,
+                reasoning=reasoning,
+                max_new_tokens=max_new_tokens,
+                batch_size=common.rows_per_forward(batch_size),
+                resamples=bootstrap,
+                seed=seed,
+                progress=progress,
+            )
+        curves = result.to_frame()
+        replace_file(folder / "degradation.csv", curves.to_csv(index=False, lineterminator="\n").encode())
+        replace_file(folder / "degradation.png", result.figure())
+        view = _view(curves, result.changes, f"{result.model_name}  {result.images} images")
+        eval_common.report(result, view, json=json, out=None, quiet=quiet)
         if not quiet:
             common.tell(f"Wrote degradation.csv and degradation.png to {folder}")
 
 
-def _view(curves: pd.DataFrame, changes: list[CurveChange], title: str) -> list:
+def _view(curves: pd.DataFrame, changes: list[CurveChange], title: str) -> list[RenderableType]:
     from causal_attrib.evaluation.degradation.pictures import WORST
+    from causal_attrib.evaluation.intervals import ENOUGH
 
     ends = {(row.mode, row.degradation, row.severity): row for row in curves.itertuples()}
 
     def from_to(first: float, last: float, form: str) -> str:
         return " to ".join("-" if math.isnan(value) else format(value, form) for value in (first, last))
 
-    def cells(change: CurveChange) -> tuple:
+    def cells(change: CurveChange) -> tuple[str, ...]:
         first, last = (ends[change.mode, change.degradation, severity] for severity in (0, WORST))
         return (
             f"{change.mode}, {change.degradation}",
@@ -144,6 +131,7 @@ def _view(curves: pd.DataFrame, changes: list[CurveChange], title: str) -> list:
     )
     legend = (
         "95 % bootstrap intervals over images. trap: accuracy and entropy fall, both with the whole interval; "
-        "no warning: accuracy does, and entropy does not rise with its whole interval."
+        "no warning: accuracy does, and entropy does not rise with its whole interval. "
+        f"Of fewer than {ENOUGH} images neither is said."
     )
     return [main, legend]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import functools
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,9 @@ from causal_attrib_cli import common
 from causal_attrib_cli.eval import common as eval_common
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
     from causal_attrib.evaluation.faithfulness.on_scenes import MethodScores
     from causal_attrib.evaluation.intervals import Estimate
 
@@ -41,7 +45,7 @@ def faithfulness(
     debug: common.Debug = False,
     quiet: common.Quiet = False,
     *,
-    loading: dict,
+    loading: dict[str, Any],
 ) -> None:
     """Faithfulness of saliency methods: do their maps beat chance, and do they find the object?
 
@@ -49,46 +53,42 @@ def faithfulness(
     hundreds of forwards.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
-        import numpy as np
-
-        from causal_attrib.evaluation.faithfulness import on_scenes
-        from causal_attrib.evaluation.intervals import estimate
+        from causal_attrib.evaluation.faithfulness import evaluate
         from causal_attrib.results.formats import check_output
 
-        names = [name.strip() for name in methods.split(",")]
-        settings = {"baseline": baseline, "steps": steps, "orders": orders, "seed": seed}
-        on_scenes.check_settings(names, scenes, **settings)
-        if out not in (None, "-"):
+        if out is not None and out != "-":
             check_output(out)
-        # Without a metric only the numbers of the bootstrap are looked at.
-        estimate(np.zeros((1, 1)), {}, resamples=bootstrap, seed=seed)
-        vlm = common.load(model, debug=debug, **loading)
-        rows = common.rows_per_forward(batch_size)
         with common.progress("Scenes", quiet=quiet) as progress:
-            judged = on_scenes.judge_scenes(vlm, names, scenes, **settings, batch_size=rows, progress=progress)
-        ranked = on_scenes.rank(judged, bootstrap=bootstrap, seed=seed)
-        eval_common.report(
-            "faithfulness",
-            {"model": vlm.record, "methods": names, "scenes": scenes, **settings, "bootstrap": bootstrap},
-            {"methods": ranked},
-            [_table(ranked, scenes), _LEGEND.format(**settings)],
-            [],
-            json=json,
-            out=out,
-            quiet=quiet,
-        )
+            result = evaluate(
+                [name.strip() for name in methods.split(",")],
+                scenes=scenes,
+                model=functools.partial(common.load, model, debug=debug, **loading),
+                baseline=baseline,
+                steps=steps,
+                orders=orders,
+                batch_size=common.rows_per_forward(batch_size),
+                resamples=bootstrap,
+                seed=seed,
+                progress=progress,
+            )
+        view: list[RenderableType] = [
+            _table(result.methods, scenes),
+            _LEGEND.format(baseline=baseline, steps=steps, orders=orders),
+        ]
+        eval_common.report(result, view, json=json, out=out, quiet=quiet)
 
 
-def _table(ranked: list[MethodScores], scenes: int):
+def _table(ranked: list[MethodScores], scenes: int) -> Table:
     return eval_common.table(
         f"Faithfulness  {ranked[0].maps} maps by each method, of {scenes} scenes",
         ("", "beats\nchance", "below\nrandom", "deletion", "insertion", "pointing", "mass -\narea"),
-        [(one.method, *map(_shown, _numbers(one))) for one in ranked],
+        [(scores.method, *map(_shown, _numbers(scores))) for scores in ranked],
     )
 
 
-def _numbers(one: MethodScores) -> tuple:
-    return one.beats_chance, one.below_random, one.deletion, one.insertion, one.pointing, one.mass_above_area
+def _numbers(scores: MethodScores) -> tuple[Estimate, ...]:
+    shares = (scores.beats_chance, scores.below_random)
+    return *shares, scores.deletion, scores.insertion, scores.pointing, scores.mass_above_area
 
 
 def _shown(estimate: Estimate) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from causal_attrib_cli import common
 
 if TYPE_CHECKING:
-    from causal_attrib.evaluation.prompts import Prompt
+    from causal_attrib.evaluation.prompts import ModelRun, Prompt
     from causal_attrib.io.failures import Failure
+    from causal_attrib.vlm import VLM
 
 _RUN = "Running the model"
 
@@ -44,7 +45,7 @@ MaxNewTokens = Annotated[
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Forget what a run before has finished.", rich_help_panel=_RUN)]
 
-_RUNNING = {
+_RUNNING: dict[str, tuple[object, object]] = {
     "model": (Model, None),
     "images": (Images, None),
     "save": (Save, None),
@@ -64,10 +65,10 @@ class Running:
     max_new_tokens: int
     batch_size: str
     fresh: bool
-    loading: dict
+    loading: dict[str, Any]
 
-    def wanted(self, flag: str, given: object, *, needed: bool = True) -> bool:
-        """Whether the model is to speak; else what it said stands in the file of `flag`."""
+    def check(self, flag: str, given: object, *, needed: bool = True) -> None:
+        """Raise an `InputError` unless either a model is to speak or what it said stands in the file of `flag`."""
         from causal_attrib.errors import InputError
 
         if self.model is None:
@@ -76,34 +77,42 @@ class Running:
                     raise InputError(f"{name} is for a run of the model; add --model ID_OR_PATH, or leave {name} out.")
             if needed and given is None:
                 raise InputError(f"There is nothing to score; give {flag} FILE, or --model, --images and --save.")
-            return False
+            return
         if given:
             raise InputError(f"{flag} has what a model said and --model lets one speak; leave one of them out.")
         for name, value in (("--images DIR", self.images), ("--save FILE.jsonl", self.save)):
             if value is None:
                 raise InputError(f"A run of the model needs {name}; add it.")
-        return True
 
-    def write(self, asks: dict[str, Sequence[Prompt]], key: str, *, debug: bool, quiet: bool) -> None:
-        """Write what the model says, under `key`, to each file of `asks`.
+    def to_write(self, key: str, *, debug: bool, quiet: bool) -> ModelRun | None:
+        """The run for a benchmark, which writes what the model says under `key`; None without a model.
 
         Rows that fail end the command, after all the others are done.
         """
+        from causal_attrib.evaluation.prompts import ModelRun
         from causal_attrib.io.journal import forget
 
+        if self.model is None or self.images is None:
+            return None
         # Once for all files, and not at all if an earlier run did all there is to do.
         load = functools.cache(functools.partial(common.load, self.model, debug=debug, **self.loading))
-        done = {output: self._write(some, output, key, load, quiet) for output, some in asks.items()}
-        common.end_of_rows(done)
-        for output in asks:
-            forget(output)
 
-    def _write(self, asks: Sequence[Prompt], output: str, key: str, load: Callable, quiet: bool) -> list[Failure]:
+        def write(prompts: Mapping[str, Sequence[Prompt]]) -> None:
+            done = {output: self._write(of_file, output, key, load, quiet) for output, of_file in prompts.items()}
+            common.end_of_rows(done)
+            for output in prompts:
+                forget(output)
+
+        return ModelRun(self.images, write, self._settings)
+
+    def _write(
+        self, prompts: Sequence[Prompt], output: str, key: str, load: Callable[[], VLM], quiet: bool
+    ) -> Sequence[Failure]:
         from causal_attrib.evaluation.replies import write_replies
 
         with common.progress("Asking the model", quiet=quiet) as progress:
             failures = write_replies(
-                asks,
+                prompts,
                 output,
                 load,
                 key=key,
@@ -116,19 +125,27 @@ class Running:
                 on_failure=common.tell_failure,
             )
         if not quiet:
-            common.tell(f"Wrote {len(asks) - len(failures)} texts to {output}")
+            common.tell(f"Wrote {len(prompts) - len(failures)} texts to {output}")
         return failures
 
     @property
-    def settings(self) -> dict:
+    def _settings(self) -> dict[str, object]:
         """What a result says of the run."""
         run = {"images": self.images, "max_new_tokens": self.max_new_tokens, "batch_size": self.batch_size}
-        return {} if self.model is None else {"model": self.model, **run, **self.loading}
+        return {"model": self.model, **run, **self.loading}
 
 
-def _running(model, images, save, max_new_tokens, batch_size, fresh, **loading) -> Running:
+def _running(
+    model: str | None,
+    images: str | None,
+    save: str | None,
+    max_new_tokens: int,
+    batch_size: str,
+    fresh: bool,
+    **loading: object,
+) -> Running:
     return Running(model, images, save, max_new_tokens, batch_size, fresh, loading)
 
 
 # The command gets the flags of a run as its parameter `running`.
-runs_model = common.flags_as("running", _RUNNING | common.LOADING, _running)
+runs_model = common.flags_as("running", {**_RUNNING, **common.LOADING}, _running)

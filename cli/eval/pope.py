@@ -11,7 +11,11 @@ from causal_attrib_cli.eval import common as eval_common
 from causal_attrib_cli.eval import model_run
 
 if TYPE_CHECKING:
-    from causal_attrib.evaluation.pope.scores import JudgedAnswer, YesNoDifference, YesNoScores
+    from rich.console import RenderableType
+
+    from causal_attrib.evaluation.pope import PopeResult
+    from causal_attrib.evaluation.pope.benchmark import Splits
+    from causal_attrib.evaluation.pope.scores import YesNoDifference, YesNoScores
 
 _FILES = "Questions and answers"
 _READING = "How answers are read"
@@ -39,6 +43,15 @@ def pope(
         list[str] | None,
         typer.Option(
             "--baseline", metavar="FILE", help="Answers of another system, to compare with.", rich_help_panel=_FILES
+        ),
+    ] = None,
+    corrected: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--corrected",
+            metavar="FILE",
+            help="The questions with corrected labels, such as RePOPE's: numbers by these too; once per split.",
+            rich_help_panel=_FILES,
         ),
     ] = None,
     pair_by: Annotated[
@@ -105,77 +118,28 @@ def pope(
     The answers stand in files, or --model gives them about the pictures of --images.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
-        from pathlib import Path
+        from causal_attrib.evaluation.pope import evaluate
 
-        from causal_attrib.errors import InputError
-        from causal_attrib.evaluation import prompts as asks
-        from causal_attrib.evaluation.pope import questions as files
-        from causal_attrib.evaluation.pope import scores as benchmark
-
-        common.check_outputs([out, running.save], [*questions, *(answers or []), *(baseline or [])])
-        if unanswered not in ("error", "skip"):
-            raise InputError(f"--unanswered cannot be {unanswered!r}; choose error or skip.")
-        for flag, given in (("--answers", answers), ("--baseline", baseline)):
-            if given and len(given) != len(questions):
-                raise InputError(f"{len(questions)} --questions need as many {flag}, in the same order; give them all.")
-
-        speaks = running.wanted("--answers", answers, needed=False)
-        if speaks and (answer_key or pair_by != "id"):
-            raise InputError("--answer-key and --pair-by are for --answers; leave them out.")
-        asked = [files.read_questions(path, label_key=label_key) for path in questions]
-        if speaks:
-            answers = saved(running.save, questions)
-            about = {path: asks.questions(running.images, one) for path, one in zip(answers, asked, strict=True)}
-            running.write(about, "answer", debug=debug, quiet=quiet)
-
-        def judged(paths: list[str] | None) -> list[list[JudgedAnswer]]:
-            sets = []
-            for place, path in enumerate(paths or questions):
-                read = files.read_replies if paths else files.read_own_replies
-                replies = read(path, answer_key=answer_key)
-                pairs = files.pair(asked[place], replies, pair_by, skip_unanswered=unanswered == "skip")
-                if not pairs:
-                    raise InputError(f"{path} answers none of the questions of {questions[place]}; give other answers.")
-                sets.append(benchmark.judge(pairs, parser=parser, undecided=undecided))
-            return sets
-
-        draw = {"resamples": bootstrap, "seed": seed}
-        sets = judged(answers)
-        pooled = [one for judged_set in sets for one in judged_set]
-        names = [Path(path).name for path in questions]
-        scores = [benchmark.score(ones, name, **draw) for ones, name in zip(sets, names, strict=True)]
-        results: dict[str, object] = {"sets": scores}
-        if len(sets) > 1:
-            distinct, accuracy = benchmark.distinct_accuracy(pooled, **draw)
-            results |= {
-                "pooled": benchmark.score(pooled, "pooled", **draw),
-                "mean_f1": benchmark.mean_f1(sets, **draw),
-                "distinct": {"questions": distinct, "accuracy": accuracy},
-            }
-        if baseline:
-            other = [one for judged_set in judged(baseline) for one in judged_set]
-            results["difference"] = benchmark.difference(pooled, other, **draw)
-
-        settings = {
-            "questions": questions,
-            "answers": answers,
-            **running.settings,
-            "baseline": baseline,
-            "pair_by": pair_by,
-            "unanswered": unanswered,
-            "parser": parser,
-            "undecided": undecided,
-            "bootstrap": bootstrap,
-            "seed": seed,
-        }
-        notes = [
-            f"{len(every) - len(ones)} of {len(every)} questions of {name} have no reply and are left out."
-            for every, ones, name in zip(asked, sets, names, strict=True)
-            if len(ones) < len(every)
-        ]
-        notes += _notes(scores, parser, undecided)
-        view = _view(results, settings)
-        eval_common.report("pope", settings, results, view, notes, json=json, out=out, quiet=quiet)
+        read_from = [*questions, *(answers or []), *(baseline or []), *(corrected or [])]
+        common.check_outputs([out, running.save], read_from)
+        running.check("--answers", answers, needed=False)
+        run = running.to_write("answer", debug=debug, quiet=quiet)
+        result = evaluate(
+            questions,
+            answers if run is None or running.save is None else saved(running.save, questions),
+            baseline=baseline,
+            corrected=corrected,
+            pair_by=pair_by,
+            unanswered=unanswered,
+            answer_key=answer_key,
+            label_key=label_key,
+            parser=parser,
+            undecided=undecided,
+            resamples=bootstrap,
+            seed=seed,
+            run=run,
+        )
+        eval_common.report(result, _view(result, parser), json=json, out=out, quiet=quiet)
 
 
 def saved(save: str, questions: list[str]) -> list[str]:
@@ -191,52 +155,53 @@ def saved(save: str, questions: list[str]) -> list[str]:
     if len(questions) == 1:
         return [save]
     path = Path(save)
-    names = [str(path.with_suffix(f".{Path(one).name.partition('.')[0]}{path.suffix}")) for one in questions]
+    names = [str(path.with_suffix(f".{Path(file).name.partition('.')[0]}{path.suffix}")) for file in questions]
     if len(set(names)) < len(names):
         raise InputError("Two --questions have the same file name, so their answers would too; rename one.")
     return names
 
 
-def _notes(scores: list[YesNoScores], parser: str, undecided: str) -> list[str]:
-    doing = (
-        'lack the word "yes" and count as yes' if parser == "official" else f"are undecided and count as {undecided}"
-    )
-    return [
-        f"{one.undecided} of {one.questions} replies to {one.name} {doing} (parser {parser})."
-        for one in scores
-        if one.undecided
-    ]
-
-
-def _view(results: dict, settings: dict) -> list:
-    columns: list[YesNoScores] = [*results["sets"], *([results["pooled"]] if "pooled" in results else [])]
-    rows: list[tuple] = [
-        ("questions", *(one.questions for one in columns)),
-        ("images", *(one.images for one in columns)),
+def _view(result: PopeResult, parser: str) -> list[RenderableType]:
+    labelled = [splits for splits in (result.splits, result.corrected) if splits is not None]
+    columns: list[YesNoScores] = []
+    for splits in labelled:
+        columns += [*splits.sets, *([] if splits.pooled is None else [splits.pooled])]
+    headings = [scores.name for scores in columns]
+    if result.corrected is not None and result.corrected.pooled is not None:
+        headings[-1] = "pooled, corrected"
+    rows: list[tuple[object, ...]] = [
+        ("questions", *(scores.questions for scores in columns)),
+        ("images", *(scores.images for scores in columns)),
     ]
     for count in ("tp", "fp", "tn", "fn", "undecided"):
-        rows.append((count if count == "undecided" else count.upper(), *(getattr(one, count) for one in columns)))
+        label = count if count == "undecided" else count.upper()
+        rows.append((label, *(getattr(scores, count) for scores in columns)))
     for metric in _METRICS:
         label = {"f1": "F1", "yes_ratio": "yes-ratio"}.get(metric, metric)
-        rows.append((label, *(eval_common.shown(getattr(one, metric)) for one in columns)))
-    for kind in dict.fromkeys(kind for one in columns for kind in one.groups):
-        cells = (eval_common.shown(one.groups[kind]) if kind in one.groups else "-" for one in columns)
+        rows.append((label, *(eval_common.shown(getattr(scores, metric)) for scores in columns)))
+    for kind in dict.fromkeys(kind for scores in columns for kind in scores.groups):
+        cells = (eval_common.shown(scores.groups[kind]) if kind in scores.groups else "-" for scores in columns)
         rows.append((f"all right per {kind}", *cells))
-    view: list = [
-        eval_common.table(f"POPE  parser={settings['parser']}", ("", *(one.name for one in columns)), rows),
+    view: list[RenderableType] = [
+        eval_common.table(f"POPE  parser={parser}", ("", *headings), rows),
         eval_common.LEGEND,
     ]
-    if "mean_f1" in results:
-        view.append(
-            f"Mean F1 of {len(results['sets'])} splits (LLaVA's number): {eval_common.shown(results['mean_f1'])}"
-        )
-        distinct = results["distinct"]
-        view.append(
-            f"Accuracy over {distinct['questions']} distinct questions: {eval_common.shown(distinct['accuracy'])}"
-        )
-    if "difference" in results:
-        view.append(_compared(results["difference"]))
+    for splits, by in zip(labelled, ("", ", by the corrected labels"), strict=False):
+        view += _over_splits(splits, by)
+    if result.difference is not None:
+        view.append(_compared(result.difference))
     return view
+
+
+def _over_splits(splits: Splits, by: str) -> list[str]:
+    """What several splits come to together; `by` says by which labels."""
+    if splits.mean_f1 is None or splits.distinct is None:
+        return []
+    questions, accuracy = splits.distinct
+    return [
+        f"Mean F1 of {len(splits.sets)} splits (LLaVA's number){by}: {eval_common.shown(splits.mean_f1)}",
+        f"Accuracy over {questions} distinct questions{by}: {eval_common.shown(accuracy)}",
+    ]
 
 
 def _compared(difference: YesNoDifference) -> str:

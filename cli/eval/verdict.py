@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import functools
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,8 @@ from causal_attrib_cli import common
 from causal_attrib_cli.eval import common as eval_common
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from causal_attrib.evaluation.intervals import Estimate
     from causal_attrib.evaluation.verdict.scores import WordVerdictScores
 
@@ -53,82 +56,39 @@ def verdict(
     debug: common.Debug = False,
     quiet: common.Quiet = False,
     *,
-    loading: dict,
+    loading: dict[str, Any],
 ) -> None:
     """Do the verdicts of `copo score --verdict` hold, on captions of which the false words are known?
 
     With --fit the figures are cross-validated: each image is judged by a fit that has not seen it.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
-        import numpy as np
-
-        from causal_attrib.errors import InputError
-        from causal_attrib.evaluation.intervals import estimate
-        from causal_attrib.evaluation.verdict import scores as benchmark
-        from causal_attrib.evaluation.verdict.fit import fit as fitted
-        from causal_attrib.evaluation.verdict.labelled import Scenes, read_captions
+        from causal_attrib.evaluation.verdict import evaluate
         from causal_attrib.results.formats import check_output
-        from causal_attrib.scores.settings import LEVELS
-        from causal_attrib.scores.verdict import model_of, read_calibration, write_calibration
 
-        if level not in LEVELS:
-            raise InputError(f"There is no level {level!r}; choose one of {', '.join(LEVELS)}.")
-        if fit is not None:
-            if calibration is not None:
-                raise InputError("--fit makes a calibration and --calibration tests one; leave one of them out.")
-            if not fit.endswith(".json"):
-                raise InputError(f"A calibration is JSON; end {fit} in .json.")
-            check_output(fit)
         if out not in (None, "-"):
             check_output(out)
-        common.check_outputs([out, fit], [captions, None if calibration is None else str(calibration)])
-        # Without a metric only the numbers of the bootstrap are looked at.
-        estimate(np.zeros((1, 1)), {}, resamples=bootstrap, seed=seed)
-        chosen = read_calibration(calibration, level)
-        if captions is None:
-            data = f"{scenes:,} sticker scenes with one false word each"
-            labelled = Scenes(scenes, seed)
-            # Scenes of one seed begin alike, however many there are; a fit on other captions has no seed.
-            if fit is None and chosen.fitted["seed"] == seed:
-                raise InputError(f"The calibration was fitted on the scenes of seed {seed}; test it on another --seed.")
-        else:
-            data, labelled = captions, read_captions(captions)
-        vlm = common.load(model, debug=debug, **loading)
+        common.check_outputs([out, fit], [captions, calibration])
         with common.progress("Scoring", quiet=quiet) as progress:
-            words = benchmark.judge(
-                labelled,
-                vlm,
+            result = evaluate(
+                captions,
+                scenes=scenes,
+                model=functools.partial(common.load, model, debug=debug, **loading),
                 level=level,
                 calibration=calibration,
+                fit=fit,
                 batch_size=common.rows_per_forward(batch_size),
+                resamples=bootstrap,
+                seed=seed,
                 progress=progress,
             )
-        notes, name = [], model_of(vlm.record)
-        if fit is not None:
-            of_model = None if captions is not None else seed
-            chosen, words = fitted(words, model=name, level=level, data=data, seed=of_model)
-            write_calibration(fit, [chosen])
-        elif name != chosen.model:
-            notes.append(chosen.record(name)["note"])
-        scores = benchmark.measure(words, resamples=bootstrap, seed=seed)
-        settings = {
-            "data": data,
-            "model": vlm.record,
-            "level": level,
-            "calibration": chosen.record(name),
-            "cross_validated": fit is not None,
-            "bins": benchmark.BINS,
-            "bootstrap": bootstrap,
-            "seed": seed,
-        }
-        results = {"scores": scores, "fitted": fit}
-        view = _view(scores, f"{vlm.name}  level={level}  {data}")
-        eval_common.report("verdict", settings, results, view, notes, json=json, out=out, quiet=quiet)
+        view = _view(result.scores, f"{result.model_name}  level={level}  {result.settings['data']}")
+        eval_common.report(result, view, json=json, out=out, quiet=quiet)
         if fit is not None and not quiet:
             common.tell(f"Wrote {fit}; use it with copo score --verdict --calibration {fit}")
 
 
-def _view(scores: WordVerdictScores, title: str) -> list:
+def _view(scores: WordVerdictScores, title: str) -> list[RenderableType]:
     from causal_attrib.evaluation.verdict.scores import BINS
     from causal_attrib.scores.verdict import AGAINST, UNDECIDED, VERDICTS
 

@@ -26,7 +26,10 @@ def test_a_table_and_its_json(copo, tmp_path):
     assert result.exit_code == 0, result.output
     assert "AUROC" in result.stdout and "ECE (15 bins)" in result.stdout and "language prior" in result.stdout
     record = json.loads(path.read_text())
-    assert record["benchmark"] == "verdict" and record["unit"] == "percent" and record["warnings"] == []
+    assert record["benchmark"] == "verdict" and record["unit"] == "percent"
+    assert [warning[:41] for warning in record["warnings"]] == ["too few images for a conclusion (4); take"]
+    # Four images without a mistake: 1 - .025^(1/4) of others may have one.
+    assert record["scores"]["coverage"] == {"value": 100, "low": pytest.approx(39.764, abs=1e-3), "high": 100}
     assert record["scores"]["auroc"]["value"] >= 97
     assert record["settings"]["calibration"]["calibrated"] is True
     assert sum(of["words"] for of in record["scores"]["verdicts"]) == sum(

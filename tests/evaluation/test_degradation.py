@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from causal_attrib import InputError
-from causal_attrib.evaluation.degradation.curves import changes, check_draws, curves, records
+from causal_attrib.evaluation.degradation import evaluate
+from causal_attrib.evaluation.degradation.curves import changes, curves, records
 from causal_attrib.evaluation.degradation.figure import figure
 from causal_attrib.evaluation.degradation.pictures import KINDS, WORST, degrade
 from causal_attrib.evaluation.degradation.study import MODES, study, write
@@ -173,6 +174,20 @@ def test_one_image_of_many_is_no_trap():
     assert change.accuracy.value == pytest.approx(-5) and change.accuracy.high == 0 and not change.is_trap
 
 
+def test_a_few_images_are_no_trap():
+    texts = texts_of(FALLING, RISING[::-1], images=9)
+    [change] = changes(texts)
+    assert change.accuracy.high < 0 and change.entropy.high < 0
+    assert not change.is_trap and not change.no_warning
+
+
+def test_three_images_that_all_fall():
+    [change] = changes(texts_of((1.0,) * 5 + (0.0,), RISING, images=3))
+    # 1 - .025^(1/3) = .70760 of other images may rise instead; -100 [-100, -100] said that none would.
+    assert (change.accuracy.value, change.accuracy.low) == (-100, -100)
+    assert change.accuracy.high == pytest.approx(41.520, abs=1e-3)
+
+
 def test_changes_are_of_the_same_images():
     """Entropies differ much between images, but each falls by 0.1: paired draws leave no doubt."""
     texts = texts_of(FALLING, (0.5, 0.5, 0.5, 0.5, 0.5, 0.4))
@@ -211,7 +226,7 @@ def test_the_figure():
 
 def test_bad_draws():
     with pytest.raises(InputError, match="100 or more"):
-        check_draws(resamples=10, seed=0)
+        evaluate(scenes=2, resamples=10)
 
 
 # -- what is asked --

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation.intervals import Estimate, by_cluster, estimate, ratio
+from causal_attrib.evaluation.intervals import Bounded, Estimate, by_cluster, estimate, ratio
 
 
 def share(sums):
@@ -64,7 +64,29 @@ def test_nothing_to_divide_by_and_one_image():
     assert estimate(np.ones((1, 2)), {"share": share}, resamples=100, seed=0) == {"share": Estimate(100.0)}
 
 
-@pytest.mark.parametrize("options", [{"resamples": 99, "seed": 0}, {"resamples": 100, "seed": -1}])
+@pytest.mark.parametrize(("right", "images"), [(0, 5), (5, 5), (0, 60), (60, 60)])
+def test_where_all_images_agree_the_limits_are_those_of_clopper_and_pearson(right, images):
+    sums_CK = np.column_stack([np.arange(images) < right, np.ones(images)]).astype(float)
+    found = estimate(sums_CK, {"share": Bounded(share)}, resamples=100, seed=0)["share"]
+    exact = binomtest(right, images).proportion_ci(method="exact")
+    assert (found.low, found.high) == pytest.approx((100 * exact.low, 100 * exact.high))
+
+
+def test_limits_of_a_difference_and_of_what_is_undefined():
+    # Three images fall from right to wrong: of others, 1 - .025^(1/3) = .70760 may rise instead.
+    sums_CK = np.array([[1.0, 0.0]] * 3)
+    fall = Bounded(lambda sums: ratio(sums[..., 1] - sums[..., 0], sums[..., 0]), least=-100.0)
+    found = estimate(sums_CK, {"change": fall}, resamples=100, seed=0)["change"]
+    assert (found.value, found.low) == (-100, -100) and found.high == pytest.approx(41.520, abs=1e-3)
+    # An image with nothing to divide by is no draw: two are left, and 1 - .025^(1/2) = .84189.
+    sums_CK = np.array([[0.0, 2.0], [0.0, 3.0], [0.0, 0.0]])
+    found = estimate(sums_CK, {"share": Bounded(share)}, resamples=100, seed=0)["share"]
+    assert (found.low, found.high) == (0, pytest.approx(84.189, abs=1e-3))
+
+
+@pytest.mark.parametrize(
+    "options", [{"resamples": 99, "seed": 0}, {"resamples": 100, "seed": -1}, {"resamples": 10**20, "seed": 0}]
+)
 def test_options_that_cannot_be(sums_CK, options):
     with pytest.raises(InputError):
         estimate(sums_CK, {"share": share}, **options)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from causal_attrib.evaluation.amber.files import Response
-from causal_attrib.evaluation.intervals import Estimate, by_cluster, estimate, ratio
+from causal_attrib.evaluation.intervals import Estimate, by_cluster, estimate, share
 from causal_attrib.words.singular import singular_in
 from causal_attrib.words.treebank import tokenize
 
@@ -76,27 +76,23 @@ def named(response: Response, relations: dict[str, tuple[str, ...]], safe: Colle
 
 def score_captions(found: Sequence[Named], *, resamples: int = 1000, seed: int = 0) -> CaptionScores:
     """The numbers of all captions, with intervals over images."""
-    counts_NK = np.array([_counts(one) for one in found], float)
-    sums_CK = by_cluster([one.response.image for one in found], counts_NK)
+    counts_NK = np.array([_counts(caption) for caption in found], float)
+    sums_CK = by_cluster([caption.response.image for caption in found], counts_NK)
     estimates = estimate(sums_CK, _METRICS, resamples=resamples, seed=seed)
-    return CaptionScores(captions=len(found), nouns=sum(len(one.nouns) for one in found), **estimates)
+    return CaptionScores(captions=len(found), nouns=sum(len(caption.nouns) for caption in found), **estimates)
 
 
 def _standing_for(words: Sequence[str], nouns: set[str], relations: dict[str, tuple[str, ...]]) -> frozenset[str]:
     return frozenset(word for word in words if nouns & {word, *relations.get(word, ())})
 
 
-def _counts(one: Named) -> tuple[int, ...]:
+def _counts(caption: Named) -> tuple[int, ...]:
     """1, has a hallucination, nouns, hallucinated nouns, objects, objects named, targets, targets named."""
-    item = one.response.item
-    wrong = len(one.hallucinated)
-    of_objects, of_targets = (len(item.objects), len(one.objects)), (len(item.targets), len(one.targets))
-    return 1, wrong > 0, len(one.nouns), wrong, *of_objects, *of_targets
+    item = caption.response.item
+    wrong = len(caption.hallucinated)
+    of_objects, of_targets = (len(item.objects), len(caption.objects)), (len(item.targets), len(caption.targets))
+    return 1, wrong > 0, len(caption.nouns), wrong, *of_objects, *of_targets
 
 
-_METRICS = {
-    "chair": lambda sums: ratio(sums[..., 3], sums[..., 2]),
-    "cover": lambda sums: ratio(sums[..., 5], sums[..., 4]),
-    "hal": lambda sums: ratio(sums[..., 1], sums[..., 0]),
-    "cog": lambda sums: ratio(sums[..., 7], sums[..., 6]),
-}
+# Columns of `_counts`.
+_METRICS = {"chair": share(3, 2), "cover": share(5, 4), "hal": share(1, 0), "cog": share(7, 6)}

@@ -82,7 +82,8 @@ def read_responses(
     path: str | os.PathLike, items: dict[str, AmberItem], images: dict[str, str] | None = None
 ) -> list[Response]:
     """The responses of a file with their items. `images` gives the image of each id; without it, items stand alone."""
-    responses, seen = [], {}
+    responses: list[Response] = []
+    seen: dict[str, str] = {}
     for row in read_rows(path):
         key = str(row.value[row.need(("id",))])
         if key not in items:
@@ -139,10 +140,10 @@ def _item(row: Row) -> AmberItem:
     key, kind = str(row.value[row.need(("id",))]), row.value[row.need(("type",))]
     truth = row.value[row.need(("truth",))]
     if kind == GENERATIVE:
-        targets = row.value[row.need(("hallu",))]
-        if not _is_words(truth) or not _is_words(targets):
+        made_up = row.value[row.need(("hallu",))]
+        if not _is_words(truth) or not _is_words(made_up):
             raise InputError(f"{row.where} has no lists of words under 'truth' and 'hallu'; give AMBER's annotations.")
-        objects, targets = (tuple(dict.fromkeys(word.lower() for word in words)) for words in (truth, targets))
+        objects, targets = (tuple(dict.fromkeys(word.lower() for word in words)) for words in (truth, made_up))
         return AmberItem(key, objects=objects, targets=targets)
     if not isinstance(kind, str) or kind not in _DIMENSIONS:
         raise InputError(f"{row.where} has the type {shown(kind)}, which AMBER lacks; give AMBER's annotations.")

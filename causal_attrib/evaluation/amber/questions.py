@@ -17,7 +17,7 @@ import numpy as np
 
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.amber.files import Response
-from causal_attrib.evaluation.intervals import Estimate, by_cluster, estimate, ratio
+from causal_attrib.evaluation.intervals import Bounded, Estimate, by_cluster, estimate, ratio, share
 from causal_attrib.evaluation.yesno import Reply, parse
 
 PARSERS = ("official", "words", "exact", "first-token")
@@ -53,23 +53,25 @@ def score_questions(
     responses: Sequence[Response], *, parser: str = "official", resamples: int = 1000, seed: int = 0
 ) -> list[DimensionScores]:
     """The numbers of each dimension that was asked about, all questions together first."""
-    said_of = [(response, said(response.text, parser)) for response in responses]
+    read = [(response, said(response.text, parser)) for response in responses]
     scores = []
     for dimension in DIMENSIONS:
-        ones = [one for one in said_of if dimension == "all" or dimension in one[0].item.dimensions]
-        if ones:
-            scores.append(_score(dimension, ones, resamples, seed))
+        chosen = [
+            (response, said) for response, said in read if dimension == "all" or dimension in response.item.dimensions
+        ]
+        if chosen:
+            scores.append(_score(dimension, chosen, resamples, seed))
     return scores
 
 
-def _score(dimension: str, ones: list[tuple[Response, bool | None]], resamples: int, seed: int) -> DimensionScores:
-    counts_NK = np.array([_counts(response.item.answer, said) for response, said in ones], float)
-    sums_CK = by_cluster([response.image for response, _ in ones], counts_NK)
+def _score(dimension: str, read: list[tuple[Response, bool | None]], resamples: int, seed: int) -> DimensionScores:
+    counts_NK = np.array([_counts(bool(response.item.answer), said) for response, said in read], dtype=float)
+    sums_CK = by_cluster([response.image for response, _ in read], counts_NK)
     parts = 3 if dimension == "attribute" else 1
     return DimensionScores(
         dimension=dimension,
-        questions=len(ones),
-        undecided=sum(said is None for _, said in ones),
+        questions=len(read),
+        undecided=sum(said is None for _, said in read),
         **estimate(sums_CK, _METRICS, resamples=resamples, seed=seed),
         official=_official(*sums_CK.sum(0), start=0.001 * parts, added=0.001 if dimension == "existence" else 0.0001),
     )
@@ -92,8 +94,8 @@ def _official(
 
 
 _METRICS = {
-    "accuracy": lambda sums: ratio(sums[..., 1], sums[..., 0]),
-    "precision": lambda sums: ratio(sums[..., 3], sums[..., 2]),
-    "recall": lambda sums: ratio(sums[..., 3], sums[..., 4]),
-    "f1": lambda sums: ratio(2 * sums[..., 3], sums[..., 2] + sums[..., 4]),
+    "accuracy": share(1, 0),
+    "precision": share(3, 2),
+    "recall": share(3, 4),
+    "f1": Bounded(lambda sums: ratio(2 * sums[..., 3], sums[..., 2] + sums[..., 4])),
 }

@@ -68,7 +68,8 @@ def _of_row(row: Row, folder: Path) -> Asked:
         row.need((key,))
         if not row.text(key).strip():
             raise InputError(f"{row.where} has an empty {key!r}; fill it in.")
-    description, spans = None, ()
+    description: str | None = None
+    spans: tuple[Span, ...] = ()
     if row.value.get("description") is not None:
         description = row.text("description")
         spans = _spans(row, len(description))
@@ -118,7 +119,7 @@ def _of_folder(folder: Path) -> list[Asked]:
         if name not in scenes or name not in captions:
             raise InputError(f"{row.where} is about {name!r}, which objects.json or captions.jsonl lacks; add it.")
         objects = scenes[name]["objects"]
-        if row.value["category"] in KINDS and any(one["visible"] for one in objects):
+        if row.value["category"] in KINDS and any(thing["visible"] for thing in objects):
             asked.append(_of_scene(folder, row, objects, captions[name]))
     if not asked:
         raise InputError(f"{folder} asks for no object that can be seen; render more scenes.")
@@ -129,15 +130,18 @@ def _of_scene(folder: Path, row: Row, objects: list[dict], caption: str) -> Aske
     name = row.value["image"]
     return Asked(
         str(folder / "images" / name),
-        tuple(str(folder / "masks" / one["mask"]) for one in objects if one["visible"]),
+        tuple(str(folder / "masks" / thing["mask"]) for thing in objects if thing["visible"]),
         row.value["text"],
         row.value["label"],
         caption,
-        tuple(_named(caption, one) for one in objects),
+        tuple(_named(caption, thing) for thing in objects),
     )
 
 
 def _named(caption: str, thing: dict) -> Span:
     """Where a caption names an object, with its colour."""
     words = " ".join(filter(None, (thing["colour"], thing["class"])))
-    return re.search(rf"\b{re.escape(words)}\b", caption).span()
+    found = re.search(rf"\b{re.escape(words)}\b", caption)
+    if found is None:
+        raise InputError(f"The caption {caption!r} does not name {words!r}; write the scenes again with copo scenes.")
+    return found.span()

@@ -130,9 +130,9 @@ def score(measured: Sequence[Measured], *, resamples: int = 1000, seed: int = 0)
             arm,
             split,
             answers=len(chosen),
-            images=len({one.image for one in chosen}),
+            images=len({answer.image for answer in chosen}),
             **estimate(
-                by_cluster([one.image for one in chosen], np.array([_counts(one) for one in chosen])),
+                by_cluster([answer.image for answer in chosen], np.array([_counts(answer) for answer in chosen])),
                 {"share": lambda sums: _mean(sums, 1), "density": lambda sums: _mean(sums, 2)},
                 resamples=resamples,
                 seed=seed,
@@ -140,7 +140,7 @@ def score(measured: Sequence[Measured], *, resamples: int = 1000, seed: int = 0)
         )
         for arm in ARMS
         for split in SPLITS
-        if (chosen := [one for one in measured if one.arm == arm and _is_in(one, split)])
+        if (chosen := [answer for answer in measured if answer.arm == arm and _is_in(answer, split)])
     ]
 
 
@@ -152,28 +152,28 @@ def differences(measured: Sequence[Measured], *, resamples: int = 1000, seed: in
     """
     found = []
     for split in SPLITS:
-        chosen = [one for one in measured if _is_in(one, split)]
-        if {one.arm for one in chosen} != set(ARMS):
+        chosen = [answer for answer in measured if _is_in(answer, split)]
+        if {answer.arm for answer in chosen} != set(ARMS):
             continue
         counts_NK = np.zeros((len(chosen), 6))
-        for row, one in zip(counts_NK, chosen, strict=True):
-            at = 3 * ARMS.index(one.arm)
-            row[at : at + 3] = _counts(one)
+        for row, answer in zip(counts_NK, chosen, strict=True):
+            at = 3 * ARMS.index(answer.arm)
+            row[at : at + 3] = _counts(answer)
         metrics = {
             "share": lambda sums: _mean(sums, 1) - _mean(sums, 4, 3),
             "density": lambda sums: _mean(sums, 2) - _mean(sums, 5, 3),
         }
-        sums_CK = by_cluster([one.image for one in chosen], counts_NK)
+        sums_CK = by_cluster([answer.image for answer in chosen], counts_NK)
         found.append(BackgroundDifference(split, **estimate(sums_CK, metrics, resamples=resamples, seed=seed)))
     return found
 
 
-def _is_in(one: Measured, split: str) -> bool:
-    return split == "all" or one.right == (split == "right")
+def _is_in(answer: Measured, split: str) -> bool:
+    return split == "all" or answer.right == (split == "right")
 
 
-def _counts(one: Measured) -> tuple[float, float, float]:
-    return 1.0, one.background.share, one.background.density
+def _counts(answer: Measured) -> tuple[float, float, float]:
+    return 1.0, answer.background.share, answer.background.density
 
 
 def _mean(sums: np.ndarray, column: int, count: int = 0) -> np.ndarray:

@@ -62,13 +62,13 @@ def study(
             found.append(by_description(vlm, row, measure))
         if progress is not None:
             progress(done, len(rows))
-    return [one for one in found if one is not None]
+    return [measured for measured in found if measured is not None]
 
 
 def by_picture(vlm: VLM, row: Asked, measure: str = "gradient") -> Measured | None:
     """One question to a model that sees the picture."""
     encoding = vlm.encode(read_picture(row.image), row.question, _PLACE)
-    boxed = [n for n, box in enumerate(encoding.layout.boxes) if box is not None]
+    boxed = {n: box for n, box in enumerate(encoding.layout.boxes) if box is not None}
     if not boxed:
         raise InputError(
             f"The image tokens of {vlm.name} stand for no particular part of the picture, so none is background; take "
@@ -78,9 +78,10 @@ def by_picture(vlm: VLM, row: Asked, measure: str = "gradient") -> Measured | No
     if not ids:
         return None
     slopes = take_slopes(vlm, encoding.prompt_inputs, ids, [range(len(ids))], Door(vlm, encoding))
-    saliency_N = token_saliency(slopes.of_image_KND[0], slopes.image_ND, measure)[boxed]
+    assert slopes.of_image_KND is not None and slopes.image_ND is not None  # taken at the door
+    saliency_N = token_saliency(slopes.of_image_KND[0], slopes.image_ND, measure)[list(boxed)]
     mask_HW = row.mask(encoding.picture.pixels.size)
-    outside_N = outside_mask([encoding.layout.boxes[n] for n in boxed], mask_HW)
+    outside_N = outside_mask(list(boxed.values()), mask_HW)
     return _measured(vlm, "image", row, ids, background_share(saliency_N, outside_N))
 
 

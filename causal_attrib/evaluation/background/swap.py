@@ -49,7 +49,7 @@ def region_swap(
     question: str,
     answer: str,
     *,
-    other=None,
+    other: ImageLike | None = None,
     foil: str | None = None,
     baseline: str = "swap",
     level: str = "embedding",
@@ -74,7 +74,8 @@ def region_swap(
     if mask_HW.shape != size[::-1]:
         raise InputError(f"The mask has shape {mask_HW.shape}, but the picture is {size[1]} high and {size[0]} wide.")
     rows, columns = token_grid(reader.encoding.layout)
-    outside_HW = outside_mask(grid_boxes(rows, columns), mask_HW).reshape(rows, columns)
+    boxes = [box for box in grid_boxes(rows, columns) if box is not None]
+    outside_HW = outside_mask(boxes, mask_HW).reshape(rows, columns)
     if outside_HW.all() or not outside_HW.any():
         raise InputError("All image tokens lie on one side of the mask; give one with an object and a background.")
     with frozen(vlm.model):
@@ -84,7 +85,14 @@ def region_swap(
 
 
 def leave_one_out(
-    vlm: VLM, image, question: str, answer: str, *, other=None, foil: str | None = None, baseline: str = "swap"
+    vlm: VLM,
+    image: ImageLike,
+    question: str,
+    answer: str,
+    *,
+    other: ImageLike | None = None,
+    foil: str | None = None,
+    baseline: str = "swap",
 ) -> np.ndarray:
     """The effect of each image token alone (rows, columns) on the answer: what misses a diffuse cause. As above."""
     reader = _reader(vlm, image, question, answer, foil)
@@ -104,7 +112,7 @@ def _reader(vlm: VLM, image: ImageLike, question: str, answer: str, foil: str | 
     return Reader(vlm, encoding, target, batch_size=16)
 
 
-def _game(reader: Reader, regions: Regions, baseline: str, other, level: str) -> Game:
+def _game(reader: Reader, regions: Regions, baseline: str, other: ImageLike | None, level: str) -> Game:
     shown = baseline_picture(baseline, reader.encoding.picture, reader.vlm.neutral_colour, other)
     if level == "region":
         return HiddenPixels(reader, regions, shown)

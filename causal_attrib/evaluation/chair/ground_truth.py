@@ -73,7 +73,9 @@ def _listed(rows: list[Row]) -> list[tuple[str, object, str]]:
 def _of_scene(entry: object) -> object:
     """Classes of the objects of a rendered scene; any other entry as it is."""
     if isinstance(entry, dict) and isinstance(entry.get("objects"), list):
-        return [one.get("class") for one in entry["objects"] if isinstance(one, dict) and one.get("visible", True)]
+        return [
+            thing.get("class") for thing in entry["objects"] if isinstance(thing, dict) and thing.get("visible", True)
+        ]
     return entry
 
 
@@ -92,8 +94,8 @@ def _read_coco(path: str | os.PathLike, keys: dict[str, tuple[str, ...]]) -> dic
     for part, needed in keys.items():
         if not isinstance(coco, dict) or not isinstance(coco.get(part), list):
             raise InputError(f"{path} has no list {part!r}; give a COCO annotation file.")
-        for place, entry in enumerate(coco[part]):
+        for index, entry in enumerate(coco[part]):
             missing = [key for key in needed if not isinstance(entry, dict) or key not in entry]
             if missing:
-                raise InputError(f"{path} has no key {missing[0]!r} in {part!r}[{place}]; give a COCO annotation file.")
+                raise InputError(f"{path} has no key {missing[0]!r} in {part!r}[{index}]; give a COCO annotation file.")
     return coco

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation.intervals import Estimate, by_cluster, estimate, ratio
+from causal_attrib.evaluation.intervals import Bounded, Estimate, Metric, by_cluster, estimate, share
 from causal_attrib.io.image_names import known_as
 from causal_attrib.io.rows import read_rows
 from causal_attrib.words.matcher import Matcher, Mention
@@ -53,6 +53,10 @@ class JudgedCaption:
     mentions: list[Mention]
     truth: frozenset[str]
     tokens: int
+
+    @property
+    def image(self) -> str:
+        return self.caption.image
 
     @property
     def hallucinated(self) -> list[Mention]:
@@ -160,67 +164,63 @@ def judge(
 def score(judged: Sequence[JudgedCaption], *, resamples: int = 1000, seed: int = 0) -> list[ChairScores]:
     """The scores of each system, in the order in which they first come. Intervals are over images."""
     systems: dict[tuple[str, ...], list[JudgedCaption]] = {}
-    for one in judged:
-        systems.setdefault(one.caption.system, []).append(one)
-    return [_of_system(system, ones, resamples, seed) for system, ones in systems.items()]
+    for caption in judged:
+        systems.setdefault(caption.caption.system, []).append(caption)
+    return [_of_system(system, captions, resamples, seed) for system, captions in systems.items()]
 
 
 def difference(
     first: Sequence[JudgedCaption], second: Sequence[JudgedCaption], *, resamples: int = 1000, seed: int = 0
 ) -> ChairDifference:
     """The first system less the second; the same images are drawn for both."""
-    images, others = ({one.caption.image for one in judged} for judged in (first, second))
+    images, others = ({caption.image for caption in system} for system in (first, second))
     if images != others:
-        one = min(images ^ others)
         raise InputError(
             f"Two systems can be compared on the same images only, but {len(images ^ others)} have captions of one of "
-            f"them (such as {one}); give captions of the same images."
+            f"them (such as {min(images ^ others)}); give captions of the same images."
         )
     columns = len(_counts(first[0]))
     rows_NK = np.zeros((len(first) + len(second), 2 * columns))
-    rows_NK[: len(first), :columns] = [_counts(one) for one in first]
-    rows_NK[len(first) :, columns:] = [_counts(one) for one in second]
-    clusters = [one.caption.image for one in (*first, *second)]
-    metrics = {
-        name: lambda sums, metric=metric: metric(sums[..., :columns]) - metric(sums[..., columns:])
-        for name, metric in _METRICS.items()
-    }
+    rows_NK[: len(first), :columns] = [_counts(caption) for caption in first]
+    rows_NK[len(first) :, columns:] = [_counts(caption) for caption in second]
+    clusters = [caption.image for caption in (*first, *second)]
+    metrics = {name: _difference(metric, columns) for name, metric in _METRICS.items()}
     return ChairDifference(**estimate(by_cluster(clusters, rows_NK), metrics, resamples=resamples, seed=seed))
 
 
 def notes(captions: Sequence[ChairCaption], judged: Sequence[JudgedCaption], matcher: Matcher) -> list[str]:
     """What a reader of the scores should know: words that cannot be matched, captions left out or naming nothing."""
     found = []
-    lost = matcher.count_unmatched(one.caption.text for one in judged)
+    lost = matcher.count_unmatched(caption.caption.text for caption in judged)
     if matcher.unmatched:
         words = ", ".join(f'"{word}"' for word in matcher.unmatched)
         times = ", ".join(f'"{word}" {count}' for word, count in lost.items()) or "none"
         found.append(f"the rules {matcher.rules} can never match {words}; in these captions: {times}.")
     if len(judged) < len(captions):
-        images = {caption.image for caption in captions} - {one.caption.image for one in judged}
+        images = {caption.image for caption in captions} - {caption.image for caption in judged}
         found.append(
             f"{len(captions) - len(judged)} captions of {len(images)} images without ground truth are left out."
         )
-    if silent := sum(not one.mentions for one in judged):
+    if silent := sum(not caption.mentions for caption in judged):
         found.append(f"{silent} of {len(judged)} captions name no object of the lexicon; they lower CHAIR_s.")
-    if empty := sum(not truth for truth in {one.caption.image: one.truth for one in judged}.values()):
+    if empty := sum(not truth for truth in {caption.image: caption.truth for caption in judged}.values()):
         found.append(f"Images with no object in the ground truth: {empty}; every mention there is hallucinated.")
     return found
 
 
-_METRICS = {
-    "chair_s": lambda sums: ratio(sums[..., 1], sums[..., 0]),
-    "chair_i": lambda sums: ratio(sums[..., 3], sums[..., 2]),
-    "recall": lambda sums: ratio(sums[..., 4], sums[..., 5]),
-    "precision": lambda sums: ratio(sums[..., 4], sums[..., 6]),
-}
+# Columns of `_counts`.
+_METRICS = {"chair_s": share(1, 0), "chair_i": share(3, 2), "recall": share(4, 5), "precision": share(4, 6)}
+
+
+def _difference(metric: Metric, columns: int) -> Bounded:
+    return Bounded(lambda sums: metric(sums[..., :columns]) - metric(sums[..., columns:]), least=-100.0)
 
 
 def _of_system(system: tuple[str, ...], judged: list[JudgedCaption], resamples: int, seed: int) -> ChairScores:
-    counts_NK = np.array([_counts(one) for one in judged], float)
-    images = [one.caption.image for one in judged]
-    named = Counter(mention.node for one in judged for mention in one.mentions)
-    wrong = Counter(mention.node for one in judged for mention in one.hallucinated)
+    counts_NK = np.array([_counts(caption) for caption in judged], float)
+    images = [caption.image for caption in judged]
+    named = Counter(mention.node for caption in judged for mention in caption.mentions)
+    wrong = Counter(mention.node for caption in judged for mention in caption.hallucinated)
     return ChairScores(
         system=system,
         **estimate(by_cluster(images, counts_NK), _METRICS, resamples=resamples, seed=seed),
@@ -228,8 +228,8 @@ def _of_system(system: tuple[str, ...], judged: list[JudgedCaption], resamples: 
         images=len(set(images)),
         mentions=sum(named.values()),
         hallucinated=sum(wrong.values()),
-        without_mention=sum(not one.mentions for one in judged),
-        tokens_per_caption=sum(one.tokens for one in judged) / len(judged),
+        without_mention=sum(not caption.mentions for caption in judged),
+        tokens_per_caption=sum(caption.tokens for caption in judged) / len(judged),
         objects={
             node: ObjectCounts(named[node], wrong[node])
             for node in sorted(named, key=lambda node: (-wrong[node], node))
@@ -237,8 +237,8 @@ def _of_system(system: tuple[str, ...], judged: list[JudgedCaption], resamples: 
     )
 
 
-def _counts(one: JudgedCaption) -> tuple[int, ...]:
+def _counts(caption: JudgedCaption) -> tuple[int, ...]:
     """1, has a hallucination, mentions, hallucinated mentions, objects right, objects in the image, objects named."""
-    nodes = {mention.node for mention in one.mentions}
-    wrong = len(one.hallucinated)
-    return 1, wrong > 0, len(one.mentions), wrong, len(nodes & one.truth), len(one.truth), len(nodes)
+    nodes = {mention.node for mention in caption.mentions}
+    wrong = len(caption.hallucinated)
+    return 1, wrong > 0, len(caption.mentions), wrong, len(nodes & caption.truth), len(caption.truth), len(nodes)

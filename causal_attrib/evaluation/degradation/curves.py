@@ -6,10 +6,13 @@ bootstrap intervals that draw images, so that each change is of the same images:
 
     trap        both are below 0 with their whole intervals
     no warning  accuracy is, and entropy is not above 0 with its whole interval: it does not tell that accuracy fell
+
+Of fewer than `intervals.ENOUGH` images neither is said.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +20,8 @@ import pandas as pd
 
 from causal_attrib.evaluation.degradation.pictures import KINDS, STRENGTHS, WORST
 from causal_attrib.evaluation.degradation.study import MODES
-from causal_attrib.evaluation.intervals import Estimate, by_cluster, estimate
+from causal_attrib.evaluation.intervals import ENOUGH, Bounded, Estimate, Metric, by_cluster, estimate
+from causal_attrib.evaluation.results import interval_columns
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,8 @@ def curves(texts: pd.DataFrame, *, resamples: int = 1000, seed: int = 0) -> pd.D
             row = {"mode": mode, "degradation": kind, "severity": int(severity)}
             row["strength"] = STRENGTHS[kind][severity - 1] if severity else None
             row |= {"texts": len(alike), "images": alike.image.nunique()}
-            for name, one in found.items():
-                row |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
+            for name, number in found.items():
+                row |= interval_columns(name, number)
             rows.append(row)
     numbers = [f"{name}{end}" for name in _METRICS for end in ("", "_low", "_high")]
     return pd.DataFrame(rows).astype(dict.fromkeys(["strength", *numbers], float))
@@ -54,11 +58,15 @@ def changes(texts: pd.DataFrame, *, resamples: int = 1000, seed: int = 0) -> lis
     for mode, kind, part in _parts(texts):
         images = list(dict.fromkeys(part.image))
         both = [_sums(part[part.severity == severity], images) for severity in (0, WORST)]
-        metrics = {name: _difference(metric) for name, metric in _METRICS.items()}
+        metrics: dict[str, Metric] = {
+            "accuracy": Bounded(_difference(_accuracy), least=-100.0),
+            "entropy": _difference(_entropy),
+        }
         change = estimate(np.concatenate(both, axis=1), metrics, resamples=resamples, seed=seed)
         accuracy, entropy = change["accuracy"], change["entropy"]
-        is_trap = _falls(accuracy) and _falls(entropy)
-        silent = _falls(accuracy) and not is_trap and entropy.low is not None and entropy.low <= 0
+        worse = len(images) >= ENOUGH and _falls(accuracy)
+        is_trap = worse and _falls(entropy)
+        silent = worse and not is_trap and entropy.low is not None and entropy.low <= 0
         found.append(CurveChange(mode, kind, accuracy, entropy, is_trap, silent))
     return found
 
@@ -68,17 +76,11 @@ def records(curves: pd.DataFrame) -> list[dict]:
     return curves.astype(object).where(curves.notna(), None).to_dict("records")
 
 
-def check_draws(*, resamples: int, seed: int) -> None:
-    """Raises InputError for what intervals cannot be made of; call it before the work."""
-    # Without a metric only the numbers of the bootstrap are looked at.
-    estimate(np.zeros((1, 1)), {}, resamples=resamples, seed=seed)
-
-
 def _falls(change: Estimate) -> bool:
     return change.high is not None and change.high < 0
 
 
-def _parts(texts: pd.DataFrame):
+def _parts(texts: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     for mode in MODES:
         for kind in KINDS:
             part = texts[(texts["mode"] == mode) & (texts.degradation == kind)]
@@ -110,8 +112,8 @@ def _over(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
         return numerator / denominator
 
 
-_METRICS = {"accuracy": _accuracy, "entropy": _entropy}
+_METRICS: dict[str, Metric] = {"accuracy": Bounded(_accuracy), "entropy": _entropy}
 
 
-def _difference(metric):
+def _difference(metric: Metric) -> Metric:
     return lambda sums: metric(sums[..., 4:]) - metric(sums[..., :4])

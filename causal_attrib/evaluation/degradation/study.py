@@ -52,14 +52,13 @@ def study(
         steps = [(KINDS[0], 0)] + [(kind, severity) for kind in KINDS for severity in range(1, WORST + 1)]
         pictures = [degrade(picture, kind, severity, (seed, number)) for kind, severity in steps]
         for task in item.tasks:
-            written = write(vlm, pictures, task.prompt, longest, 8 if batch_size == "auto" else batch_size)
+            at_once = batch_size if isinstance(batch_size, int) else 8
+            written = write(vlm, pictures, task.prompt, longest, at_once)
             for (kind, severity), (ids, entropy_T) in zip(steps, written, strict=True):
                 read = list(_read(vlm, task, ids, entropy_T))
                 for of_kind in KINDS if severity == 0 else (kind,):
-                    place = {"image": item.image, "degradation": of_kind, "severity": severity}
-                    rows += [
-                        place | {"mode": mode, "right": right, "entropy": entropy} for mode, right, entropy in read
-                    ]
+                    row = {"image": item.image, "degradation": of_kind, "severity": severity}
+                    rows += [row | {"mode": mode, "right": right, "entropy": entropy} for mode, right, entropy in read]
             done += 1
             if progress is not None:
                 progress(done, asked)
@@ -78,7 +77,7 @@ def write(
         most = max(map(len, texts))
         # What stands behind a text is not seen by it, so any token fills up the shorter ones.
         filled = [(*ids, *[vlm.pad_id] * (most - len(ids))) for ids in texts]
-        rows = [vlm.family.extend(one, [ids], vlm.pad_id) for one, ids in zip(asked, filled, strict=True)]
+        rows = [vlm.family.extend(inputs, [ids], vlm.pad_id) for inputs, ids in zip(asked, filled, strict=True)]
         batch = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
         logits_BTV = vlm.family.logits(batch, most + 1)[:, :-1]
         vlm.check_numbers(logits_BTV)
@@ -108,7 +107,7 @@ def _answer_tokens(vlm: VLM, ids: tuple[int, ...]) -> list[int]:
     start = parts.end + len(parts.cue)
     end = start + len(parts.answer)
     # The space before the answer may be its first token's.
-    return [place for place, (first, last) in enumerate(spans) if last > start and first < end]
+    return [index for index, (first, last) in enumerate(spans) if last > start and first < end]
 
 
 def _mean(values: np.ndarray) -> float:

@@ -119,5 +119,5 @@ def _of_folder(folder: Path, seed: int, suffix: str) -> list[DegradationItem]:
 
 
 def _scene(record: dict) -> Scene:
-    stickers = tuple(Sticker(one["class"], one["colour"]) for one in record["objects"])
+    stickers = tuple(Sticker(thing["class"], thing["colour"]) for thing in record["objects"])
     return Scene(record["place"], record["time"], record["seed"], stickers)

@@ -55,8 +55,8 @@ def shuffled(model: PreTrainedModel, seed: int) -> Iterator[None]:
             done.append((weight, order))
         yield
     finally:
-        for weight, order in done:
-            _reorder(weight, [torch.argsort(index) for index in order])
+        for shuffled_weight, order in done:
+            _reorder(shuffled_weight, [torch.argsort(index) for index in order])
 
 
 def similarity(one_HW: np.ndarray, other_HW: np.ndarray) -> float | None:

@@ -29,7 +29,7 @@ from causal_attrib.evaluation.faithfulness.curves import (
     order_of,
     random_orders,
 )
-from causal_attrib.evaluation.intervals import Estimate, by_cluster, estimate, ratio
+from causal_attrib.evaluation.intervals import Estimate, Metric, by_cluster, estimate, ratio, share
 from causal_attrib.evaluation.localisation import Localisation, localise
 from causal_attrib.scores.saliency_methods.baselines import baseline_picture
 from causal_attrib.scores.saliency_methods.hiding import HiddenPixels
@@ -124,7 +124,7 @@ def judge_scenes(
         hidden = baseline_picture(baseline, reader.encoding.picture, vlm.neutral_colour, before)
         random = {"orders": orders, "seed": UNSEEN + seed + number}
         of_scene = _judged(reader, _maps(reader, methods, seed), mask_of, hidden, steps, **random)
-        rows += [JudgedMap(number, *one) for one in of_scene]
+        rows += [JudgedMap(number, *judged) for judged in of_scene]
         before = picture
         if progress is not None:
             progress(number + 1, count)
@@ -139,11 +139,18 @@ def _reader(vlm: VLM, picture: Image.Image, caption: str, words: list[str], batc
 def _maps(reader: Reader, methods: Sequence[str], seed: int) -> dict[str, np.ndarray]:
     """Of each method the maps (M, H, W); that an integral misses its sum is part of what is measured."""
     encoding, words = reader.encoding, [label.strip() for label in reader.target.labels]
-    asked = {"model": reader.vlm, "words": words, "seed": seed, "batch_size": reader.batch_size}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Integrated gradients miss")
         return {
-            method: saliency(encoding.picture, encoding.response, method=method, **asked).values_THW
+            method: saliency(
+                encoding.picture,
+                encoding.response,
+                method=method,
+                model=reader.vlm,
+                words=words,
+                seed=seed,
+                batch_size=reader.batch_size,
+            ).values_THW
             for method in methods
         }
 
@@ -161,16 +168,17 @@ def _judged(
     """Method, word and findings of every map of a scene, and of the two controls in a map's place."""
     words = [label.strip() for label in reader.target.labels]
     picture = reader.encoding.picture.pixels
-    maps_of = maps_of | {"mask": [mask_of[word].astype(float) for word in words]}
-    # The place of each map among all of them; the edges are the same for every word.
-    places = list(product(maps_of, range(len(words))))
-    maps = [maps_of[method][m] for method, m in places] + [edges(picture)]
+    maps_of = maps_of | {"mask": np.stack([mask_of[word].astype(float) for word in words])}
+    # The edges, which come last, are the same for every word.
+    made_by = list(product(maps_of, range(len(words))))
+    maps = [maps_of[method][m] for method, m in made_by] + [edges(picture)]
     cells = token_cells(reader.encoding.layout)
-    order_KR = np.stack([order_of(map_HW, *cells.cover_RHW.shape[1:], seed) for map_HW in maps])
+    _, rows, columns = cells.cover_RHW.shape
+    order_KR = np.stack([order_of(map_HW, rows, columns, seed) for map_HW in maps])
     with frozen(reader.vlm.model):
         game = HiddenPixels(reader, cells, hidden)
         faithful_KM = faithfulness(game, order_KR, random_orders(orders, len(cells), seed), steps)
-    for k, (method, m) in [*enumerate(places), *((-1, ("edges", m)) for m in range(len(words)))]:
+    for k, (method, m) in [*enumerate(made_by), *((-1, ("edges", m)) for m in range(len(words)))]:
         sized_HW = Image.fromarray(maps[k].astype(np.float32)).resize(picture.size, Image.Resampling.BILINEAR)
         yield method, words[m], faithful_KM[k][m], localise(np.asarray(sized_HW), mask_of[words[m]])
 
@@ -185,28 +193,30 @@ def rank(rows: Sequence[JudgedMap], *, bootstrap: int = 1000, seed: int = 0) -> 
         _scored(method, [row for row in rows if row.method == method], bootstrap, seed)
         for method in dict.fromkeys(row.method for row in rows)
     ]
-    return sorted(scored, key=lambda one: (-one.beats_chance.value, one.deletion.value or 0.0))
+    return sorted(scored, key=lambda scores: (-(scores.beats_chance.value or 0.0), scores.deletion.value or 0.0))
 
 
 def _scored(method: str, rows: list[JudgedMap], bootstrap: int, seed: int) -> MethodScores:
     sums_CK = by_cluster([row.scene for row in rows], np.array([_counts(row) for row in rows]))
     # Of each metric a sum and what it is divided by, side by side.
-    metrics = {name: _ratio_of(2 * place) for place, name in enumerate(_METRICS)}
+    metrics = {name: _ratio_of(2 * column, name in _SHARES) for column, name in enumerate(_METRICS)}
     found = estimate(sums_CK, metrics, resamples=bootstrap, seed=seed)
     return MethodScores(method, len(rows), len(sums_CK), **found)
 
 
 _METRICS = ("beats_chance", "below_random", "deletion", "insertion", "pointing", "mass_above_area")
+# Those that are shares of maps.
+_SHARES = ("beats_chance", "below_random", "pointing")
 
 
 def _counts(row: JudgedMap) -> list[float]:
     """What a map adds to the sum of each metric, and to what that is divided by."""
-    one = row.faithful
+    found = row.faithful
     values = (
-        one.verdict == BEATS,
-        one.deletion < one.random,
-        _less(one.share(one.deletion), one.share(one.random)),
-        _less(one.share(one.insertion), one.share(one.random)),
+        found.verdict == BEATS,
+        found.deletion < found.random,
+        _less(found.share(found.deletion), found.share(found.random)),
+        _less(found.share(found.insertion), found.share(found.random)),
         row.found.hit,
         row.found.mass_above_area,
     )
@@ -214,8 +224,8 @@ def _counts(row: JudgedMap) -> list[float]:
 
 
 def _less(share: float | None, random: float | None) -> float | None:
-    return None if share is None else share - random
+    return None if share is None or random is None else share - random
 
 
-def _ratio_of(place: int):
-    return lambda sums: ratio(sums[..., place], sums[..., place + 1])
+def _ratio_of(column: int, is_share: bool) -> Metric:
+    return share(column, column + 1) if is_share else lambda sums: ratio(sums[..., column], sums[..., column + 1])

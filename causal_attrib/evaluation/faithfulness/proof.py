@@ -20,7 +20,7 @@ from causal_attrib.evaluation.faithfulness.curves import (
     random_orders,
     stops,
 )
-from causal_attrib.io.pictures import ImageLike
+from causal_attrib.io.pictures import ImageLike, Picture
 from causal_attrib.results.maps import Maps, sign_disagreement
 from causal_attrib.scores.saliency_methods.baselines import baseline_picture
 from causal_attrib.scores.saliency_methods.choice import USED, check_of
@@ -33,8 +33,6 @@ from causal_attrib.scores.saliency_methods.target import choose_target
 from causal_attrib.vlm import VLM, load
 
 _BAND = (5, 95)
-# What a target has one entry of for each function.
-_PER_FUNCTION = ("parts", "labels", "tokens")
 
 
 def prove(
@@ -141,7 +139,14 @@ class _Rows:
             self._progress(self.done, self.total)
 
 
-def _reader(maps: Maps, image: ImageLike, caption, vlm: VLM, batch_size: int, on_done) -> Reader:
+def _reader(
+    maps: Maps,
+    image: ImageLike,
+    caption: str | Sequence[int],
+    vlm: VLM,
+    batch_size: int,
+    on_done: Callable[[int], None],
+) -> Reader:
     """What the maps explain, read off the model they were made with."""
     asked = maps.settings
     encoding = vlm.encode(image, asked["prompt"], caption, asked["answer"], question=asked["question"])
@@ -156,7 +161,12 @@ def _reader(maps: Maps, image: ImageLike, caption, vlm: VLM, batch_size: int, on
     if not set(maps.tokens) <= set(target.tokens):
         raise InputError("The caption falls into other tokens than the maps'; give the ids that the model wrote.")
     kept = [target.tokens.index(tokens) for tokens in maps.tokens]
-    target = replace(target, **{name: tuple(getattr(target, name)[i] for i in kept) for name in _PER_FUNCTION})
+    target = replace(
+        target,
+        parts=tuple(target.parts[i] for i in kept),
+        labels=tuple(target.labels[i] for i in kept),
+        tokens=tuple(target.tokens[i] for i in kept),
+    )
     return Reader(vlm, encoding, target, batch_size, on_done)
 
 
@@ -164,13 +174,22 @@ def _judged(
     maps: Maps, game: Game, picture: Image.Image, steps: int, orders: int, seed: int
 ) -> list[tuple[Faithfulness, Faithfulness]]:
     """Each map, and the edges of the picture in its place."""
-    shape = game.regions.cover_RHW.shape[1:]
-    order_KR = [order_of(map_HW, *shape, seed) for map_HW in (*maps.values_THW, edges(picture))]
+    _, rows, columns = game.regions.cover_RHW.shape
+    order_KR = [order_of(map_HW, rows, columns, seed) for map_HW in (*maps.values_THW, edges(picture))]
     found = faithfulness(game, np.stack(order_KR), random_orders(orders, len(game.regions), seed), steps)
     return [(found[t][t], found[-1][t]) for t in range(len(maps))]
 
 
-def _after_shuffling(maps: Maps, picture, caption, vlm: VLM, other, batch_size, seed: int, on_done) -> list:
+def _after_shuffling(
+    maps: Maps,
+    picture: Picture,
+    caption: str | Sequence[int],
+    vlm: VLM,
+    other: ImageLike | None,
+    batch_size: int | str,
+    seed: int,
+    on_done: Callable[[int], None],
+) -> list[float | None]:
     """How much each map is like the one that the same method makes of a model whose weights were shuffled."""
     settings = {name: maps.settings[name] for name in USED[maps.method] if name in maps.settings}
     if str(settings.get("regions", "")).startswith("array "):
@@ -186,9 +205,9 @@ def _after_shuffling(maps: Maps, picture, caption, vlm: VLM, other, batch_size, 
         except InputError:
             # Its weights cannot be shuffled, or its numbers are none any more.
             return [None] * len(maps)
-    place = {tokens: t for t, tokens in enumerate(again.tokens)}
+    row_of = {tokens: t for t, tokens in enumerate(again.tokens)}
     return [
-        similarity(map_HW, again.values_THW[place[tokens]])
+        similarity(map_HW, again.values_THW[row_of[tokens]])
         for map_HW, tokens in zip(maps.values_THW, maps.tokens, strict=True)
     ]
 

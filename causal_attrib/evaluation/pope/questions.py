@@ -127,7 +127,7 @@ def _question(row: Row, label_key: str | None) -> Question:
     if _is_hallusion(row):
         category, subcategory, set_id, figure, question = (str(row.value[key]) for key in _HALLUSION)
         of_set = f"{category}/{subcategory}/{set_id}"
-        groups = (("question", f"{of_set}/question {question}"),)
+        groups: tuple[tuple[str, str], ...] = (("question", f"{of_set}/question {question}"),)
         if not (category == "VS" and figure == "0"):  # no figure is shown
             groups += (("figure", f"{of_set}/figure {figure}"),)
         # Figures of a set share their questions, so a set is what intervals draw.

@@ -19,7 +19,7 @@ from math import comb
 import numpy as np
 
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation.intervals import Estimate, Metric, by_cluster, estimate, ratio
+from causal_attrib.evaluation.intervals import Bounded, Estimate, Metric, by_cluster, estimate, ratio, share
 from causal_attrib.evaluation.pope.questions import Question
 from causal_attrib.evaluation.yesno import Reply, parse, says_yes
 
@@ -90,7 +90,7 @@ def judge(
     judged = []
     for question, reply in pairs:
         said = parse(reply, parser)
-        default = said is None or (parser == "official" and said and not says_yes(reply.text))
+        default = said is None or (parser == "official" and said and not says_yes(reply.text or ""))
         if said is None and undecided == "error":
             raise InputError(
                 f"{reply.where} says neither yes nor no to the parser {parser}: {reply.text!r}; "
@@ -104,30 +104,30 @@ def judge(
 
 def score(judged: Sequence[JudgedAnswer], name: str = "", *, resamples: int = 1000, seed: int = 0) -> YesNoScores:
     """The numbers of one set, with intervals over images."""
-    counts_NK = np.array([_counts(one) for one in judged], float)
+    counts_NK = np.array([_counts(answer) for answer in judged], float)
     kinds = _group_counts(judged)
-    clusters = [one.question.image for one in judged]
+    clusters = [answer.question.image for answer in judged]
     rows_MK = np.zeros((len(judged) + sum(map(len, kinds.values())), _CELLS + 2 * len(kinds)))
     rows_MK[: len(judged), :_CELLS] = counts_NK
-    metrics, place = dict(_METRICS), len(judged)
+    metrics, row = dict(_METRICS), len(judged)
     for kind, (name_of_kind, groups) in enumerate(kinds.items()):
         column = _CELLS + 2 * kind
         for image, all_right in groups:
-            rows_MK[place, column : column + 2] = 1, all_right
+            rows_MK[row, column : column + 2] = 1, all_right
             clusters.append(image)
-            place += 1
-        metrics[f"all right per {name_of_kind}"] = _share(column)
+            row += 1
+        metrics[f"all right per {name_of_kind}"] = share(column + 1, column)
     estimates = estimate(by_cluster(clusters, rows_MK), metrics, resamples=resamples, seed=seed)
     _, tp, fp, tn, fn = (int(count) for count in counts_NK.sum(0))
     return YesNoScores(
         name=name,
         questions=len(judged),
-        images=len({one.question.image for one in judged}),
+        images=len({answer.question.image for answer in judged}),
         tp=tp,
         fp=fp,
         tn=tn,
         fn=fn,
-        undecided=sum(one.default for one in judged),
+        undecided=sum(answer.default for answer in judged),
         **{metric: estimates[metric] for metric in _METRICS},
         groups={kind: estimates[f"all right per {kind}"] for kind in kinds},
     )
@@ -135,10 +135,12 @@ def score(judged: Sequence[JudgedAnswer], name: str = "", *, resamples: int = 10
 
 def mean_f1(splits: Sequence[Sequence[JudgedAnswer]], *, resamples: int = 1000, seed: int = 0) -> Estimate:
     """The mean of the F1 of each split, as LLaVA reports POPE (Liu et al., 2023, haotian-liu/LLaVA issue 626)."""
-    places = range(len(splits))
     sums_CK = _side_by_side(splits)
-    mean = {"f1": lambda sums: sum(_f1(sums, place * _CELLS) for place in places) / len(splits)}
-    return estimate(sums_CK, mean, resamples=resamples, seed=seed)["f1"]
+
+    def mean(sums: np.ndarray) -> np.ndarray:
+        return np.sum([_f1(sums, split * _CELLS) for split in range(len(splits))], axis=0) / len(splits)
+
+    return estimate(sums_CK, {"f1": Bounded(mean)}, resamples=resamples, seed=seed)["f1"]
 
 
 def distinct_accuracy(judged: Sequence[JudgedAnswer], *, resamples: int = 1000, seed: int = 0) -> tuple[int, Estimate]:
@@ -148,26 +150,26 @@ def distinct_accuracy(judged: Sequence[JudgedAnswer], *, resamples: int = 1000, 
     counts as the mean of its answers.
     """
     answers: dict[tuple[str, str], list[bool]] = {}
-    for one in judged:
-        answers.setdefault((one.question.image, one.question.text), []).append(one.right)
+    for answer in judged:
+        answers.setdefault((answer.question.image, answer.question.text), []).append(answer.right)
     counts_NK = np.array([[1.0, sum(right) / len(right)] for right in answers.values()])
     sums_CK = by_cluster([image for image, _ in answers], counts_NK)
-    return len(answers), estimate(sums_CK, {"accuracy": _share(0)}, resamples=resamples, seed=seed)["accuracy"]
+    return len(answers), estimate(sums_CK, {"accuracy": share(1, 0)}, resamples=resamples, seed=seed)["accuracy"]
 
 
 def difference(
     first: Sequence[JudgedAnswer], second: Sequence[JudgedAnswer], *, resamples: int = 1000, seed: int = 0
 ) -> YesNoDifference:
     """The first less the second; the same images are drawn for both."""
-    if [one.question for one in first] != [one.question for one in second]:
+    if [answer.question for answer in first] != [answer.question for answer in second]:
         raise InputError("Two systems can be compared on the same questions only; give answers to the same ones.")
     metrics: dict[str, Metric] = {
-        "accuracy": lambda sums: _accuracy(sums) - _accuracy(sums, _CELLS),
-        "f1": lambda sums: _f1(sums) - _f1(sums, _CELLS),
+        "accuracy": Bounded(lambda sums: _accuracy(sums) - _accuracy(sums, _CELLS), least=-100.0),
+        "f1": Bounded(lambda sums: _f1(sums) - _f1(sums, _CELLS), least=-100.0),
     }
     estimates = estimate(_side_by_side([first, second]), metrics, resamples=resamples, seed=seed)
-    only_first = sum(one.right and not other.right for one, other in zip(first, second, strict=True))
-    only_second = sum(other.right and not one.right for one, other in zip(first, second, strict=True))
+    only_first = sum(ours.right and not theirs.right for ours, theirs in zip(first, second, strict=True))
+    only_second = sum(theirs.right and not ours.right for ours, theirs in zip(first, second, strict=True))
     return YesNoDifference(
         **estimates, only_first=only_first, only_second=only_second, p_value=mcnemar(only_first, only_second)
     )
@@ -184,9 +186,9 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return min(1.0, 2 * tail / 2**both)
 
 
-def _counts(one: JudgedAnswer) -> tuple[int, ...]:
-    yes, label = one.said is True, one.question.label
-    no = one.said is False
+def _counts(answer: JudgedAnswer) -> tuple[int, ...]:
+    yes, label = answer.said is True, answer.question.label
+    no = answer.said is False
     return 1, yes and label, yes and not label, no and not label, no and label
 
 
@@ -196,30 +198,25 @@ def _group_counts(judged: Sequence[JudgedAnswer]) -> dict[str, list[tuple[str, b
     Images are groups only where all of them have two questions, which is MME's accuracy+ (Fu et al., 2023).
     """
     kinds: dict[str, dict[str, list[JudgedAnswer]]] = {}
-    for one in judged:
-        for kind, group in one.question.groups:
-            kinds.setdefault(kind, {}).setdefault(group, []).append(one)
+    for answer in judged:
+        for kind, group in answer.question.groups:
+            kinds.setdefault(kind, {}).setdefault(group, []).append(answer)
     return {
-        kind: [(ones[0].question.image, all(one.right for one in ones)) for ones in groups.values()]
+        kind: [(answers[0].question.image, all(answer.right for answer in answers)) for answers in groups.values()]
         for kind, groups in kinds.items()
-        if kind != "image" or all(len(ones) == 2 for ones in groups.values())
+        if kind != "image" or all(len(answers) == 2 for answers in groups.values())
     }
 
 
 def _side_by_side(sets: Sequence[Sequence[JudgedAnswer]]) -> np.ndarray:
     """Counts of several sets per image, [C, sets * 5]: an image that is drawn is drawn in all of them."""
     rows_NK = np.zeros((sum(map(len, sets)), _CELLS * len(sets)))
-    clusters, place = [], 0
+    clusters: list[str] = []
     for number, judged in enumerate(sets):
-        for one in judged:
-            rows_NK[place, number * _CELLS : (number + 1) * _CELLS] = _counts(one)
-            clusters.append(one.question.image)
-            place += 1
+        for answer in judged:
+            rows_NK[len(clusters), number * _CELLS : (number + 1) * _CELLS] = _counts(answer)
+            clusters.append(answer.question.image)
     return by_cluster(clusters, rows_NK)
-
-
-def _share(column: int) -> Metric:
-    return lambda sums: ratio(sums[..., column + 1], sums[..., column])
 
 
 def _accuracy(sums: np.ndarray, at: int = 0) -> np.ndarray:
@@ -231,9 +228,9 @@ def _f1(sums: np.ndarray, at: int = 0) -> np.ndarray:
 
 
 _METRICS: dict[str, Metric] = {
-    "accuracy": _accuracy,
-    "precision": lambda sums: ratio(sums[..., 1], sums[..., 1] + sums[..., 2]),
-    "recall": lambda sums: ratio(sums[..., 1], sums[..., 1] + sums[..., 4]),
-    "f1": _f1,
-    "yes_ratio": lambda sums: ratio(sums[..., 1] + sums[..., 2], sums[..., 0]),
+    "accuracy": Bounded(_accuracy),
+    "precision": Bounded(lambda sums: ratio(sums[..., 1], sums[..., 1] + sums[..., 2])),
+    "recall": Bounded(lambda sums: ratio(sums[..., 1], sums[..., 1] + sums[..., 4])),
+    "f1": Bounded(_f1),
+    "yes_ratio": Bounded(lambda sums: ratio(sums[..., 1] + sums[..., 2], sums[..., 0])),
 }

@@ -41,7 +41,7 @@ def fit(
             f"{(~false_N).sum()} and {len(images)}; label more captions."
         )
     features_NF = words[list(FEATURES)].to_numpy(dtype=float)
-    fold_N = words.image.map({image: place % FOLDS for place, image in enumerate(images)}).to_numpy()
+    fold_N = words.image.map({image: number % FOLDS for number, image in enumerate(images)}).to_numpy()
     p_N = np.empty(len(words))
     for fold in range(FOLDS):
         seen = fold_N != fold
@@ -56,8 +56,8 @@ def fit(
         "false_words": int(false_N.sum()),
         "date": datetime.date.today().isoformat(),
     }
-    told = {"model": model, "level": level, "fitted": fitted, "error_rates": _error_rates(unseen)}
-    return _calibration(features_NF, false_N, **told), unseen
+    rates = _error_rates(unseen)
+    return _calibration(features_NF, false_N, model=model, level=level, fitted=fitted, error_rates=rates), unseen
 
 
 def fit_logistic(features_NF: np.ndarray, false_N: np.ndarray, ridge: float = RIDGE) -> tuple[float, np.ndarray]:
@@ -98,7 +98,8 @@ def _calibration(
     error_rates: dict | None = None,
 ) -> Calibration:
     intercept, weight_F = fit_logistic(features_NF, false_N)
-    return Calibration(model, level, intercept, *map(float, weight_F), fitted or {}, error_rates or {})
+    weights = dict(zip(FEATURES, map(float, weight_F), strict=True))
+    return Calibration(model, level, intercept, **weights, fitted=fitted or {}, error_rates=error_rates or {})
 
 
 def _error_rates(words: pd.DataFrame) -> dict[str, dict]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from PIL import Image
@@ -46,7 +47,7 @@ def kind_of(caption: Labelled, start: int, end: int) -> tuple[str, bool] | None:
     return None if caption.rest is None else (caption.rest, False)
 
 
-class Scenes(Sequence):
+class Scenes(Sequence[Labelled]):
     """Captions of rendered scenes in each of which exactly one content word is false (`scenes.language.falsify`).
 
     The same seed gives the same scenes; none of them is among those that the bundled model was trained on. Pictures are
@@ -67,7 +68,15 @@ class Scenes(Sequence):
     def __len__(self) -> int:
         return len(self._scenes)
 
-    def __getitem__(self, number: int) -> Labelled:
+    @overload
+    def __getitem__(self, number: int) -> Labelled: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[Labelled]: ...
+
+    def __getitem__(self, number: int | slice) -> Labelled | list[Labelled]:
+        if isinstance(number, slice):
+            return [self[index] for index in range(*number.indices(len(self)))]
         scene, (text, words, false) = self._scenes[number]
         labels = tuple((word.start, word.end, _KINDS.get(word.kind, word.kind), word in false) for word in words)
         return Labelled(str(number), render(scene)[0], text, labels, "function")

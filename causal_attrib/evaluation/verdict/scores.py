@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from causal_attrib.evaluation.intervals import Estimate, by_cluster, estimate, ratio
+from causal_attrib.evaluation.intervals import Bounded, Estimate, Metric, by_cluster, estimate, share
 from causal_attrib.evaluation.verdict.labelled import Labelled, kind_of
 from causal_attrib.scores import score
 from causal_attrib.scores.verdict import AGAINST, FEATURES, UNDECIDED, VERDICTS, features
@@ -92,8 +92,9 @@ def judge(
         for index in dict.fromkeys(token.word for token in attribution if token.verdict is not None):
             word = [token for token in attribution if token.word == index]
             known = kind_of(caption, word[0].char_start, word[-1].char_end)
+            first = word[0]
+            assert first.evidence is not None  # whatever has a verdict has its evidence and its log-probability
             if known is not None:
-                first = word[0]
                 rows.append(
                     {
                         "image": caption.image,
@@ -101,7 +102,7 @@ def judge(
                         "word": "".join(token.text for token in word).strip(),
                         "kind": known[0],
                         "false": known[1],
-                        "logprob": sum(token.logprob for token in word),
+                        "logprob": sum(token.logprob for token in word),  # type: ignore[misc]
                         **dict(zip(FEATURES, features(word, first.evidence), strict=True)),
                         "p_false": first.p_false,
                         "verdict": first.verdict,
@@ -172,7 +173,7 @@ def _error_of(sums: np.ndarray) -> np.ndarray:
     return np.abs(false - p).sum(-1) / words.sum(-1)
 
 
-def _auroc(words: pd.DataFrame, draws: dict) -> Estimate:
+def _auroc(words: pd.DataFrame, draws: dict[str, int]) -> Estimate:
     _, image_N = np.unique(words.image, return_inverse=True)
     _, rank_N = np.unique(words.p_false, return_inverse=True)
     false_N = words["false"].to_numpy(dtype=bool)
@@ -184,26 +185,29 @@ def _auroc(words: pd.DataFrame, draws: dict) -> Estimate:
         return 100 * (values if times_BC.ndim > 1 else values[0])
 
     images = image_N.max(initial=-1) + 1
-    return estimate(np.eye(images), {"auroc": of_draws}, **draws)["auroc"] if images else Estimate(None)
+    # So many pairs of a false and a true word can be of images that no other pair has.
+    pairs = min(len(np.unique(image_N[of_N])) for of_N in (false_N, ~false_N))
+    auroc = Bounded(of_draws, trials=pairs)
+    return estimate(np.eye(images), {"auroc": auroc}, **draws)["auroc"] if images else Estimate(None)
 
 
-def _ece(words: pd.DataFrame, draws: dict) -> Estimate:
+def _ece(words: pd.DataFrame, draws: dict[str, int]) -> Estimate:
     binned_NK = _binned(words["false"].to_numpy(dtype=bool), words.p_false.to_numpy(), BINS)
     return _estimate(words.image, binned_NK, lambda sums: 100 * _error_of(sums), draws)
 
 
-def _share(images: pd.Series, hit_N: np.ndarray, draws: dict) -> Estimate:
+def _share(images: pd.Series, hit_N: np.ndarray, draws: dict[str, int]) -> Estimate:
     counts_NK = np.column_stack([hit_N, np.ones(len(hit_N))])
-    return _estimate(images, counts_NK, lambda sums: ratio(sums[..., 0], sums[..., 1]), draws)
+    return _estimate(images, counts_NK, share(0, 1), draws)
 
 
-def _estimate(images: pd.Series, counts_NK: np.ndarray, metric, draws: dict) -> Estimate:
+def _estimate(images: pd.Series, counts_NK: np.ndarray, metric: Metric, draws: dict[str, int]) -> Estimate:
     if not len(images):
         return Estimate(None)
     return estimate(by_cluster(list(images), counts_NK), {"it": metric}, **draws)["it"]
 
 
-def _of_kind(kind: str, words: pd.DataFrame, draws: dict) -> KindScores:
+def _of_kind(kind: str, words: pd.DataFrame, draws: dict[str, int]) -> KindScores:
     return KindScores(
         kind=kind,
         words=len(words),
@@ -214,7 +218,7 @@ def _of_kind(kind: str, words: pd.DataFrame, draws: dict) -> KindScores:
     )
 
 
-def _of_verdict(verdict: str, words: pd.DataFrame, draws: dict) -> VerdictScores:
+def _of_verdict(verdict: str, words: pd.DataFrame, draws: dict[str, int]) -> VerdictScores:
     false_N = words["false"].to_numpy(dtype=bool)
     wrong_N = ~false_N if verdict == AGAINST else false_N
     error = Estimate(None) if verdict == UNDECIDED else _share(words.image, wrong_N, draws)
