@@ -238,5 +238,6 @@ def _fault(row: Row) -> str | None:
     """A sentence if a string of the row holds half a character, which no file can be written with."""
     for key, value in row.value.items():
         if has_half_characters([key, value]):
-            return f"{row.where} has half a character (a lone surrogate) under {shown(key)}; write its text again as UTF-8."
+            half = f"{row.where} has half a character (a lone surrogate) under {shown(key)}"
+            return f"{half}; write its text again as UTF-8."
     return None

@@ -34,7 +34,7 @@ NEEDED = {
 _ROLES = ("system", "user", "assistant")
 _PICTURES = ("image", "images", "image_contrast")
 # A picture that is none, cut off, broken or far too large.
-_UNREADABLE = (*PARSER_ERRORS, Image.DecompressionBombError)
+_UNREADABLE: tuple[type[Exception], ...] = (*PARSER_ERRORS, Image.DecompressionBombError)
 
 
 def read_data(
