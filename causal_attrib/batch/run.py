@@ -101,21 +101,21 @@ def score_file(
         "folder": os.fspath(source) if os.path.isdir(source) else os.path.dirname(source),
         "shard": shard,
     }
-    journal = Journal(output, {**place, **asked, **scoring, **(model or {})}, fresh=fresh)
-    before = _count(groups, journal.done)
-    score_group = functools.partial(_score_group, asked=asked, settings=settings, of_input=of_input, strict=strict)
-    _finish(journal, groups, load, score_group, progress, on_failure)
-    failures = _failures(journal, groups)
-    first: list[Scored] = []
+    with Journal(output, {**place, **asked, **scoring, **(model or {})}, fresh=fresh) as journal:
+        before = _count(groups, journal.done)
+        score_group = functools.partial(_score_group, asked=asked, settings=settings, of_input=of_input, strict=strict)
+        _finish(journal, groups, load, score_group, progress, on_failure)
+        failures = _failures(journal, groups)
+        first: list[Scored] = []
 
-    def noted() -> Iterator[Scored]:
-        for one in _in_order(journal, groups):
-            first[:] = first or [one]
-            yield one
+        def noted() -> Iterator[Scored]:
+            for one in _in_order(journal, groups):
+                first[:] = first or [one]
+                yield one
 
-    caption_files.write(output, noted(), kept=journal.kept)
-    write_failures(output, failures)
-    journal.close(remove=not failures)
+        caption_files.write(output, noted(), kept=journal.kept)
+        write_failures(output, failures)
+        journal.close(remove=not failures)
     verdict = first[0].record.get("verdict") if first else None
     return Done(sum(map(len, groups)) - len(failures), before, failures, verdict)
 

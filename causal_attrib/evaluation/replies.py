@@ -70,34 +70,34 @@ def write_replies(
         raise InputError(f"{len(missing)} pictures are not there, first {missing[0]}; check the folder of images.")
     work = [[str(ask.image), ask.prompt, ask.row] for ask in asks]
     settings = {"questions": digest(work), "longest": longest, "batch_size": batch_size, **(model or {})}
-    journal = Journal(output, settings, fresh=fresh)
-    windows = list(enumerate(chunks(asks, _WINDOW * (_GPU_ROWS if batch_size == "auto" else batch_size))))
-    finished = sum(len(window) for number, window in windows if str(number) in journal.done)
-    if finished < len(asks):
-        vlm = load()
-        journal.agree("model", vlm.record)
-        for number, window in windows:
-            if str(number) in journal.done:
-                continue
-            replies = _replies(vlm, window, longest, batch_size)
-            journal.add(str(number), replies, done=all("reason" not in reply for reply in replies))
-            finished += len(window)
-            if progress is not None:
-                progress(finished, len(asks))
-    failures = []
-    with replacing(output) as file:
-        place = 0
-        for number, window in windows:
-            for ask, reply in zip(window, journal[str(number)], strict=True):
-                if "reason" in reply:
-                    failures.append(Failure(place, str(place + 1), str(ask.image), str(ask.image), reply["reason"]))
-                    on_failure(failures[-1])
-                else:
-                    row = {**ask.row, key: reply["text"]}
-                    file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
-                place += 1
-    write_failures(output, failures)
-    journal.close(remove=not failures and not keep)
+    with Journal(output, settings, fresh=fresh) as journal:
+        windows = list(enumerate(chunks(asks, _WINDOW * (_GPU_ROWS if batch_size == "auto" else batch_size))))
+        finished = sum(len(window) for number, window in windows if str(number) in journal.done)
+        if finished < len(asks):
+            vlm = load()
+            journal.agree("model", vlm.record)
+            for number, window in windows:
+                if str(number) in journal.done:
+                    continue
+                replies = _replies(vlm, window, longest, batch_size)
+                journal.add(str(number), replies, done=all("reason" not in reply for reply in replies))
+                finished += len(window)
+                if progress is not None:
+                    progress(finished, len(asks))
+        failures = []
+        with replacing(output, kept=journal.kept) as file:
+            place = 0
+            for number, window in windows:
+                for ask, reply in zip(window, journal[str(number)], strict=True):
+                    if "reason" in reply:
+                        failures.append(Failure(place, str(place + 1), str(ask.image), str(ask.image), reply["reason"]))
+                        on_failure(failures[-1])
+                    else:
+                        row = {**ask.row, key: reply["text"]}
+                        file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+                    place += 1
+        write_failures(output, failures)
+        journal.close(remove=not failures and not keep)
     return failures
 
 

@@ -95,7 +95,16 @@ class Journal:
             self.add(what, value)
         self._compare(self[what], json.loads(json.dumps(value)))
 
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close(remove=False)
+
     def close(self, *, remove: bool) -> None:
+        """Let other runs go on with it, or with `remove` take it away, as all is done. A second call does nothing."""
+        if self._file.closed:
+            return
         self._file.close()
         if remove:
             self.path.unlink(missing_ok=True)

@@ -141,3 +141,21 @@ def test_files_that_are_damaged(refused, tmp_path, monkeypatch, name, data, told
     monkeypatch.setattr("causal_attrib.load", None)
     (tmp_path / name).write_bytes(data)
     assert told in refused("score", "--input", tmp_path / name, "--output", tmp_path / "x.csv")
+
+
+def test_ctrl_c_says_how_to_go_on(copo, folder, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "_score_group", stop)
+        result = copo(*many(folder))
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr == "Stopped. What is finished is kept; the same command goes on from there.\n"
+    assert copo(*many(folder)).exit_code == 0
+
+
+def test_one_caption_to_a_device(copo, folder):
+    result = copo("score", folder / "a.png", "a dog", "--out", "/dev/null")
+    assert (result.exit_code, result.stdout) == (0, "") and "Wrote /dev/null" in result.stderr
+    assert not os.path.isfile("/dev/null")
