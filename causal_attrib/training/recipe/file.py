@@ -6,6 +6,7 @@ What a flag says goes before what the file says, and that before the defaults.
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import typing
@@ -17,6 +18,7 @@ import yaml
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
+from causal_attrib.io.parsing import PARSER_ERRORS, reason_of, shown
 from causal_attrib.training.recipe.keys import METHOD, Recipe, keys
 
 
@@ -107,6 +109,8 @@ def _read(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f" line {mark.line + 1}"
         raise InputError(f"{path}{where} is not YAML ({getattr(error, 'problem', None) or error}); mend it.") from None
+    except PARSER_ERRORS as error:
+        raise InputError(f"{path} cannot be read ({reason_of(error)}); give a recipe as a YAML file.") from None
     if read is None:
         return {}
     if not isinstance(read, dict) or not all(isinstance(name, str) for name in read):
@@ -117,7 +121,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _value(text: str) -> Any:
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, *PARSER_ERRORS):
         return text
 
 
@@ -127,16 +131,17 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
     if typing.get_origin(kind) is list:
         (part,) = typing.get_args(kind)
         return [_converted(name, one, part) for one in (value if isinstance(value, list) else [value])]
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
     if kind is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return str(value)
-    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+    if kind is float and is_number and (not isinstance(value, int) or abs(value) < 2**1000):
         return float(value)
-    if kind is int and isinstance(value, (int, float)) and not isinstance(value, bool) and value == int(value):
+    if kind is int and is_number and value == int(value):
         return int(value)
     if kind is bool and isinstance(value, bool):
         return value
     wanted = {str: "text", float: "a number", int: "a whole number", bool: "true or false"}[kind]
-    raise InputError(f"The key {name!r} of the recipe is {value!r}; give {wanted}.")
+    raise InputError(f"The key {name!r} of the recipe is {shown(value)}; give {wanted}.")
 
 
 def _is_optional(hint: Any) -> bool:
