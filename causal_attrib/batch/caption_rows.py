@@ -89,7 +89,8 @@ def _caption_row(row: Row, number: int, folder: Path) -> CaptionRow:
         raise InputError(f"{row.where} has {shown(caption_id)} under 'id'; give a number or a string.")
     if row.fault is not None:
         image = cut(one_line(str(given.value.get("image", ""))))
-        return CaptionRow(number, one_line(str(caption_id)), "", image, *[None] * 5, row.where, row.fault)
+        called = one_line(str(caption_id))
+        return CaptionRow(number, called, "", image, None, None, None, None, None, row.where, row.fault)
     picture = row.picture(folder)
     if "caption" not in given.value and (elsewhere := given.first(_CAPTIONS_ELSEWHERE)):
         raise InputError(

@@ -105,34 +105,34 @@ def score_file(
         "folder": os.fspath(source) if os.path.isdir(source) else os.path.dirname(source),
         "shard": shard,
     }
-    journal = Journal(output, {**of_files, **asked, **scoring, **(model or {})}, fresh=fresh)
     failures: list[Failure] = []
+    first: list[Scored] = []
 
     def fail(row: CaptionRow, reason: str) -> None:
         failures.append(Failure(row.number, row.caption_id, row.image, row.where, one_line(reason)))
         on_failure(failures[-1])
 
-    before = finish(
-        journal,
-        groups,
-        load,
-        functools.partial(
-            _score_group, asked=asked, settings=settings, calibration=calibration, of_input=of_input, strict=strict
-        ),
-        on_failure=fail,
-        progress=progress,
-    )
-    failures.sort(key=lambda failure: failure.row)
-    first: list[Scored] = []
+    with Journal(output, {**of_files, **asked, **scoring, **(model or {})}, fresh=fresh) as journal:
+        before = finish(
+            journal,
+            groups,
+            load,
+            functools.partial(
+                _score_group, asked=asked, settings=settings, calibration=calibration, of_input=of_input, strict=strict
+            ),
+            on_failure=fail,
+            progress=progress,
+        )
+        failures.sort(key=lambda failure: failure.row)
 
-    def noted() -> Iterator[Scored]:
-        for one in _in_order(journal, groups):
-            first[:] = first or [one]
-            yield one
+        def noted() -> Iterator[Scored]:
+            for one in _in_order(journal, groups):
+                first[:] = first or [one]
+                yield one
 
-    caption_files.write(output, noted(), kept=journal.kept)
-    write_failures(output, failures)
-    journal.close(remove=not failures)
+        caption_files.write(output, noted(), kept=journal.kept)
+        write_failures(output, failures)
+        journal.close(remove=not failures)
     verdict = first[0].record.get("verdict") if first else None
     return Done(sum(map(len, groups.values())) - len(failures), before, failures, verdict)
 

@@ -71,7 +71,6 @@ def write_replies(
         raise InputError(f"{len(missing)} pictures are not there, first {missing[0]}; check the folder of images.")
     work = [[str(prompt.image), prompt.prompt, prompt.row] for prompt in prompts]
     settings = {"questions": digest(work), "longest": longest, "batch_size": batch_size, **(model or {})}
-    journal = Journal(output, settings, fresh=fresh)
     numbered = list(enumerate(prompts))
     of_window = _WINDOW * (batch_size if isinstance(batch_size, int) else _GPU_ROWS)
     windows = {str(number): window for number, window in enumerate(chunks(numbered, of_window))}
@@ -85,15 +84,16 @@ def write_replies(
     def replies(vlm: VLM, window: Sequence[tuple[int, Prompt]]) -> list[dict]:
         return _replies(vlm, [prompt for _, prompt in window], longest, batch_size)
 
-    finish(journal, windows, load, replies, on_failure=fail, progress=progress)
-    with replacing(output) as file:
-        for name, window in windows.items():
-            for (_, prompt), reply in zip(window, outcomes_of(journal, name), strict=True):
-                if REASON not in reply:
-                    row = {**prompt.row, key: reply["text"]}
-                    file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
-    write_failures(output, failures)
-    journal.close(remove=not failures and not keep)
+    with Journal(output, settings, fresh=fresh) as journal:
+        finish(journal, windows, load, replies, on_failure=fail, progress=progress)
+        with replacing(output, kept=journal.kept) as file:
+            for name, window in windows.items():
+                for (_, prompt), reply in zip(window, outcomes_of(journal, name), strict=True):
+                    if REASON not in reply:
+                        row = {**prompt.row, key: reply["text"]}
+                        file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+        write_failures(output, failures)
+        journal.close(remove=not failures and not keep)
     return failures
 
 

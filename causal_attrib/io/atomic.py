@@ -37,8 +37,10 @@ def check_writable(path: str | os.PathLike) -> None:
     if os.path.isdir(path):
         raise InputError(f"{path} is a folder; give the path of a file to write.")
     try:
-        if path.exists() and not os.access(path, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        with suppress(FileNotFoundError):
+            os.stat(path)  # a name that no file can have
+            if not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         if not is_stream(path):
             with tempfile.TemporaryFile(dir=_target(path).parent):
                 pass
@@ -94,9 +96,10 @@ def replacing(path: str | os.PathLike, suffix: str = "part", *, kept: str = "") 
                 raise  # its reader has gone
             raise cannot_be_written(path, error, kept) from None
         return
-    target = _target(Path(path))
-    beside = target.with_name(f".{target.name}.{suffix}")
+    beside = None
     try:
+        target = _target(Path(path))
+        beside = target.with_name(f".{target.name}.{suffix}")
         beside.unlink(missing_ok=True)  # what a killed run left, or a link that somebody laid
         with beside.open("xb") as file:
             with suppress(FileNotFoundError):
@@ -105,8 +108,9 @@ def replacing(path: str | os.PathLike, suffix: str = "part", *, kept: str = "") 
         os.replace(beside, target)
     except BaseException as error:
         with suppress(OSError, ValueError):
-            beside.unlink()
-        if isinstance(error, OSError):
+            if beside is not None:
+                beside.unlink()
+        if isinstance(error, OSError) or (isinstance(error, ValueError) and "null byte" in str(error)):
             raise cannot_be_written(path, error, kept) from None
         raise
 

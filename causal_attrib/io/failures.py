@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.json_files import write_rows
+from causal_attrib.io.parsing import reason_of as first_line
 from causal_attrib.io.rows import read_rows
 
 
@@ -42,14 +43,15 @@ def read_failures(output: str | os.PathLike) -> list[Failure]:
     path = failures_path(output)
     if not path.exists():
         return []
-    try:
-        return [Failure(**row.value) for row in read_rows(path)]
-    except TypeError:
-        raise InputError(f"{path} is not what copo writes beside a file; score the shard again.") from None
+    kinds = {column.name: int if column.name == "row" else str for column in fields(Failure)}
+    rows = read_rows(path)
+    if any({name: type(value) for name, value in row.value.items()} != kinds for row in rows):
+        raise InputError(f"{path} is not what copo writes beside a file; score the shard again.")
+    return [Failure(**row.value) for row in rows]
 
 
 def reason_of(error: Exception) -> str:
     """What went wrong, in a line."""
     if isinstance(error, InputError):
         return str(error)
-    return f"{type(error).__name__} ({next(iter(str(error).strip().splitlines()), 'no message')})"
+    return f"{type(error).__name__} ({first_line(error)})"

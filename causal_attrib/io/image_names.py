@@ -51,7 +51,7 @@ def known_as(images: Iterable[str], known: Collection[str]) -> dict[str, str]:
         number = str(int(match[1])) if match else image
         by_number[number].add(image)
     for number, ending in by_number.items():
-        (image,) = ending if len(ending) == 1 else (None,)
-        if image is not None and number in known:
-            names.setdefault(image, number)
+        if len(ending) == 1 and number in known:
+            for image in ending:
+                names.setdefault(image, number)
     return names

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -44,7 +45,7 @@ class Journal:
     def __init__(self, output: str | os.PathLike, settings: Mapping[str, Any], *, fresh: bool = False):
         self.path = _path_of(output)
         self.done: set[str] = set()
-        self._places: dict[str, int] = {}
+        self._places: dict[str, tuple[int, int]] = {}
         known = json.loads(json.dumps(settings))
         self._lock = _Lock(output)
         try:
@@ -66,8 +67,12 @@ class Journal:
 
     def __getitem__(self, key: str) -> Any:
         """What was added under `key` last."""
-        self._file.seek(self._places[key])
-        return json.loads(self._file.readline())["value"]
+        start, length = self._places[key]
+        self._file.seek(start)
+        line = b""
+        while len(line) < length and (more := self._file.read(length - len(line))):
+            line += more
+        return json.loads(line)["value"]
 
     @property
     def kept(self) -> str:
@@ -80,10 +85,8 @@ class Journal:
         Raises:
             InputError: it cannot be written; what was added before is kept.
         """
-        place = self._file.seek(0, os.SEEK_END)
         piece = {"key": key, "done": done, "value": value}
-        self._append({**piece, "sum": digest(piece)})
-        self._places[key] = place
+        self._places[key] = self._append({**piece, "sum": digest(piece)})
         self._note(key, done)
 
     def agree(self, what: str, value: dict) -> None:
@@ -92,22 +95,34 @@ class Journal:
             self.add(what, value)
         self._compare(self[what], json.loads(json.dumps(value)))
 
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close(remove=False)
+
     def close(self, *, remove: bool) -> None:
+        """Let other runs go on with it, or with `remove` take it away, as all is done. A second call does nothing."""
+        if self._file.closed:
+            return
         self._file.close()
         if remove:
             self.path.unlink(missing_ok=True)
         self._lock.release()
 
-    def _append(self, entry: dict) -> None:
-        end = self._file.seek(0, os.SEEK_END)
+    def _append(self, entry: dict) -> tuple[int, int]:
+        """Where the line begins, and its length."""
+        end, line = self._file.seek(0, os.SEEK_END), json_line(entry)
+        left = memoryview(line)
         try:
-            self._file.write(json_line(entry))
-            self._file.flush()
+            while left:
+                left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
         except OSError as error:
             with suppress(OSError):
                 self._file.truncate(end)
             raise cannot_be_written(self.path, error, self.kept) from None
+        return end, len(line)
 
     def _note(self, key: str, done: bool) -> None:
         (self.done.add if done else self.done.discard)(key)
@@ -115,8 +130,8 @@ class Journal:
     def _read(self, settings: dict) -> int:
         """Note what is finished; where the whole lines end."""
         end, number, broken = 0, 0, None
-        self._file.seek(0)
-        for number, line in enumerate(self._file, start=1):
+        lines = io.BufferedReader(self._file)
+        for number, line in enumerate(lines, start=1):
             if broken is not None:
                 break
             entry = _whole(line)
@@ -130,9 +145,10 @@ class Journal:
             else:
                 if entry.pop("sum", None) != digest(entry) or not isinstance(entry.get("key"), str):
                     raise self._odd(number)
-                self._places[entry["key"]] = end
+                self._places[entry["key"]] = end, len(line)
                 self._note(entry["key"], bool(entry["done"]))
             end += len(line)
+        lines.detach()
         if broken is not None and number > broken:
             raise self._odd(broken)
         return end
@@ -190,7 +206,7 @@ def _path_of(output: str | os.PathLike) -> Path:
     return output.with_name(output.name + _SUFFIX)
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> io.FileIO:
     """The journal, open for reading and adding. A link or a device is refused: somebody laid it there."""
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -206,7 +222,8 @@ def _opened(path: Path) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise strange
-    return os.fdopen(descriptor, "r+b")
+    # Without a buffer, in which a line that found no room would wait to be written after all.
+    return io.FileIO(descriptor, "r+b")
 
 
 def digest(value: object) -> str:

@@ -29,7 +29,7 @@ import string
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
@@ -264,7 +264,7 @@ class Attribution:
         return "".join(token.text for token in word)
 
     def _merge(self, index: int, word: list[Token]) -> Token:
-        def combined(name: str) -> float | None:
+        def combined(name: str) -> Any:
             values = [value for value in (getattr(token, name) for token in word) if value is not None]
             if not values:
                 return None

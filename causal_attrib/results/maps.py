@@ -153,7 +153,7 @@ class Maps:
         return views.plot_maps(self, picture, columns=columns, own_scale=own_scale)
 
     def _repr_png_(self) -> bytes:
-        return self.plot()._repr_png_()
+        return self.plot()._repr_png_()  # type: ignore[attr-defined]  # of views.figure
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a safetensors file: tensor `maps` (T, H, W), and all else as JSON in its metadata.

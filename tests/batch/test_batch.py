@@ -16,7 +16,7 @@ from causal_attrib.batch import run as batch
 from causal_attrib.batch.caption_rows import read_caption_rows
 from causal_attrib.batch.merge import merge
 from causal_attrib.batch.run import score_file
-from causal_attrib.io.failures import failures_path
+from causal_attrib.io.failures import failures_path, read_failures
 from causal_attrib.results import caption_files
 from causal_attrib.scenes import write_dataset
 
@@ -277,6 +277,30 @@ def test_what_failed_and_was_mended_equals_what_never_failed(tmp_path, bundled):
     assert not failures_path(output).exists()
 
 
+def test_half_a_character_fails_its_row_only(tmp_path, bundled):
+    rows = [ROWS[0], {**ROWS[0], "id": "x\ud800"}, {"image": "\udfff.png"}, {**ROWS[5], "other": ["\ud800"]}, ROWS[5]]
+    source, output = made(tmp_path / "in", rows), tmp_path / "scores.csv"
+    done = score_file(source, output, lambda: bundled)
+    assert [failure.row for failure in done.failures] == [1, 2, 3] and done.scored == 2
+    assert all("half a character" in failure.reason for failure in done.failures)
+    assert read_failures(output) == done.failures
+    assert [failure.id for failure in done.failures] == [r"x\ud800", "3", "4"]
+    assert [one.caption_id for one in caption_files.read(output)] == ["1", "5"]
+
+
+def test_a_full_disk_is_told_and_gone_on_from(whole, bundled, tmp_path, most_bytes):
+    source, written = whole
+    output = tmp_path / "scores.jsonl"
+    with (
+        most_bytes(10_000),
+        pytest.raises(InputError, match="what is finished is kept in .*: make room and run the same command again"),
+    ):
+        score_file(source, output, lambda: bundled)
+    assert not output.exists() and output.with_name("scores.jsonl.partial.jsonl").stat().st_size <= 10_000
+    assert score_file(source, output, lambda: bundled).before > 0
+    assert output.read_bytes() == written["jsonl"] and [path.name for path in tmp_path.iterdir()] == ["scores.jsonl"]
+
+
 def test_an_error_of_no_row_is_a_failure_too_unless_strict(source, tmp_path, bundled):
     scoring = {"outcome": "math:hypot"}  # takes no text
     done = score_file(source, tmp_path / "a.jsonl", lambda: bundled, scoring=scoring, limit=1)
@@ -295,6 +319,13 @@ def test_an_error_of_no_row_is_a_failure_too_unless_strict(source, tmp_path, bun
         ([{"image": "a.png", "id": 2}, {"image": "a.png"}], "ids must differ"),
         ([{"image": "a.png", "id": None}, {"image": "a.png", "id": [1]}], "number or a string"),
         ([{"image": "a.png", "objects": 3}], "write a list"),
+        ([{"image": None}], "line 1 has null under 'image'"),
+        ([{"images": []}], "line 1 has an empty list under 'images'"),
+        ([{"images": ["a.png", "b.png"]}], "2 pictures under 'images', which are for training only"),
+        *(
+            ([{"image": "a.png", name: "a dog"}], f"has no key 'caption', but has '{name}': rename that to 'caption'")
+            for name in ("captions", "text", "response", "completion")
+        ),
     ],
 )
 def test_a_file_that_is_wrong_is_told_before_the_model_is_loaded(tmp_path, rows, told):

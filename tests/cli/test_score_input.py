@@ -111,7 +111,7 @@ def test_a_killed_command_is_gone_on_with(copo, folder):
         (("score", "--input", "rows.jsonl", "--output", "x.csv", "--out", "y.csv"), "--out is for one caption"),
         (("score", "--input", "rows.jsonl"), "add --output"),
         (("score", "--input", "none.jsonl", "--output", "x.csv"), "no file none.jsonl"),
-        (("score", "--input", "none.csv", "--output", "x.csv"), "none.csv cannot be read"),
+        (("score", "--input", "none.csv", "--output", "x.csv"), "There is no file none.csv"),
         (("score", "--input", "rows.jsonl", "--output", "x.html"), "names no format"),
         (("score", "--input", "rows.jsonl", "--output", "x.csv", "--limit", "0"), "limit is 0"),
         (("score", "--input", "rows.jsonl", "--output", "x.csv", "--shard", "0/2"), "shard cannot be '0/2'"),
@@ -133,11 +133,29 @@ def test_bad_input_is_told_before_the_model_is_loaded(refused, folder, monkeypat
         ("rows.jsonl", b"[1]", "should be an object"),
         ("rows.csv", b"image,caption\n", "is empty"),
         ("rows.csv", b"picture\na.png\n", "rows.csv line 2 has no key 'image'"),
-        ("rows.csv", b"image\n\xff\n", "no csv file that can be read"),
-        ("rows.parquet", b"PAR1", "no parquet file that can be read"),
+        ("rows.csv", b"image\n\xff\n", "is not UTF-8 text"),
+        ("rows.parquet", b"PAR1", "is no Parquet file that can be read"),
     ],
 )
 def test_files_that_are_damaged(refused, tmp_path, monkeypatch, name, data, told):
     monkeypatch.setattr("causal_attrib.load", None)
     (tmp_path / name).write_bytes(data)
     assert told in refused("score", "--input", tmp_path / name, "--output", tmp_path / "x.csv")
+
+
+def test_ctrl_c_says_how_to_go_on(copo, folder, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "_score_group", stop)
+        result = copo(*many(folder))
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr == "Stopped. What is finished is kept; the same command goes on from there.\n"
+    assert copo(*many(folder)).exit_code == 0
+
+
+def test_one_caption_to_a_device(copo, folder):
+    result = copo("score", folder / "a.png", "a dog", "--out", "/dev/null")
+    assert (result.exit_code, result.stdout) == (0, "") and "Wrote /dev/null" in result.stderr
+    assert not os.path.isfile("/dev/null")

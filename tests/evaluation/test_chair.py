@@ -6,6 +6,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.evaluation.chair import scores as chair
 from causal_attrib.evaluation.chair.ground_truth import truth_of_objects
 from causal_attrib.evaluation.chair.scores import ChairCaption
+from causal_attrib.io.image_names import image_id
 from causal_attrib.words.lexicon import Lexicon, read_lexicon
 from causal_attrib.words.matcher import Matcher
 from tests.evaluation.benchmark_files import benchmark_file, load
@@ -150,3 +151,18 @@ def test_other_images_cannot_be_compared():
     second, _ = scored(("1", "a dog"))
     with pytest.raises(InputError, match="same images only"):
         chair.difference(first, second)
+
+
+def test_frames_of_two_clips_are_judged_by_their_own_truth(tmp_path):
+    """By the last digits of their names both would be the image with the dog, and "a cat" hallucinated in it."""
+    captions = [ChairCaption(image_id(f"clip{n}/000000000001.jpg"), text) for n, text in ((1, "a dog"), (2, "a cat"))]
+    (tmp_path / "objects.json").write_text(json.dumps({"clip1/000000000001.jpg": ["dog"]}))
+    matcher = Matcher(read_lexicon())
+    truth = truth_of_objects(tmp_path / "objects.json", matcher.lexicon)
+    with pytest.raises(InputError, match=r"1 images have no ground truth \(clip2/000000000001.jpg"):
+        chair.judge(captions, truth, matcher)
+    (one,) = chair.judge(captions, truth, matcher, skip_unknown=True)
+    assert one.caption.text == "a dog" and one.hallucinated == []
+    # A folder of the user's own meets ground truth by COCO's numbers.
+    (one,) = chair.judge([ChairCaption("my_coco/000000000042.jpg", "a dog")], {"42": frozenset({"dog"})}, matcher)
+    assert one.caption.image == "42"

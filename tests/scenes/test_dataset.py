@@ -131,3 +131,31 @@ def test_bad_input_is_refused_in_one_sentence(own_stickers, tmp_path):
         assert "\n" not in str(error.value)
     assert not new.exists(), "nothing is made before all is known to be right"
     assert (taken / "precious.txt").read_text() == "mine" and len(list(taken.iterdir())) == 1
+
+
+def test_a_folder_that_was_not_finished_is_begun_anew(dataset, tmp_path, most_bytes, monkeypatch):
+    """A full disk, and a kill after more pictures than the next call writes."""
+    folder = tmp_path / "scenes"
+    with most_bytes(1500), pytest.raises(InputError, match="cannot be written .*; make room and run the same command"):
+        write_dataset(folder, 20, seed=9)
+    assert (folder / ".unfinished").is_file()
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("causal_attrib.scenes.dataset._write_lines", kill)
+        write_dataset(folder, 20, seed=9)
+    assert len(list((folder / "images").iterdir())) == 20
+    assert digests(write_dataset(folder, 12, seed=5)) == digests(dataset)
+    with pytest.raises(InputError, match="is not empty"):
+        write_dataset(folder, 12, seed=5)
+
+
+def test_an_unfinished_folder_keeps_what_is_not_its_own(tmp_path):
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    (folder / ".unfinished").write_text("")
+    (folder / "notes.txt").write_text("mine")
+    write_dataset(folder, 1, seed=5)
+    assert (folder / "notes.txt").read_text() == "mine"

@@ -270,3 +270,34 @@ def test_what_symmpo_needs(read, missing):
     del row[missing]
     with pytest.raises(InputError, match=f"line 1 has no key '{missing}'"):
         read(row, kind="contrasts")
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ({"image": None, "prompt": "x"}, "line 2 has null under 'image'; give the path"),
+        ({"images": [], "prompt": "x"}, "line 2 has an empty list under 'images'; give the path"),
+        ({"image": "https://a.b/c.png", "prompt": "x"}, "line 2 has the address https://a.b/c.png under 'image'"),
+        ({"image": "data:image/png;base64,AAAA", "prompt": "x"}, "line 2 holds no image that can be read"),
+        ({"image": "1.png", "prompt": "a \ud800"}, "line 2 has half a character"),
+        ({"image": "n" * 5000, "prompt": "x"}, "line 2 names the picture n{70,80}.* but there is no file"),
+    ],
+)
+def test_pictures_that_are_none(read, row, message):
+    with pytest.raises(InputError, match=message) as error:
+        read({"image": "1.png", "prompt": "x"}, row)
+    assert len(str(error.value)) < 500
+
+
+def test_training_reads_what_scoring_reads(folder):
+    frame = pd.DataFrame({"image": ["1.png", "2.png"], "prompt": ["How many?"] * 2, "answer": ["3", None]})
+    frame.to_csv(folder / "rows.csv", index=False)
+    frame.to_json(folder / "rows.json.gz", orient="records", lines=True)
+    first, second = read_data(folder / "rows.csv")
+    assert [first, second] == read_data(folder / "rows.json.gz") and "answer" not in second
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(buffer, "PNG")
+    uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    (folder / "uri.jsonl").write_text(json.dumps({"image": uri, "prompt": "x"}))
+    (row,) = read_data(folder / "uri.jsonl")
+    assert row["image"] == {"bytes": buffer.getvalue(), "path": None}

@@ -138,3 +138,19 @@ def test_the_page_has_every_key_as_help_has_it():
     page = (EXAMPLES.parents[1] / "docs" / "training.md").read_text()
     for key in keys():
         assert f"| `{key.name}` |" in page and f" {key.metadata['help']} |" in page, key.name
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("a: " + "[" * 5000, "cannot be read .it nests deeper"),
+        ("max_steps: " + "9" * 5000, "cannot be read .*digits"),
+        ("max_steps: .nan", "'max_steps' of the recipe is nan"),
+        ("max_steps: .inf", "'max_steps' of the recipe is inf"),
+        ("learning_rate: .nan", "'learning_rate' of the recipe is nan"),
+    ],
+)
+def test_what_no_recipe_can_hold_is_told(tmp_path, text, said):
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_recipe(tmp_path / "recipe.yaml")

@@ -81,7 +81,7 @@ def sample_rewards(
     Raises:
         InputError: the reward has nothing to say on a row.
     """
-    sampled = []
+    sampled: list[list[float]] = []
     for n, row in enumerate(rows):
         prompt = encode_prompt(vlm, Rollout(row["image"], row["prompt"], ()))
         noises = [GumbelNoise(seed, n, k) for k in range(group)]
@@ -92,7 +92,7 @@ def sample_rewards(
         rewards = reward(prompts=[row["prompt"]] * group, completions=said, completion_ids=written, **columns)
         if None in rewards:
             raise InputError(f"Row {n + 1} gets no reward; add what the reward compares with, or leave the row out.")
-        sampled.append(list(rewards))
+        sampled.append([value for value in rewards if value is not None])
         if progress is not None:
             progress(n + 1, len(rows))
     return sampled

@@ -18,6 +18,7 @@ import yaml
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
+from causal_attrib.io.parsing import shown
 from causal_attrib.training.recipe.keys import METHOD, Recipe, keys
 
 
@@ -165,16 +166,11 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
     if kind is bool and isinstance(value, bool):
         return value
     wanted = {str: "text", float: "a number", int: "a whole number", bool: "true or false"}[kind]
-    raise InputError(f"The key {name!r} of the recipe is {_short(value)}; give {wanted}.")
+    raise InputError(f"The key {name!r} of the recipe is {shown(value)}; give {wanted}.")
 
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, float) and value.is_integer()
-
-
-def _short(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 80 else f"{shown[:80]}..."
 
 
 def _is_optional(hint: Any) -> bool:

@@ -1,0 +1,1 @@
+from tests.io.limits import most_bytes  # noqa: F401
