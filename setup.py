@@ -9,7 +9,7 @@ setup(
     packages=[
         *find_packages(include=["causal_attrib", "causal_attrib.*"]),
         "causal_attrib_cli",
-        "causal_attrib_cli.eval",
+        *(f"causal_attrib_cli.{name}" for name in find_packages("cli")),
     ],
     package_dir={"causal_attrib_cli": "cli"},
 )

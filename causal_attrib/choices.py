@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 from causal_attrib.errors import InputError
@@ -47,6 +48,8 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 
+# What torch takes.
+MOST_SEED = 2**63 - 1
 # What a model is asked where nothing is said of it.
 DEFAULT_PROMPT = "Describe this image."
 
@@ -82,5 +85,5 @@ def check_batch_size(batch_size: object) -> None:
 
 def check_seed(seed: int) -> None:
     """Raises InputError unless random numbers can be drawn from the seed."""
-    if seed < 0:
-        raise InputError(f"The seed is {seed}, but it must be 0 or more.")
+    if not (isinstance(seed, Integral) and 0 <= seed <= MOST_SEED):
+        raise InputError(f"The seed is {seed}, but it must be a whole number from 0 to {MOST_SEED}.")

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from importlib.metadata import requires
 from pathlib import Path
@@ -39,8 +38,9 @@ def installed(wheel, tmp_path_factory):
     python = bin / "python"
     site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
-    # A plain path line, unlike an `addsitedir`, does not let the .pth file of an editable install here take effect.
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    # Plain path lines, unlike an `addsitedir`, do not let the .pth file of an editable install here take effect.
+    lent = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    (site / "dependencies.pth").write_text("".join(f"{path}\n" for path in lent))
     return bin
 
 
@@ -92,3 +92,33 @@ def test_make_knows_both_commands(target):
         pytest.skip("there is no make here")
     planned = run("make", "--dry-run", "--always-make", target, cwd=ROOT, env=os.environ | {"MAKEFLAGS": ""})
     assert "-m venv .venv" in planned and "--constraint constraints.txt" in planned
+
+
+def test_a_users_code_passes_a_strict_type_checker(installed, tmp_path, request):
+    """What `consumer.py` does with the public names is right to mypy, and what it should not do is wrong."""
+    pytest.importorskip("mypy")
+    # What the public names do not show is left out: torch alone takes a checker half a minute.
+    hidden = ("torch", "transformers", "captum", "safetensors", "huggingface_hub", "pyarrow", "pandas", "rich")
+    (tmp_path / "mypy.ini").write_text(
+        "[mypy]\nstrict = True\n" + "".join(f"[mypy-{name},{name}.*]\nfollow_imports = skip\n" for name in hidden)
+    )
+    check = [
+        *(sys.executable, "-m", "mypy", "--no-error-summary", "--python-executable", installed / "python"),
+        *("--cache-dir", request.config.cache.mkdir("mypy")),
+    ]
+    shutil.copy(Path(__file__).parent / "consumer.py", tmp_path)
+    wrong = [
+        'causal_attrib.score("park.png", "a dog", mask="black")',
+        'causal_attrib.score("park.png", level="letter")',
+        'causal_attrib.saliency("park.png", method="magic")',
+        'causal_attrib.saliency("park.png", baseline="black")',
+        "causal_attrib.score(3)",
+        'causal_attrib.score("park.png", batch_size="many")',
+        "causal_attrib.no_such_name",
+    ]
+    (tmp_path / "wrong.py").write_text("import causal_attrib\n\n" + "\n".join(wrong) + "\n")
+    # Away from the repository, so that the wheel is what is found.
+    assert run(*check, "consumer.py", cwd=tmp_path) == ""
+    done = subprocess.run(list(map(str, [*check, "wrong.py"])), capture_output=True, text=True, cwd=tmp_path)
+    lines = {int(line.split(":")[1]) for line in done.stdout.splitlines() if ": error:" in line}
+    assert lines == set(range(3, 3 + len(wrong))), done.stdout + done.stderr

@@ -25,6 +25,7 @@ from causal_attrib.choices import (
     Method,
     Reduction,
     check_batch_size,
+    check_seed,
     one_of,
     setting,
 )
@@ -173,9 +174,10 @@ class SettledChoice(Choice):
         return settings
 
     def _check_numbers(self) -> None:
-        for what, count, least in (("samples", self.samples, 1), ("steps", self.steps, 1), ("seed", self.seed, 0)):
+        for what, count, least in (("samples", self.samples, 1), ("steps", self.steps, 1)):
             if not (isinstance(count, int) and count >= least):
                 raise InputError(f"{what} is {count!r}, but it must be a whole number from {least} up.")
+        check_seed(self.seed)
         for what, value, most in (("noise", self.noise, 10), ("smooth", self.smooth, 1)):
             if not 0 <= value <= most:
                 raise InputError(f"{what} is {value}, but it must lie between 0 and {most}.")

@@ -11,6 +11,9 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from causal_attrib.choices import COUPLINGS, ENGINES, ESTIMATORS, FILLS, REFERENCES
+from causal_attrib.scores.settings import SAMPLES_FOR_TEXT, CausalSettings
+
 MODEL, DATA, METHOD, SCORES, REWARD, TRAINING, RUN = (
     "Model",
     "Data",
@@ -82,17 +85,27 @@ class Recipe:
     delta: float | None = _key(None, METHOD, "symmpo: threshold of the anchor; else TRL's upper clip.", "0; none")
     margin_in_reward_units: bool | None = _key(None, METHOD, "symmpo: margin as in the paper, not the code.", "no")
 
-    outcome: str | None = _key(None, SCORES, "What scores are differences of, as in copo score.", "auto")
-    against: str | None = _key(None, SCORES, "What grounding holds the picture against: colour, blur.", "colour")
-    samples: int | None = _key(None, SCORES, "Sampled completions per prefix.", "0, or 4 if the outcome judges text")
-    estimator: str | None = _key(None, SCORES, "How sufficiency is read: paired, mean_gain, product.", "paired")
-    coupling: str | None = _key(None, SCORES, "How samples of prefixes are drawn: independent, gumbel.", "independent")
-    mask: str | None = _key(None, SCORES, "How a token is hidden: zero, mean, token, delete.", "zero")
+    outcome: str | None = _key(
+        None, SCORES, "What scores are differences of, as in copo score.", CausalSettings.outcome
+    )
+    against: str | None = _key(
+        None, SCORES, f"What grounding holds the picture against: {', '.join(REFERENCES)}.", CausalSettings.against
+    )
+    samples: int | None = _key(
+        None, SCORES, "Sampled completions per prefix.", f"0, or {SAMPLES_FOR_TEXT} if the outcome judges text"
+    )
+    estimator: str | None = _key(
+        None, SCORES, f"How sufficiency is read: {', '.join(ESTIMATORS)}.", CausalSettings.estimator
+    )
+    coupling: str | None = _key(
+        None, SCORES, f"How samples of prefixes are drawn: {', '.join(COUPLINGS)}.", CausalSettings.coupling
+    )
+    mask: str | None = _key(None, SCORES, f"How a token is hidden: {', '.join(FILLS)}.", CausalSettings.mask)
     level: str | None = _key(None, SCORES, "What is scored as one: token, word, span.", "token")
     subset: str | None = _key(None, SCORES, "Which are scored: all, entropy, content.", "all")
     share: float | None = _key(None, SCORES, "Share of them, for the subset entropy.", "0.2")
-    engine: str | None = _key(None, SCORES, "How forwards are run: auto, packed, plain.", "auto")
-    scoring_batch_size: int | None = _key(None, SCORES, "Rows per forward.", "auto")
+    engine: str | None = _key(None, SCORES, f"How forwards are run: {', '.join(ENGINES)}.", CausalSettings.engine)
+    scoring_batch_size: int | None = _key(None, SCORES, "Rows per forward.", CausalSettings.batch_size)
 
     reward: list[str] = _key(("match",), REWARD, f"{', '.join(REWARDS)}, or module:function; may be repeated.")
     reward_weights: list[float] | None = _key(None, REWARD, "Weight of each reward.", "1 each")
