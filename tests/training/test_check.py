@@ -25,6 +25,7 @@ LAUGHS = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10
     ("keys", "said"),
     [
         ({"learning_rate": math.nan}, "The key 'learning_rate' of the recipe is nan; give a number."),
+        ({"temperature": 0.0}, "The key 'temperature' of the recipe is 0.0; give a number from 0.001 up."),
         ({"temperature": math.inf}, "The key 'temperature' of the recipe is inf; give a number."),
         ({"weights": [0.7, math.nan, 0.1, 0.1], "method": "cepo"}, "The key 'weights' of the recipe is nan"),
         ({"others": {"top_p": math.nan}}, "The key 'top_p' of the recipe is nan"),

@@ -118,7 +118,7 @@ class Recipe:
     gradient_accumulation_steps: int = _key(4, TRAINING, "Backwards per update.", least=1)
     num_generations: int = _key(8, TRAINING, "Completions per prompt.", least=2)
     max_completion_length: int = _key(512, TRAINING, "Tokens of a completion.", least=1)
-    temperature: float = _key(1.0, TRAINING, "Of sampling.", least=0)
+    temperature: float = _key(1.0, TRAINING, "Of sampling.", least=0.001)
     beta: float | None = _key(None, TRAINING, "Weight of the KL term; symmpo: DPO's beta.", "0; symmpo 0.1")
     loss_type: str | None = _key(None, TRAINING, "How token losses are averaged.", "grpo")
     bf16: bool | None = _key(None, TRAINING, "Mixed precision.", "where the device has it")
