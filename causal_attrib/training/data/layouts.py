@@ -29,6 +29,12 @@ from causal_attrib.training.scoring.rewards import answer_in
 from causal_attrib.vlm.conversation import DEFAULT_PROMPT
 from causal_attrib.words.coco import mentions
 
+# What files of yes/no questions have in place of the words (as `evaluation.pope.questions` reads them).
+_TRUTHS = {"1": "yes", "0": "no", "true": "yes", "false": "no"}
+_YES_NO = re.compile(
+    r"\s*(is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|may|might)\b|.*\byes\W+(or\W+)?no\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _ROLES = {"human": "user", "gpt": "assistant"}
 _PLACEHOLDER = re.compile(r"\s*<image>\s*")
 
@@ -43,6 +49,8 @@ def to_ours(row: dict) -> dict:
     {'image': '1.png', 'prompt': [{'role': 'user', 'content': 'Hi?'}], 'answer': 'Hello.'}
     >>> to_ours({"image": "1.png", "caption": "a puppy on grass"})
     {'image': '1.png', 'prompt': 'Describe this image.', 'objects': ['dog'], 'chosen': 'a puppy on grass'}
+    >>> to_ours({"image": "1.png", "text": "Is there a dog?", "label": 1})
+    {'image': '1.png', 'prompt': 'Is there a dog?', 'answer': 'yes'}
 
     Raises:
         KeyError: a layout is recognised, and then one of its keys is not there.
@@ -77,7 +85,15 @@ def to_ours(row: dict) -> dict:
         row["prompt"] = _without_placeholders(row["prompt"])
     if isinstance(row.get("answer"), str):
         row["answer"] = answer_in(row["answer"])
+    if type(row.get("answer")) in (str, int) and "prompt" in row and _is_yes_no(row["prompt"]):
+        row["answer"] = _TRUTHS.get(str(row["answer"]).strip().lower(), row["answer"])
     return row
+
+
+def _is_yes_no(prompt: str | list[dict]) -> bool:
+    """Whether a prompt asks for yes or no: a count of 1 or 0 is an answer of its own."""
+    asked = prompt if isinstance(prompt, str) else prompt[-1]["content"] if prompt else ""
+    return _YES_NO.match(asked) is not None
 
 
 def _messages(row: dict) -> dict:
