@@ -23,15 +23,12 @@ Columns with other names are kept: rewards may want them. These layouts are know
 
 from __future__ import annotations
 
-import re
-
 from causal_attrib.choices import DEFAULT_PROMPT
 from causal_attrib.training.scoring.rewards import answer_in
 from causal_attrib.words.matcher import coco_matcher
 from causal_attrib.words.yes_no import label_for
 
-_ROLES = {"human": "user", "gpt": "assistant"}
-_PLACEHOLDER = re.compile(r"\s*<image>\s*")
+# What files of yes/no questions have in place of the words (as `evaluation.pope.questions` reads them).
 
 
 def to_ours(row: dict) -> dict:
@@ -44,6 +41,8 @@ def to_ours(row: dict) -> dict:
     {'image': '1.png', 'prompt': [{'role': 'user', 'content': 'Hi?'}], 'answer': 'Hello.'}
     >>> to_ours({"image": "1.png", "caption": "a puppy on grass"})
     {'image': '1.png', 'prompt': 'Describe this image.', 'objects': ['dog'], 'chosen': 'a puppy on grass'}
+    >>> to_ours({"image": "1.png", "text": "Is there a dog?", "label": 1})
+    {'image': '1.png', 'prompt': 'Is there a dog?', 'answer': 'yes'}
 
     Raises:
         KeyError: a layout is recognised, and then one of its keys is not there.
