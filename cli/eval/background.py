@@ -58,6 +58,11 @@ def background(
     arm, description and spans.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
+        from causal_attrib.evaluation.intervals import check_draws
+
+        # What needs no torch is told before it is imported.
+        check_draws(resamples=bootstrap, seed=seed)
+
         from causal_attrib.evaluation.background import evaluate
         from causal_attrib.io.json_files import write_rows
         from causal_attrib.results.formats import check_output

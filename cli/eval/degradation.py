@@ -65,6 +65,11 @@ def degradation(
     surest where it is wrong.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
+        from causal_attrib.evaluation.intervals import check_draws
+
+        # What needs no torch is told before it is imported.
+        check_draws(resamples=bootstrap, seed=seed)
+
         from pathlib import Path
 
         from causal_attrib.errors import InputError

@@ -53,6 +53,11 @@ def faithfulness(
     hundreds of forwards.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
+        from causal_attrib.evaluation.intervals import check_draws
+
+        # What needs no torch is told before it is imported.
+        check_draws(resamples=bootstrap, seed=seed)
+
         from causal_attrib.evaluation.faithfulness import evaluate
         from causal_attrib.results.formats import check_output
 

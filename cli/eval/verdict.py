@@ -63,6 +63,11 @@ def verdict(
     With --fit the figures are cross-validated: each image is judged by a fit that has not seen it.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
+        from causal_attrib.evaluation.intervals import check_draws
+
+        # What needs no torch is told before it is imported.
+        check_draws(resamples=bootstrap, seed=seed)
+
         from causal_attrib.evaluation.verdict import evaluate
         from causal_attrib.results.formats import check_output
 

@@ -52,3 +52,18 @@ def test_the_commands_on_given_texts_import_no_torch(name, files, tmp_path):
     done = subprocess.run([sys.executable, "-c", CODE.format(arguments=arguments)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["benchmark"] == name
+
+
+@pytest.mark.parametrize("name", ["verdict", "degradation", "faithfulness", "background"])
+def test_draws_that_cannot_be_are_told_before_torch_is_imported(name):
+    code = """
+import sys
+from causal_attrib_cli.main import app
+try:
+    app({arguments!r})
+except SystemExit as end:
+    assert end.code == 2 and "torch" not in sys.modules
+"""
+    arguments = ["eval", name, *(["worlds"] if name == "background" else []), "--bootstrap", "9" * 20]
+    done = subprocess.run([sys.executable, "-c", code.format(arguments=arguments)], capture_output=True, text=True)
+    assert done.returncode == 0 and "More than 100,000 bootstrap resamples" in done.stderr, done.stderr
