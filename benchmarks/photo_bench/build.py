@@ -62,7 +62,7 @@ def build(arguments: argparse.Namespace) -> None:
         shutil.rmtree(folder / "model", ignore_errors=True)
         unfinished.rename(folder / "model")
         write_captions(captioner, features, unseen, seed, folder / "captions.jsonl")
-        found = gate(captioner, features, test, folder, objects)
+        found = gate(captioner, features, test, folder, objects, plan.gate_others)
         (folder / "gate.json").write_text(json.dumps(found, indent=1), "utf-8")
         print(table({folder.name: found}), flush=True)
     built = sorted(out.glob("*/gate.json"))

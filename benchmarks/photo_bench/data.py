@@ -47,29 +47,29 @@ def load_photos(folder: Path, test: int, fit: int, at_most: int, seed: int = 0) 
     files = {path.name: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURES}
     captions, objects = defaultdict(list), defaultdict(set)
     described, names = {}, {}
-    for annotations in [*read(folder, "instances*.json"), *read(folder, "captions*.json")]:
-        described |= {image["id"]: image["file_name"] for image in annotations["images"]}
-        names |= {kind["id"]: kind["name"] for kind in annotations.get("categories", [])}
-        for one in annotations["annotations"]:
+    for coco in [*read(folder, "instances*.json"), *read(folder, "captions*.json")]:
+        described |= {image["id"]: image["file_name"] for image in coco["images"]}
+        names |= {kind["id"]: kind["name"] for kind in coco.get("categories", [])}
+        for one in coco["annotations"]:
             if "caption" in one:
                 captions[one["image_id"]].append(one["caption"].strip())
             else:
                 objects[one["image_id"]].add(names[one["category_id"]])
     rng = random.Random(seed)
-    coco = [
+    annotated = [
         Photo(str(files[name]), key, captions[key], sorted(objects[key]))
         for key, name in sorted(described.items())
         if name in files and objects[key]
     ]
-    rng.shuffle(coco)
-    coco.sort(key=lambda photo: bool(photo.captions))
+    rng.shuffle(annotated)
+    annotated.sort(key=lambda photo: bool(photo.captions))
     others = [
         Photo(str(folder / row["image"]), Path(row["image"]).stem, row["captions"], None)
         for file in sorted(folder.rglob("*.jsonl"))
         for row in map(json.loads, file.read_text("utf-8").splitlines())
     ]
     rng.shuffle(others)
-    held, rest = coco[:test], coco[test:]
+    held, rest = annotated[:test], annotated[test:]
     others_held, others = others[: len(others) // 8], others[len(others) // 8 :]
     fit_coco = min(fit // 2, len(rest) // 5)
     fitted = rest[:fit_coco] + others[: fit - fit_coco]

@@ -30,27 +30,30 @@ def chair(captions: list[dict], objects: Path, folder: Path) -> dict:
     if done.returncode:
         raise SystemExit(done.stderr)
     score = json.loads(done.stdout)["systems"][0]
+    if not score["mentions"]:
+        raise SystemExit(f"None of the captions in {folder} names an object; teach the captioner for longer.")
     figures = {name: score[name]["value"] / 100 for name in ("chair_i", "chair_s", "recall")}
     interval = [score["chair_i"][end] / 100 for end in ("low", "high")]
     return figures | {"interval": interval} | {name: score[name] for name in ("mentions", "hallucinated", "objects")}
 
 
-def gate(captioner, features: Features, photos: list[Photo], folder: Path, objects: Path) -> dict:
+def gate(captioner, features: Features, photos: list[Photo], folder: Path, objects: Path, others: int) -> dict:
     """The figures of one built captioner.
 
     Args:
         photos: those of the test split.
         folder: where its captions.jsonl is.
+        others: photographs that each human caption is tried on, besides its own.
     """
     rows = [json.loads(line) for line in (folder / "captions.jsonl").read_text("utf-8").splitlines()]
     rows = [row for row in rows if row["split"] == "test"]
     greedy = [row for row in rows if not row["sampled"]]
     found = {"distinct": len({row["caption"] for row in greedy}) / len(greedy), "photographs": len(greedy)}
     captioned = [photo for photo in photos if photo.captions]
-    found |= own_photo(captioner, features, captioned, others=min(20, len(captioned) - 1))
+    found |= own_photo(captioner, features, captioned, min(others, len(captioned) - 1))
     annotated = [photo for photo in captioned if photo.objects is not None]
     if len(annotated) > 1:
-        found["own_photo_annotated"] = own_photo(captioner, features, annotated, min(20, len(annotated) - 1))[
+        found["own_photo_annotated"] = own_photo(captioner, features, annotated, min(others, len(annotated) - 1))[
             "own_photo"
         ]
     return found | {"chair": chair(rows, objects, folder), "chair_greedy": chair(greedy, objects, folder)}

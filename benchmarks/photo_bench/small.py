@@ -41,7 +41,7 @@ class Words:
         )  # fmt: skip
 
 
-def build(tower: EfficientNetModel, vocabulary: Words, layers: int = 3, width: int = 256) -> own.Captioner:
+def build(tower: EfficientNetModel, vocabulary: Words, layers: int = 2, width: int = 256) -> own.Captioner:
     decoder = GPT2Config(
         vocab_size=len(vocabulary.vocabulary), n_positions=LONGEST + 8, n_embd=width, n_layer=layers, n_head=4,
         add_cross_attention=True, is_decoder=True, bos_token_id=BOS, eos_token_id=EOS, pad_token_id=PAD,
@@ -76,7 +76,7 @@ class SmallCaptioner(nn.Module):
         return self
 
     def groups(self) -> list[dict]:
-        return [{"params": [one for one in self.parameters() if one.requires_grad], "rate": 1e-3}]
+        return [{"params": [one for one in self.parameters() if one.requires_grad], "rate": 1.5e-3}]
 
     @torch.no_grad()
     def begin(self, features_BPF: Tensor) -> None:
@@ -90,10 +90,14 @@ class SmallCaptioner(nn.Module):
     def tokens(self, features_BPF: Tensor) -> Tensor:
         return self.model.enc_to_dec_proj(self.drop(features_BPF))
 
-    def logprobs(self, tokens_BPD: Tensor, captions: list[str], smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Log-probability of each caption, and what to minimise: cross entropy per token, labels smoothed."""
-        rows = [torch.tensor(self.words.ids(caption)) for caption in captions]
+    def logprobs(self, tokens_BPD: Tensor, captions: list[list[str]], smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Log-probability of the captions of each photograph, in one row, and what to minimise.
+
+        That is the cross entropy per token, its labels smoothed.
+        """
+        rows = [torch.tensor(self.words.ids(caption)) for texts in captions for caption in texts]
         ids_BT = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
+        tokens_BPD = tokens_BPD.repeat_interleave(torch.tensor([len(texts) for texts in captions]), 0)
         logits_BTV = self.model.decoder(
             input_ids=ids_BT[:, :-1], attention_mask=(ids_BT[:, :-1] != PAD).long(), encoder_hidden_states=tokens_BPD
         ).logits.float()

@@ -18,17 +18,22 @@ import torch.nn.functional as F
 from data import Photo, of_split
 from features import Features
 
-# Tensor names carry their axes: B captions, P cells of the picture, F features, D width, T tokens, V vocabulary.
+# Tensor names carry their axes: B photographs, P cells of a picture, F features, D width, C captions, R photographs
+# that a caption is tried on.
 
 
 @dataclass
 class Plan:
-    steps: int = 1500
+    steps: int = 450
     batch: int = 64
-    check_every: int = 100
+    check_every: int = 75
     contrast: float = 0.3  # weight of telling the own photograph from another
     seen: float = 0.02  # weight of reading words off image tokens
     smoothing: float = 0.05
+    captions_per_photo: int = 1
+    fit_photos: int = 1000  # at most
+    fit_others: int = 8  # photographs that each human caption is tried on, besides its own: while learning,
+    gate_others: int = 20  # and in the end
     annotated_share: float = 0.4  # of a batch at least, since the bench asks about annotated photographs
 
 
@@ -47,15 +52,22 @@ def draw(photos: list[Photo], plan: Plan, rng: random.Random) -> list[Photo]:
 
 
 def step_loss(captioner, features: Features, batch: list[Photo], plan: Plan, rng: random.Random):
-    """What one step minimises: words of captions, words seen, and the own photograph against its neighbour's."""
+    """What one step minimises: words of captions, words seen, and the own photograph against another."""
     tokens_BPD = captioner.tokens(features([photo.row for photo in batch], rng))
-    captions = [rng.choice(photo.captions) for photo in batch]
-    other_BPD = tokens_BPD.roll(1, 0)
-    said_2B, loss_2B = captioner.logprobs(torch.cat([tokens_BPD, other_BPD]), captions * 2, plan.smoothing)
-    own_B, other_B = said_2B.chunk(2)
-    differs_B = torch.tensor([one.row != two.row for one, two in zip(batch, batch[-1:] + batch[:-1], strict=True)])
-    loss = loss_2B[: len(batch)].mean()
-    contrast = F.softplus(other_B - own_B)[differs_B].mean()
+    captions = [rng.sample(photo.captions, min(plan.captions_per_photo, len(photo.captions))) for photo in batch]
+    half = len(batch) // 2  # the second half lends the first its photographs
+    said_C, loss_C = captioner.logprobs(
+        torch.cat([tokens_BPD, tokens_BPD[half : 2 * half]]), captions + captions[:half], plan.smoothing
+    )
+    # The captions of the first half come once behind their own photographs, then behind others.
+    own = sum(map(len, captions[:half]))
+    total = len(loss_C) - own
+    differs_C = torch.tensor(
+        [one.row != other.row for one, other, texts in zip(batch, batch[half:], captions[:half], strict=False)
+         for _ in texts]
+    )  # fmt: skip
+    loss = loss_C[:total].mean()
+    contrast = F.softplus(said_C[total:] - said_C[:own])[differs_C].mean()
     seen = captioner.words_seen(tokens_BPD, batch) if plan.seen else torch.zeros(())
     return loss, contrast, seen
 
@@ -67,10 +79,8 @@ def own_photo(captioner, features: Features, photos: list[Photo], others: int, s
     pairs, wins, nats, count = 0, 0.0, 0.0, 0
     for photo in photos:
         rows = [photo.row, *(one.row for one in rng.sample([p for p in photos if p is not photo], others))]
-        captions = [caption for caption in photo.captions for _ in rows]
-        tokens_BPD = captioner.tokens(features(rows)).repeat(len(photo.captions), 1, 1)
-        said_B, loss_B = captioner.logprobs(tokens_BPD, captions)
-        said_CR, loss_CR = said_B.view(-1, len(rows)), loss_B.view(-1, len(rows))
+        said_C, loss_C = captioner.logprobs(captioner.tokens(features(rows)), [photo.captions] * len(rows))
+        said_CR, loss_CR = said_C.view(len(rows), -1).T, loss_C.view(len(rows), -1).T
         wins += (said_CR[:, :1] > said_CR[:, 1:]).sum().item()
         pairs += said_CR[:, 1:].numel()
         nats, count = nats + loss_CR[:, 0].sum().item(), count + len(said_CR)
@@ -80,8 +90,8 @@ def own_photo(captioner, features: Features, photos: list[Photo], others: int, s
 class Run:
     """What a training run is made of, on disk: a run that was killed goes on from its last check."""
 
-    def __init__(self, captioner, folder: Path):
-        self.captioner, self.file = captioner, folder / "state.pt"
+    def __init__(self, captioner, plan: Plan, folder: Path):
+        self.captioner, self.plan, self.file = captioner, plan, folder / "state.pt"
         folder.mkdir(parents=True, exist_ok=True)
         self.learnt = {name: one for name, one in captioner.named_parameters() if one.requires_grad}
         groups = [{**group, "lr": 0.0} for group in captioner.groups()]
@@ -114,14 +124,15 @@ class Run:
         self.optim.step()
         self.step += 1
         for name, one in self.learnt.items():
-            self.mean[name].lerp_(one, max(0.01, 1 / self.step))
+            self.mean[name].lerp_(one, max(0.02, 1 / self.step))
 
     def check(self, features: Features, fit: list[Photo]) -> dict:
         """Try the mean of the weights on the fit split, keep it if it is the best, and save all."""
         now = self.copy()
         self.put(self.mean)
         self.captioner.eval()
-        found = own_photo(self.captioner, features, fit, others=min(8, len(fit) - 1))
+        with torch.autocast("cpu", torch.bfloat16):
+            found = own_photo(self.captioner, features, fit, others=min(self.plan.fit_others, len(fit) - 1))
         self.captioner.train()
         self.put(now)
         if found["own_photo"] > self.best:
@@ -134,9 +145,9 @@ class Run:
 
 def teach(captioner, features: Features, photos: list[Photo], plan: Plan, folder: Path, seed: int) -> None:
     """Train, going on from the last check if there was one, and leave the captioner with its best weights."""
-    train, fit = of_split(photos, "train"), of_split(photos, "fit")
+    train, fit = of_split(photos, "train"), of_split(photos, "fit")[: plan.fit_photos]
     captioner.begin(features([photo.row for photo in train[:256]]))
-    run = Run(captioner, folder)
+    run = Run(captioner, plan, folder)
     captioner.train()
     began, losses = time.time(), []
     while run.step < plan.steps:
