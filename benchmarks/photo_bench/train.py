@@ -48,7 +48,9 @@ def rate(step: int, steps: int) -> float:
 def draw(photos: list[Photo], plan: Plan, rng: random.Random) -> list[Photo]:
     annotated = [photo for photo in photos if photo.objects is not None]
     least = round(plan.annotated_share * plan.batch) if annotated else 0
-    return rng.choices(annotated, k=least) + rng.choices(photos, k=plan.batch - least)
+    drawn = rng.choices(annotated, k=least) + rng.choices(photos, k=plan.batch - least)
+    # Else photographs of one source would always be told from those of another, which is easy.
+    return rng.sample(drawn, len(drawn))
 
 
 def step_loss(captioner, features: Features, batch: list[Photo], plan: Plan, rng: random.Random):
