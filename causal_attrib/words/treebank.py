@@ -74,7 +74,7 @@ def _in_sentence(text: str, start: int, end: int) -> list[TreebankToken]:
 
 
 def _without_clitics(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    tail = []
+    tail: list[tuple[int, int]] = []
     for clitic in _CLITICS:
         if match := clitic.search(text, start, end):
             tail.insert(0, (match.start(), end))

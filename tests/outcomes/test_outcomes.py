@@ -5,7 +5,7 @@ import pytest
 from causal_attrib.outcomes import Match, Objects
 from causal_attrib.outcomes.match import matches
 from causal_attrib.outcomes.objects import annotated_objects
-from causal_attrib.words.coco import COCO, _plural, mentions
+from causal_attrib.words.coco import CLASSES
 
 
 @pytest.mark.parametrize(
@@ -44,32 +44,6 @@ def test_match(text, reference, right):
 
 
 @pytest.mark.parametrize(
-    ("text", "classes"),
-    [
-        ("a hot dog next to a dog", ["hot dog", "dog"]),
-        ("three men ride buses and motor bikes", ["person", "bus", "motorcycle"]),
-        ("a wine glass, two wine glasses", ["wine glass", "wine glass"]),
-        ("a teddy bear and a polar bear", ["teddy bear", "bear"]),
-        ("an orange cat and an orange on a plate", ["cat", "orange"]),
-        ("a train station by the train track", []),
-        ("the category of carpets", []),
-        ("knives, sheep, mice", ["knife", "sheep", "mouse"]),
-        ("TWO  TRAFFIC   LIGHTS", ["traffic light"]),
-    ],
-)
-def test_mentions(text, classes):
-    found = mentions(text)
-    assert [mention.cls for mention in found] == classes
-    assert all(text[mention.start : mention.end].strip() for mention in found)
-
-
-@pytest.mark.parametrize("cls", COCO)
-def test_every_class_is_found_in_one_and_in_many(cls):
-    assert [mention.cls for mention in mentions(f"here is a {cls}.")] == [cls]
-    assert {mention.cls for mention in mentions(f"{_plural(cls)[0]} are here")} == {cls}
-
-
-@pytest.mark.parametrize(
     ("text", "f1"),
     [
         ("a dog and a frisbee", 1.0),
@@ -78,6 +52,8 @@ def test_every_class_is_found_in_one_and_in_many(cls):
         ("a puppy chases the frisbees, another dog", 1.0),
         ("a cat", 0.0),
         ("nothing at all", 0.0),
+        ("a dog, a frisbee, an orange bus stop and a train station", 1.0),
+        ("a hot-dog, a dog/frisbee", 0.8),
     ],
 )
 def test_objects_are_scored_by_f1(text, f1):
@@ -86,3 +62,13 @@ def test_objects_are_scored_by_f1(text, f1):
 
 def test_annotated_objects_take_sticker_names():
     assert annotated_objects(["cell_phone", "people"]) == {"cell phone", "person"}
+
+
+def test_a_young_animal_is_no_person():
+    # Was 2/3, for the baby: precision 1/2.
+    assert Objects(annotated_objects(["elephant"]))("a baby elephant") == 1.0
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_class_can_be_annotated(cls):
+    assert annotated_objects([cls]) == annotated_objects([cls.replace(" ", "_")]) == {cls}

@@ -27,7 +27,7 @@ import re
 
 from causal_attrib.training.scoring.rewards import answer_in
 from causal_attrib.vlm.conversation import DEFAULT_PROMPT
-from causal_attrib.words.coco import mentions
+from causal_attrib.words.matcher import coco_matcher
 
 _ROLES = {"human": "user", "gpt": "assistant"}
 _PLACEHOLDER = re.compile(r"\s*<image>\s*")
@@ -65,7 +65,7 @@ def to_ours(row: dict) -> dict:
         row["prompt"] = row.pop("question")
     if "caption" in row:
         row.setdefault("prompt", DEFAULT_PROMPT)
-        named = sorted({mention.cls for mention in mentions(str(row["caption"]))})
+        named = sorted({mention.node for mention in coco_matcher().mentions(str(row["caption"]))})
         if named:
             row.setdefault("objects", named)
         row.setdefault("chosen", row.pop("caption"))

@@ -13,6 +13,7 @@ import numpy as np
 
 from causal_attrib.errors import InputError
 from causal_attrib.vlm import Encoding
+from causal_attrib.words.claims import is_content
 
 LEVELS = ("token", "word", "span")
 SUBSETS = ("all", "entropy", "content")
@@ -21,13 +22,6 @@ Unit = tuple[int, ...]
 
 _CLAUSE_ENDS = re.compile(r"[.,;:!?\n]\s*$")
 _LETTERS = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-# Words that hold an English sentence together and say nothing of the picture.
-_FUNCTION_WORDS = frozenset(
-    "a an the this that these those it its it's he she they them their his her we our you your i my me and or but if "
-    "so then than because as of to in on at by for from with without into onto over under about between is are was "
-    "were be been being am has have had do does did can could will would shall should may might must not no there here "
-    "which who whom whose what when where how while also very just too only both each some any all".split()
-)
 
 
 def choose_units(
@@ -44,7 +38,7 @@ def choose_units(
         entropy_T: entropies of the response tokens in nats, needed for the subset "entropy".
         level: "token"; "word"; "span": the words up to and with the next punctuation mark.
         subset: "all"; "entropy": the ceil(share * U) units with the highest entropy at one of their tokens, the earlier
-            of equal ones; "content": units with a word that is no English function word.
+            of equal ones; "content": units with a word that is no English function word (`words.claims`).
         share: in (0, 1].
 
     Raises:
@@ -77,7 +71,7 @@ def has_content(text: str) -> bool:
     >>> has_content(" dog"), has_content(" on the"), has_content(", and 3 cats"), has_content("...")
     (True, False, True, False)
     """
-    return any(word not in _FUNCTION_WORDS for word in _LETTERS.findall(text.lower()))
+    return any(is_content(word) for word in _LETTERS.findall(text))
 
 
 def _spans(encoding: Encoding) -> tuple[Unit, ...]:

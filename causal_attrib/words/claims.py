@@ -1,0 +1,60 @@
+"""Which words of an English caption can claim something of the picture, and which only hold the sentence together.
+
+A function word belongs to a closed class: article, determiner, pronoun, preposition, conjunction, auxiliary verb, the
+particles "not" and "to", "there", question words, and a few adverbs of degree. Every other word is a content word:
+nouns, full verbs, adjectives, adverbs, numbers, names, and all words of other languages. Prepositions of place ("on",
+"under") count as function words although they claim a relation: they are what every caption has, and where they do
+claim something it is told by the nouns beside them. Numbers ("two") are content: a count can be false.
+"""
+
+from __future__ import annotations
+
+import re
+
+_CLASSES = {
+    "article": "a an the",
+    "determiner": """
+        this that these those each every either neither both some any all no other another such several much
+        many more most few fewer less own same
+    """,
+    "pronoun": """
+        i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his himself she
+        her hers herself it its itself they them their theirs themselves someone somebody something anyone
+        anybody anything everyone everybody everything none nobody nothing who whom whose which what
+    """,
+    "preposition": """
+        about above across after against along alongside amid among amongst around as at before behind below
+        beneath beside besides between beyond by despite down during except for from in inside into like near of
+        off on onto out outside over past per since through throughout to toward towards under underneath until
+        up upon via with within without
+    """,
+    "conjunction": """
+        and but or nor so yet if unless because although though while whereas whether than when where how
+    """,
+    "auxiliary": """
+        am is are was were be been being have has had having do does did doing can could will would shall should
+        may might must ought cannot
+    """,
+    "particle": "not there here also too very just only then quite rather even still",
+}
+FUNCTION_WORDS = frozenset(word for words in _CLASSES.values() for word in words.split())
+
+_MARKS = ' \t\n.,;:!?"()[]{}*_…“”‘-–—'
+_CLITIC = re.compile(r"(?:n't|'(?:s|d|m|ll|re|ve|t)|')$")
+# What "won't", "can't", "shan't" and "ain't" leave at their clitic.
+_CUT = frozenset("wo ca sha ai".split())
+
+
+def is_content(word: str) -> bool:
+    """Whether a word may say something of the picture; punctuation and tags such as </think> do not.
+
+    >>> [word for word in "A dog isn't on the red-hot grass , it's near two cats .".split() if is_content(word)]
+    ['dog', 'red-hot', 'grass', 'two', 'cats']
+    """
+    if word.startswith("<") and word.endswith(">"):
+        return False
+    plain = word.lower().replace("’", "'").strip(_MARKS)
+    stem = _CLITIC.sub("", plain)
+    if not any(character.isalnum() for character in stem):
+        return False
+    return not {plain, stem} & FUNCTION_WORDS and stem not in _CUT
