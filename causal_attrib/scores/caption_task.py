@@ -30,6 +30,10 @@ from causal_attrib.vlm import VLM, Continuation, Encoding
 Announce = Callable[[int, int, float], None]
 
 
+# How effects on these outcomes become nats (`results.effects`): a mean over the caption's tokens, or a probability.
+_SCALES = {"grounding": "tokens", "likelihood": "one", "yesno": "one"}
+
+
 @dataclass
 class CaptionTask:
     """One caption and what is to be run for it.
@@ -92,7 +96,7 @@ def make_task(
     judge = choose_outcome(settings.outcome, encoding, objects)
     check_contrast(judge.name, settings.against)
     if settings.verdict:
-        check_outcome(judge.name, settings.against, settings.mask)
+        check_outcome(judge.name, settings.mask)
     coherent = coherence_of(vlm, encoding, seed=settings.seed).to_dict() if settings.coherence else None
     units = encoding.units(settings.level)
     rewrites = judge.needs_text and not encoding.answers_a_question
@@ -262,7 +266,7 @@ def _attribution(
     )
     if scan.prior_T is None:
         return attribution
-    calibration = read_calibration(settings.calibration, settings.level)
+    calibration = read_calibration(settings.calibration, settings.level, settings.against)
     return judged(attribution, scan.prior_T, calibration, known=task.known)
 
 
@@ -270,6 +274,8 @@ def _outcome_record(task: CaptionTask, outcome_n: np.ndarray) -> dict:
     record = {"name": task.judge.name, "meaning": task.judge.meaning}
     if not task.rewrites:
         record["value"] = float(outcome_n[0, 0])
+        if (scale := _SCALES.get(task.judge.name)) is not None:
+            record["scale"] = len(task.encoding.response_ids) if scale == "tokens" else 1
     if task.judge.name == "objects":
         record["objects"] = sorted(task.judge.annotated)
     return record

@@ -86,5 +86,5 @@ class Settings(CausalSettings):
         if self.calibration is not None and not self.verdict:
             raise InputError("A calibration is for verdicts; ask for them too: add --verdict (or verdict=True).")
         if self.verdict:
-            check_outcome(OUTCOME if self.outcome == "auto" else self.outcome, self.against, self.mask)
-            read_calibration(self.calibration, self.level)
+            check_outcome(OUTCOME if self.outcome == "auto" else self.outcome, self.mask)
+            read_calibration(self.calibration, self.level, self.against)
