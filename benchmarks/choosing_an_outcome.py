@@ -24,7 +24,7 @@ import causal_attrib
 from causal_attrib import scenes
 from causal_attrib.scenes.language import falsify_words, object_question
 from causal_attrib.scores import logprob_and_entropy
-from causal_attrib.views.drawing import is_contradicted
+from causal_attrib.views.drawing import contradicted
 from causal_attrib.vlm import VLM, Continuation
 
 # Scenes the bundled model has never seen: training uses small seeds.
@@ -82,7 +82,8 @@ def rows_of_scene(vlm: VLM, item, outcomes, mask: str, against: str) -> list[dic
             mask=mask,
             batch_size=8,
         )
-        tokens = attribution.to_frame()
+        marks = contradicted(attribution)
+    tokens = attribution.to_frame()
         first = tokens.groupby("word").first()
         for score in SCORES:
             looks_false[f"{outcome} {score}"] = -first[score]
@@ -105,7 +106,8 @@ def marks_of_scene(vlm: VLM, item) -> list[dict]:
     number, scene, text, words, false, _ = item
     picture, _ = scenes.render(scene)
     attribution = causal_attrib.score(picture, text, model=vlm, batch_size=8)
-    tokens = attribution.to_frame().assign(marked=[is_contradicted(token) for token in attribution])
+    marks = contradicted(attribution)
+    tokens = attribution.to_frame().assign(marked=[token.index in marks for token in attribution])
     marked = tokens.groupby("word").marked.any()
     word_at = _word_at(text, tokens)
     kinds = {word_at[word.start]: "false" if word in false else "true content" for word in words}

@@ -6,7 +6,7 @@ place and the time; all other words only hold them together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -137,15 +137,35 @@ def falsify_words(
 
     `style` goes to `describe`. Words are chosen kind first, so that place and time are as frequent as classes.
     """
-    _, words = describe(scene, **style)
+    lie, lied = false_scene(scene, describe(scene, **style)[1], rng, count, kind=kind, classes=classes)
+    text, words = describe(lie, **style)
+    return text, words, [word for word in words if (word.kind, word.index) in lied]
+
+
+def false_scene(
+    scene: Scene,
+    words: Iterable[Word],
+    rng: np.random.Generator,
+    count: int = 1,
+    *,
+    kind: str | None = None,
+    classes: Sequence[str] = CLASSES,
+) -> tuple[Scene, set[tuple[str, int | None]]]:
+    """A scene of which a caption with these words would be true but for `count` facts, and those facts.
+
+    A fact that several words state is one.
+
+    Returns:
+        The scene, and (kind, index) of each fact that differs (fewer than `count` if there are not as many).
+    """
+    facts = list({(word.kind, word.index): word for word in reversed(list(words))}.values())[::-1]
     lie = scene
-    lies: list[Word] = []
+    lied: set[tuple[str, int | None]] = set()
     for _ in range(count):
-        taken = {(word.kind, word.index) for word in lies}
         open_words = [
             (word, values)
-            for word in words
-            if (word.kind, word.index) not in taken
+            for word in facts
+            if (word.kind, word.index) not in lied
             and (kind is None or word.kind == kind)
             and (values := _false_values(scene, word, classes))
         ]
@@ -162,10 +182,8 @@ def falsify_words(
             old = objects[word.index]
             objects[word.index] = replace(old, cls=value) if word.kind == "class" else replace(old, colour=value)
             lie = replace(lie, objects=tuple(objects))
-        lies.append(word)
-    text, words = describe(lie, **style)
-    lied = {(word.kind, word.index) for word in lies}
-    return text, words, [word for word in words if (word.kind, word.index) in lied]
+        lied.add((word.kind, word.index))
+    return lie, lied
 
 
 def falsify(

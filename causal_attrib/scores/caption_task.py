@@ -33,6 +33,10 @@ from causal_attrib.vlm import VLM, Continuation, Encoding
 Announce = Callable[[int, int, float], None]
 
 
+# How effects on these outcomes become nats (`results.effects`): a mean over the caption's tokens, or a probability.
+_SCALES = {"grounding": "tokens", "likelihood": "one", "yesno": "one"}
+
+
 @dataclass
 class CaptionTask:
     """One caption and what is to be run for it.
@@ -97,7 +101,7 @@ def make_task(
     judge = choose_outcome(settings.outcome, encoding, objects)
     check_contrast(judge.name, settings.against)
     if settings.verdict:
-        check_outcome(judge.name, settings.against, settings.mask)
+        check_outcome(judge.name, settings.mask)
     coherent = coherence_of(vlm, encoding, seed=settings.seed).to_dict() if settings.coherence else None
     units = encoding.units(settings.level)
     rewrites = judge.needs_text and not encoding.answers_a_question
@@ -276,6 +280,8 @@ def _outcome_record(task: CaptionTask, outcome_n: np.ndarray) -> dict[str, Any]:
     record: dict[str, Any] = {"name": task.judge.name, "meaning": task.judge.meaning}
     if not task.rewrites:
         record["value"] = float(outcome_n[0, 0])
+        if (scale := _SCALES.get(task.judge.name)) is not None:
+            record["scale"] = len(task.encoding.response_ids) if scale == "tokens" else 1
     if isinstance(task.judge, Objects):
         record["objects"] = sorted(task.judge.annotated)
     return record

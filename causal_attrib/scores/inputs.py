@@ -72,4 +72,4 @@ def calibration_of(settings: Settings) -> Calibration | None:
     Raises:
         InputError: there is no such calibration.
     """
-    return read_calibration(settings.calibration, settings.level) if settings.verdict else None
+    return read_calibration(settings.calibration, settings.level, settings.against) if settings.verdict else None

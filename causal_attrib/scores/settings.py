@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # COPO draws H completions per prefix and does not say how many; outcomes that read log-probabilities need none.
 SAMPLES_FOR_TEXT = 4
 # What a verdict is calibrated on: necessity has to be measured with the same for coefficients to mean the same.
-OUTCOME, CONTRAST, MASK = "grounding", "colour", "zero"
+OUTCOME, MASK = "grounding", "zero"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,13 +126,13 @@ class Settings(CausalSettings):
         if self.calibration is not None and not self.verdict:
             raise InputError("A calibration is for verdicts; ask for them too: add --verdict (or verdict=True).")
         if self.verdict:
-            check_outcome(OUTCOME if self.outcome == "auto" else self.outcome, self.against, self.mask)
+            check_outcome(OUTCOME if self.outcome == "auto" else self.outcome, self.mask)
 
 
-def check_outcome(outcome: str, against: str, mask: str) -> None:
+def check_outcome(outcome: str, mask: str) -> None:
     """Raises InputError unless necessity is what verdicts are calibrated on."""
-    if (outcome, against, mask) != (OUTCOME, CONTRAST, MASK):
+    if (outcome, mask) != (OUTCOME, MASK):
         raise InputError(
-            f"A verdict is calibrated on necessity under the outcome {OUTCOME} with the mask {MASK} against "
-            f"{CONTRAST}, not under {outcome} with {mask} against {against}; leave the verdict out, or ask for those."
+            f"A verdict is calibrated on necessity under the outcome {OUTCOME} with the mask {MASK}, not under "
+            f"{outcome} with {mask}; leave the verdict out, or ask for those."
         )

@@ -1,17 +1,24 @@
-"""Does the picture bear this word out? A label per word, and the probability that the word is false.
+"""Does the picture bear this word out? A label per word, the probability that it is false, and that the caption is.
 
     evidence = log p(word | picture, what precedes) - log p(word | reference image, what precedes)      in nats
-    p_false  = s( intercept + a * evidence + b * entropy + c * necessity ),  s the logistic
+    p_false  = s( intercept + sum_f weight_f * f ),  s the logistic, f over the features of the calibration
+    caption  = s( a + b * logit( 1 - prod_w (1 - p_false_w) ) ),  w over its claims
 
 The first is pointwise mutual information of word and picture given what precedes (Church & Hanks, 1990), as the model
-has it; the second is logistic calibration (Platt, 1999), whose coefficients belong to one model and one level of
-scoring. A word of several tokens is one word: its log-probabilities and entropies are summed, its necessities averaged,
-and each of its tokens bears its verdict.
+has it; the others are logistic calibration (Platt, 1999), whose coefficients belong to one model, one level of scoring
+and one reference image. The product is what the caption would be if its words erred independently, which a and b mend.
+A word of several tokens is one word: its log-probabilities and entropies are summed, its necessities averaged, and each
+of its tokens bears its verdict.
 
     grounded            the picture at least doubles its probability, and p_false < 1/2
     against the image   the picture at least halves it, and p_false >= 1/2
     language prior      its probability is at least 1/2 with the picture and without, and p_false < 1/2
     undecided           anything else: the evidence is slight, or it and p_false contradict each other
+    no claim            a function word or a mark (`words.claims`): it can be neither true nor false
+
+A calibration also keeps how its features were spread over true and over false words. A caption whose claims lie
+farther from both than all but `FALSE_ALARM` of the captions of the fit is outside of what was calibrated: it gets
+verdicts, and no error rate.
 """
 
 from __future__ import annotations
@@ -19,74 +26,117 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
 from causal_attrib.results.attribution import Attribution, Token
+from causal_attrib.results.effects import effect_nats
 from causal_attrib.version import __version__
+from causal_attrib.words.claims import is_content
 
 GROUNDED, AGAINST, PRIOR, UNDECIDED = VERDICTS = ("grounded", "against the image", "language prior", "undecided")
-FEATURES = ("evidence", "entropy", "necessity")
+NO_CLAIM = "no claim"
+# evidence, logprob and entropy in nats; effect: by how many nats hiding the word lowers the caption's grounding;
+# position: how many tokens of the caption precede it, which also tells captions of an unknown length.
+FEATURES = ("evidence", "logprob", "entropy", "effect", "position")
 
 CLEAR = math.log(2)  # nats: twice or half as likely
 LIKELY = math.log(1 / 2)
 FALSE = 0.5
+# Share of captions like those of a fit that are taken to be outside of it.
+FALSE_ALARM = 0.01
+# What keeps the log-odds of a caption finite.
+_SUREST = 1e-6
 
-SCHEMA = 1
+SCHEMA = 2
 BUNDLED = Path(__file__).resolve().parents[1] / "assets" / "verdict.json"
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The coefficients of `p_false` for one model at one level, and how well they did.
+    """The coefficients of `p_false` for one model, one level and one reference image, and how well they did.
 
     model:       id of the model that it was fitted on
     level:       "token" or "word", the level of scoring: it is the necessities that differ
+    against:     the reference image
+    intercept, weights: of the logistic, a weight for each feature by name
     fitted:      on what: data, seed, captions, words, false_words, date
     error_rates: for each verdict how many `words` got it, and the share of them that are `wrong`, which is false ones
                  for "grounded" and "language prior" and true ones for "against the image" (None: undecided, or no
                  words); measured on words that the coefficients had not seen
+    caption:     `intercept` and `slope` of the caption's probability; empty where none was fitted
+    spread:      for "true" and "false" words `mean` (F,) and `precision` (F, F), the inverse covariance, of their
+                 features, and `threshold` of `distance`; empty where none was kept
     """
 
     model: str
     level: str
+    against: str
     intercept: float
-    evidence: float
-    entropy: float
-    necessity: float
-    fitted: dict[str, Any]
-    error_rates: dict[str, Any]
+    weights: dict[str, float]
+    fitted: dict
+    error_rates: dict
+    caption: dict = field(default_factory=dict)
+    spread: dict = field(default_factory=dict)
+
+    def features(self, found: dict[str, float]) -> list[float]:
+        """Those of a word that this calibration reads, in its order."""
+        return [found[name] for name in self.weights]
 
     def p_false(self, features_NF: np.ndarray) -> np.ndarray:
-        """Probability that each of N words is false, from its `FEATURES`, in [0, 1].
+        """Probability that each of N words is false, from its features, in [0, 1].
 
-        >>> Calibration("m", "word", 0.0, -1.0, 0.0, 0.0, {}, {}).p_false(np.array([[0.0, 1.0, 0.2]]))
+        >>> Calibration("m", "word", "colour", 0.0, {"evidence": -1.0}, {}, {}).p_false(np.array([[0.0]]))
         array([0.5])
         """
-        score_N = self.intercept + features_NF @ np.array([self.evidence, self.entropy, self.necessity])
-        # The logistic without overflow.
-        return np.exp(-np.logaddexp(0.0, -score_N))
+        return _logistic(self.intercept + features_NF @ np.array(list(self.weights.values())))
 
-    def record(self, model: str, *, known: bool = True) -> dict[str, Any]:
+    def caption_p_false(self, p_N: np.ndarray) -> float:
+        """Probability that at least one of N claims is false, from theirs; 0 for a caption that claims nothing.
+
+        >>> mine = Calibration("m", "word", "colour", 0.0, {}, {}, {}, {"intercept": 0.0, "slope": 1.0})
+        >>> round(mine.caption_p_false(np.array([0.5, 0.5])), 6)
+        0.75
+        """
+        if not len(p_N):
+            return 0.0
+        to = self.caption or {"intercept": 0.0, "slope": 1.0}
+        return float(_logistic(np.array(to["intercept"] + to["slope"] * independent_log_odds(p_N))))
+
+    def distance(self, features_NF: np.ndarray) -> float:
+        """How far the claims of a caption lie from those of the fit: the mean over them of the squared Mahalanobis
+        distance (Mahalanobis, 1936) to the nearer of true and false words; 0 for a caption that claims nothing."""
+        if not len(features_NF) or not self.spread:
+            return 0.0
+        nearest_N = np.min([_squared_distance(features_NF, self.spread[kind]) for kind in ("true", "false")], axis=0)
+        return float(nearest_N.mean())
+
+    def record(self, model: str, *, known: bool = True, features_NF: np.ndarray | None = None) -> dict:
         """What a result says of its verdicts: the rule, where it comes from and how often it errs.
 
         Args:
             model: that gave them.
             known: the picture is of the kind that it knows.
+            features_NF: of the caption's claims.
         """
-        calibrated = model == self.model and known
+        outside = None
+        if features_NF is not None and self.spread:
+            outside = {"distance": self.distance(features_NF), "threshold": self.spread["threshold"]}
+            outside["false_alarm"] = FALSE_ALARM
+        inside = outside is None or outside["distance"] <= outside["threshold"]
+        calibrated = model == self.model and known and inside
         return {
             "calibrated": calibrated,
-            "note": self._error_line() if calibrated else self._warning(model),
+            "note": self._error_line() if calibrated else self._warning(model, known),
             "thresholds": {"evidence_nats": CLEAR, "p_false": FALSE, "likely": math.exp(LIKELY)},
             "calibration": asdict(self),
+            **({} if outside is None else {"outside": outside}),
         }
 
     def _error_line(self) -> str:
@@ -94,7 +144,7 @@ class Calibration:
         parts = [
             f"{100 * rate['wrong']:.2f} % of those called {label} are {wrong[label]}"
             for label, rate in self.error_rates.items()
-            if label != UNDECIDED and rate["words"]
+            if label in wrong and rate["words"]
         ]
         words = sum(rate["words"] for rate in self.error_rates.values())
         undecided = 100 * self.error_rates[UNDECIDED]["words"] / words
@@ -103,19 +153,37 @@ class Calibration:
             f"{undecided:.1f} % are undecided"
         )
 
-    def _warning(self, model: str) -> str:
-        if model == self.model:
+    def _warning(self, model: str, known: bool) -> str:
+        if model != self.model:
             return (
-                f"not calibrated for this picture: the calibration comes from {self.fitted['data']}, so how often "
-                "these verdicts err is not known"
+                f"not calibrated for {model}: the calibration comes from the model {self.model}, so how often these "
+                "verdicts err is not known; copo eval verdict --fit makes one for yours"
             )
+        what = "caption" if known else "picture"
         return (
-            f"not calibrated for {model}: the calibration comes from the model {self.model}, so how often these "
-            "verdicts err is not known; copo eval verdict --fit makes one for yours"
+            f"outside of what was calibrated: this {what} is unlike {self.fitted['data']}, so how often these verdicts "
+            "err is not known"
         )
 
 
-def model_of(record: Mapping[str, Any]) -> str:
+def independent_log_odds(p_N: np.ndarray) -> float:
+    """Log-odds that at least one of N words is false, if they were independent and each false with its probability."""
+    log_true = np.log1p(-np.clip(p_N, _SUREST, 1 - _SUREST)).sum()
+    # log(1 - e^x) - x for x < 0, without loss where x is near 0.
+    return float(np.log(-np.expm1(log_true)) - log_true)
+
+
+def _logistic(score: np.ndarray) -> np.ndarray:
+    """Without overflow."""
+    return np.exp(-np.logaddexp(0.0, -score))
+
+
+def _squared_distance(features_NF: np.ndarray, spread: dict) -> np.ndarray:
+    offset_NF = features_NF - np.array(spread["mean"])
+    return np.einsum("nf,fg,ng->n", offset_NF, np.array(spread["precision"]), offset_NF)
+
+
+def model_of(record: dict) -> str:
     """What a calibration belongs to: the name of a model, and how its weights are quantised, which makes it another.
 
     >>> model_of({"id": "m", "quantization": None}), model_of({"id": "m", "quantization": "bitsandbytes, 4 bits"})
@@ -146,64 +214,90 @@ def label(evidence: float, logprob: float, p_false: float) -> str:
 def judged(
     attribution: Attribution, prior_T: Sequence[float], calibration: Calibration, *, known: bool = True
 ) -> Attribution:
-    """The same attribution with a verdict on each scored word, borne by each of its tokens.
+    """The same attribution with a verdict on each scored word, borne by each of its tokens, and one on the caption.
 
     Args:
-        attribution: scored at the calibration's level with what `settings.check_outcome` asks for.
+        attribution: scored at the calibration's level and against its reference image, with what
+            `settings.check_outcome` asks for.
         prior_T: log-probability of each token with the reference image, in nats.
         calibration: of the model that scored it, or of another, which the result then says.
         known: the picture is of the kind that the model knows; the result says if not.
     """
-    verdicts: dict[int, dict[str, Any]] = {}
+    verdicts: dict[int, dict] = {}
+    claims: list[list[float]] = []
+    against = 0
     for _, tokens in groupby(attribution.tokens, key=lambda token: token.word):
         word = [token for token in tokens if token.necessity is not None]
-        if word:
-            verdict = _verdict(word, [prior_T[token.index] for token in word], calibration)
-            verdicts.update((token.index, verdict) for token in word)
+        if not word:
+            continue
+        found = features(word, [prior_T[token.index] for token in word], attribution.outcome)
+        verdict = {"evidence": found["evidence"], "p_false": None, "verdict": NO_CLAIM}
+        if is_content("".join(token.text for token in word).strip()):
+            claims.append(calibration.features(found))
+            p_false = float(calibration.p_false(np.array(claims[-1:]))[0])
+            verdict |= {"p_false": p_false, "verdict": label(found["evidence"], found["logprob"], p_false)}
+            against += verdict["verdict"] == AGAINST
+        verdicts.update((token.index, verdict) for token in word)
     unscored = {"evidence": None, "p_false": None, "verdict": None}
+    features_NF = np.array(claims).reshape(len(claims), len(calibration.weights))
+    record = calibration.record(model_of(attribution.model), known=known, features_NF=features_NF)
+    caption = {"p_false": calibration.caption_p_false(calibration.p_false(features_NF))}
     return replace(
         attribution,
         tokens=[replace(token, **verdicts.get(token.index, unscored)) for token in attribution.tokens],
-        verdict=calibration.record(model_of(attribution.model), known=known),
+        verdict=caption | {"claims": len(claims), "against": against} | record,
     )
 
 
-def features(word: Sequence[Token], evidence: float) -> list[float]:
-    """The `FEATURES` of a word: its evidence, the sum of its tokens' entropies, the mean of their necessities."""
-    return [evidence, _total(word, "entropy"), _total(word, "necessity") / len(word)]
+def features(word: Sequence[Token], priors: Sequence[float], outcome: dict) -> dict[str, float]:
+    """What a calibration may read of a word: `FEATURES`, and "necessity", the mean of its tokens', as it is.
+
+    Args:
+        word: its tokens.
+        priors: their log-probabilities with the reference image.
+        outcome: of the result, for the unit of effects.
+    """
+    logprob = sum(token.logprob or 0.0 for token in word)
+    necessity = sum(token.necessity or 0.0 for token in word) / len(word)
+    effect = effect_nats(outcome, necessity)
+    return {
+        "evidence": logprob - sum(priors),
+        "logprob": logprob,
+        "entropy": sum(token.entropy or 0.0 for token in word),
+        "effect": 0.0 if effect is None else effect,
+        "position": float(word[0].index),
+        "necessity": necessity,
+    }
 
 
-def _total(word: Sequence[Token], score: str) -> float:
-    """The sum of a score that all tokens of a scored word have."""
-    return float(sum(getattr(token, score) for token in word))
+def read_calibration(path: str | os.PathLike | None, level: str, against: str = "colour") -> Calibration:
+    """The calibration for a level of scoring and a reference image from a file of `write_calibration`.
 
-
-def _verdict(word: Sequence[Token], priors: Sequence[float], calibration: Calibration) -> dict[str, Any]:
-    logprob = _total(word, "logprob")
-    evidence = logprob - sum(priors)
-    p_false = float(calibration.p_false(np.array([features(word, evidence)]))[0])
-    return {"evidence": evidence, "p_false": p_false, "verdict": label(evidence, logprob, p_false)}
-
-
-def read_calibration(path: str | os.PathLike[str] | None, level: str) -> Calibration:
-    """The calibration for a level of scoring from a file of `write_calibration`; None is that of the bundled model.
+    Args:
+        path: None is the file of the bundled model.
 
     Raises:
-        InputError: no such file, not such a file, or none for this level in it.
+        InputError: no such file, not such a file, or none for these in it.
     """
     path = BUNDLED if path is None else Path(path)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record["schema"] != SCHEMA:
+        if record["schema"] not in (1, SCHEMA):
             raise ValueError
-        found = [_checked(Calibration(**one)) for one in record["calibrations"]]
+        found = [_checked(_of_schema_1(one) if record["schema"] == 1 else one) for one in record["calibrations"]]
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the path of the calibration.") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{path} is no calibration of verdicts; make one with copo eval verdict --fit.") from None
-    calibration = next((one for one in found if one.level == level), None)
-    if calibration is None:
+    of_level = [one for one in found if one.level == level]
+    if not of_level:
         raise InputError(f"{path} is not for the level {level}; fit one with copo eval verdict --fit --level {level}.")
+    calibration = next((one for one in of_level if one.against == against), None)
+    if calibration is None:
+        raise InputError(
+            f"{path} is not for pictures held against {against}; fit one with copo eval verdict --fit --against "
+            f"{against}."
+        )
     return calibration
 
 
@@ -217,12 +311,28 @@ def write_calibration(path: str | os.PathLike[str], calibrations: Sequence[Calib
     replace_file(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
 
 
-def _checked(calibration: Calibration) -> Calibration:
-    numbers = [getattr(calibration, field.name) for field in fields(calibration) if field.type == "float"]
-    rates = calibration.error_rates.values()
-    if not all(math.isfinite(number) for number in numbers) or set(calibration.error_rates) != set(VERDICTS):
+def _of_schema_1(record: dict) -> dict:
+    """A calibration as files had it before: three weights by name, one colour, and nothing of captions."""
+    record = dict(record)
+    weights = {name: record.pop(name) for name in ("evidence", "entropy", "necessity")}
+    return {**record, "against": "colour", "weights": weights}
+
+
+def _checked(record: dict) -> Calibration:
+    calibration = Calibration(**record)
+    numbers = [calibration.intercept, *calibration.weights.values(), *calibration.caption.values()]
+    names = {*FEATURES, "necessity"}
+    if not all(math.isfinite(number) for number in numbers) or not set(calibration.weights) <= names:
         raise ValueError
+    if set(calibration.error_rates) != set(VERDICTS):
+        raise ValueError
+    rates = calibration.error_rates.values()
     told = isinstance(calibration.fitted["data"], str) and "seed" in calibration.fitted
     if not told or not sum(rate["words"] for rate in rates):
+        raise ValueError
+    # Shapes and finiteness: a distance of the mean to itself is 0.
+    if calibration.spread and calibration.distance(np.array([calibration.spread["true"]["mean"]])) != 0.0:
+        raise ValueError
+    if calibration.spread and not math.isfinite(calibration.spread["threshold"]):
         raise ValueError
     return calibration

@@ -1,41 +1,75 @@
 """What all views share: how a token is written and how strongly it is coloured.
 
 The scale is diverging, blue - white - red, symmetric about 0 and the same for all tokens of one caption. Blue is causal
-completeness. Red is for a token whose necessity is clearly negative: the outcome is better without it, which is how a
-false word shows, and which completeness hides because it clips at 0.
+completeness. Red is for a token whose word is contradicted: without it the outcome is clearly likelier, which is how a
+false word shows, and which completeness hides because it clips at 0. Both are for content words: a function word claims
+nothing that a picture could bear out, and hiding one breaks the phrase that it holds together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import groupby
 
 from causal_attrib.results.attribution import Attribution, Token
+from causal_attrib.results.effects import LARGE, effect_nats
+from causal_attrib.words.claims import is_content
 
 # The ends of ColorBrewer's RdBu, which stays readable for the colour-blind.
 BLUE = (33, 102, 172)
 RED = (178, 24, 43)
 
-# Outcomes lie in [0, 1]; a drop smaller than this is not worth an alarm.
+# What outcomes without a unit have to drop by for an alarm; where there is one, `results.effects.LARGE` nats.
 CLEARLY_NEGATIVE = -0.05
 # A caption in which nothing matters should look like one: a scale never spans less than this.
 SMALLEST_SCALE = 0.1
 
-LEGEND = "blue: causal completeness; red and !: better without it (necessity < 0)"
+LEGEND = "blue: causal completeness; red and !: the outcome is 7 times as likely without it (-2 nats)"
 
 
-def is_contradicted(token: Token) -> bool:
-    """Whether the outcome is clearly better without the token."""
+def claiming(attribution: Attribution) -> frozenset[int]:
+    """Indices of the tokens of content words."""
+    found: set[int] = set()
+    for _, tokens in groupby(attribution.tokens, key=lambda token: token.word):
+        word = list(tokens)
+        if is_content("".join(token.text for token in word).strip()):
+            found.update(token.index for token in word)
+    return frozenset(found)
+
+
+def contradicted(attribution: Attribution) -> frozenset[int]:
+    """Indices of the tokens of content words without which the outcome is clearly likelier."""
+    claims = claiming(attribution)
+    return frozenset(
+        token.index for token in attribution.tokens if token.index in claims and _is_better_without(attribution, token)
+    )
+
+
+def _is_better_without(attribution: Attribution, token: Token) -> bool:
+    effect = effect_nats(attribution.outcome, token.necessity)
+    if effect is not None:
+        return effect <= -LARGE
     return token.necessity is not None and token.necessity < CLEARLY_NEGATIVE
 
 
-def colour_value(token: Token) -> float | None:
-    """The number a token is coloured by: necessity if clearly negative, else causal completeness."""
-    return token.necessity if is_contradicted(token) else token.causal_completeness
+def colour_values(attribution: Attribution) -> list[float | None]:
+    """The numbers that tokens are coloured by: necessity if contradicted, else causal completeness; 0 for function
+    words, None for what was not scored."""
+    claims, marks = claiming(attribution), contradicted(attribution)
+    return [_colour_value(token, claims, marks) for token in attribution.tokens]
+
+
+def _colour_value(token: Token, claims: Collection[int], marks: Collection[int]) -> float | None:
+    if token.index in marks:
+        return token.necessity
+    if token.causal_completeness is None or token.index in claims:
+        return token.causal_completeness
+    return 0.0
 
 
 def scale(attribution: Attribution) -> float:
     """The value that gets the full colour."""
-    values = [abs(value) for value in map(colour_value, attribution.tokens) if value is not None]
+    values = [abs(value) for value in colour_values(attribution) if value is not None]
     return max([SMALLEST_SCALE, *values])
 
 
@@ -75,6 +109,15 @@ def outcome_line(attribution: Attribution) -> str:
     value = f" = {number(outcome['value'])}" if "value" in outcome else ""
     meaning = f": {outcome['meaning']}" if "meaning" in outcome else ""
     return f"{outcome.get('name', 'unknown')}{value}{meaning}"
+
+
+def caption_line(attribution: Attribution) -> str:
+    """The verdict on the whole caption."""
+    verdict = attribution.verdict or {}
+    return (
+        f"false with a probability of {100 * verdict['p_false']:.0f} %: "
+        f"{verdict['against']} of {verdict['claims']} words that claim something are against the image"
+    )
 
 
 def model_line(attribution: Attribution) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -34,7 +34,7 @@ def plot_scores(attribution: Attribution, picture: ImageLike | None = None) -> P
     pixels = scored_picture(attribution.image, picture)
     room = _WIDTH - (_PICTURE if pixels else 0) - 0.7
     per_line = max(1, int(room / _TOKEN))
-    tokens = attribution.tokens
+    tokens, marks = attribution.tokens, drawing.contradicted(attribution)
     lines = [tokens[at : at + per_line] for at in range(0, len(tokens), per_line)] or [()]
     panels = [names for names in (_present(tokens, _EFFECTS), _present(tokens, _NATS)) if names] or [()]
 
@@ -51,7 +51,7 @@ def plot_scores(attribution: Attribution, picture: ImageLike | None = None) -> P
         _frame(axes, min(per_line, len(tokens)), _limits(tokens, names), in_nats=names == _present(tokens, _NATS))
         for name in names:
             _DRAWN[name](axes, [(at, token) for at, token in enumerate(line) if getattr(token, name) is not None])
-        _label(axes, line, row % len(panels) == len(panels) - 1)
+        _label(axes, line, marks, row % len(panels) == len(panels) - 1)
     _legend(plot, [name for names in panels for name in names])
     return plot
 
@@ -116,7 +116,7 @@ def _frame(axes: Axes, count: int, limits: tuple[float, float], in_nats: bool) -
     axes.set_ylabel("nats" if in_nats else "change of outcome", fontsize=7, color=MUTED)
 
 
-def _label(axes: Axes, line: Sequence[Token], is_lowest: bool) -> None:
+def _label(axes: Axes, line: Sequence[Token], marks: Collection[int], is_lowest: bool) -> None:
     axes.set_xticks(range(len(line)))
     names = [drawing.visible(token.text.strip() or token.text) for token in line]
     # Set without text first: what matplotlib is given here it would read as a formula.
@@ -124,7 +124,7 @@ def _label(axes: Axes, line: Sequence[Token], is_lowest: bool) -> None:
         literally(text, fontsize=8, rotation=55, ha="right", va="top", rotation_mode="anchor")
         if is_lowest:
             text.set_text(name)
-        if drawing.is_contradicted(token):
+        if token.index in marks:
             text.set(color=_RED, fontweight="bold")
     axes.xaxis.set_major_formatter(lambda place, _: names[int(place)] if is_lowest and 0 <= place < len(names) else "")
 

@@ -120,8 +120,9 @@ def foot(captions: list[ReportCaption]) -> str:
 def summary(attribution: Attribution) -> str:
     """One or two sentences on the whole caption: which words carry it, and which it is better without."""
     words = [list(tokens) for _, tokens in groupby(attribution.tokens, key=lambda token: token.word)]
-    carrying = [word for word in words if _worth(word) > 0]
-    harmful = [word for word in words if any(map(drawing.is_contradicted, word))]
+    claims, marks = drawing.claiming(attribution), drawing.contradicted(attribution)
+    carrying = [word for word in words if _worth(word) > 0 and word[0].index in claims and word[0].index not in marks]
+    harmful = [word for word in words if any(token.index in marks for token in word)]
     told = []
     if carrying:
         told.append(f"Carried most by {_listed(sorted(carrying, key=_worth, reverse=True)[:3])}.")
@@ -153,15 +154,15 @@ def _run(caption: ReportCaption, colouring: Colouring | None) -> list[str]:
             last = at + 1 == len(tokens) or tokens[at + 1].word != token.word
             edges = ("first" if first else "", "last" if last else "")
             colour = token_style(level, bool(colouring and colouring.is_signed))
-            classes = " ".join(filter(None, ("t", colour, _mark(token), *edges)))
+            classes = " ".join(filter(None, ("t", colour, _mark(caption, token), *edges)))
             body = f'<span class="{classes}" title="{escape(_tooltip(token))}">{body}</span>'
             at += 1
         html.append(body)
     return html
 
 
-def _mark(token: Token) -> str:
-    return "bad" if drawing.is_contradicted(token) else ""
+def _mark(caption: ReportCaption, token: Token) -> str:
+    return "bad" if token.index in caption.marks else ""
 
 
 def _tooltip(token: Token) -> str:
@@ -188,8 +189,8 @@ def _row(caption: ReportCaption, token: Token, at: int, colour: str) -> str:
     cells = "".join(f"<td{_value(token, name)}>{meaning.written(token, name)}</td>" for name in columns)
     if caption.attribution.verdict is not None:
         cells = f'<td class="words"{_value(token, "evidence")}>{escape(token.verdict or "–")}</td>{cells}'
-    mark = ' <abbr title="better without it">!</abbr>' if drawing.is_contradicted(token) else ""
-    classes = " ".join(filter(None, ("chip", colour, _mark(token))))
+    mark = ' <abbr title="better without it">!</abbr>' if token.index in caption.marks else ""
+    classes = " ".join(filter(None, ("chip", colour, _mark(caption, token))))
     name = f'<bdi class="{classes}">{escape(caption.shown(token))}</bdi>{mark}'
     return f'<tr data-unit="{at}"><td data-value="{at}">{at + 1}</td><th scope="row">{name}</th>{cells}</tr>'
 

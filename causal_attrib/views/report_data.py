@@ -80,6 +80,11 @@ class ReportCaption:
         self.answer_labels = {} if maps is None else {of: maps.labels[of] for of in self.answers}
 
     @cached_property
+    def marks(self) -> frozenset[int]:
+        """Indices of the tokens that are marked as contradicted."""
+        return drawing.contradicted(self.attribution)
+
+    @cached_property
     def colourings(self) -> dict[str, Colouring]:
         """A colouring for each score that any token has."""
         return {name: _colouring(self.attribution, name) for name in _present(self.attribution)}
@@ -91,7 +96,7 @@ class ReportCaption:
             {
                 "text": self.shown(token),
                 "place": f"{self.unit} {place} of {count}",
-                "bad": drawing.is_contradicted(token),
+                "bad": token.index in self.marks,
                 "facts": [
                     {
                         "score": name,
@@ -135,7 +140,7 @@ def _present(attribution: Attribution) -> list[str]:
 
 def _colouring(attribution: Attribution, name: str) -> Colouring:
     if name == "causal_completeness":
-        values = [drawing.colour_value(token) for token in attribution.tokens]
+        values = drawing.colour_values(attribution)
     elif name in ("logprob", "entropy"):
         values = [None if (value := getattr(token, name)) is None else abs(value) for token in attribution.tokens]
     else:

@@ -9,36 +9,45 @@ from rich.table import Table
 from rich.text import Text
 
 from causal_attrib.results.attribution import Attribution, Token
+from causal_attrib.results.effects import effect_nats
 from causal_attrib.views import coherence, drawing
 from causal_attrib.views.token_style import token_style
 
-_VERDICT_STYLES = {"against the image": "bold red", "language prior": "dim"}
+_VERDICT_STYLES = {"against the image": "bold red", "language prior": "dim", "no claim": "dim"}
 
 
 def table(attribution: Attribution) -> Group:
     """A rich renderable of the attribution: print it with `rich.print` or `attribution.show()`."""
-    limit = drawing.scale(attribution)
+    limit, marks = drawing.scale(attribution), drawing.contradicted(attribution)
+    colours = dict(zip((token.index for token in attribution.tokens), drawing.colour_values(attribution), strict=True))
+    effects = [effect_nats(attribution.outcome, token.necessity) for token in attribution.tokens]
+    has_effects = any(effect is not None for effect in effects)
 
     caption = Text()
     for text, token in drawing.pieces(attribution):
-        caption.append(drawing.visible(text), _style(token, limit))
+        caption.append(drawing.visible(text), _style(None if token is None else colours[token.index], limit))
 
     rows = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     rows.add_column("")
     rows.add_column("token", overflow="fold", min_width=5)
-    for heading in ("log-prob", "entropy", "sufficiency", "necessity", "causal\ncompleteness"):
+    headings = ["log-prob", "entropy", "sufficiency", "necessity", "causal\ncompleteness"]
+    if has_effects:
+        headings.insert(4, "effect\nin nats")
+    for heading in headings:
         rows.add_column(heading, justify="right", no_wrap=True)
     if attribution.verdict is not None:
         rows.add_column("p(false)", justify="right", no_wrap=True)
         rows.add_column("verdict")
-    for token in attribution.tokens:
+    for token, effect in zip(attribution.tokens, effects, strict=True):
+        is_marked = token.index in marks
         rows.add_row(
-            Text("!" if drawing.is_contradicted(token) else "", "bold red"),
-            Text(drawing.visible(token.text), _style(token, limit)),
+            Text("!" if is_marked else "", "bold red"),
+            Text(drawing.visible(token.text), _style(colours[token.index], limit)),
             drawing.number(token.logprob, 2),
             drawing.number(token.entropy, 2),
             drawing.with_error(token.sufficiency, token.sufficiency_se),
-            Text(drawing.number(token.necessity), "bold red" if drawing.is_contradicted(token) else ""),
+            Text(drawing.number(token.necessity), "bold red" if is_marked else ""),
+            *((Text(drawing.number(effect, 1), "bold red" if is_marked else ""),) if has_effects else ()),
             drawing.number(token.causal_completeness),
             *(() if attribution.verdict is None else _verdict(token)),
         )
@@ -49,7 +58,9 @@ def table(attribution: Attribution) -> Group:
         ("colours  ", f"{drawing.LEGEND}; full at {drawing.number(limit, 2)}"),
     ]
     if attribution.verdict is not None:
-        notes.append(("verdict  ", attribution.verdict["note"]))
+        if "p_false" in attribution.verdict:
+            notes.append(("caption  ", f" {drawing.caption_line(attribution)}"))
+        notes.append(("verdict  ", f" {attribution.verdict['note']}"))
     if attribution.coherence is not None:
         notes.append(("coherence", f" {coherence.line(attribution.coherence)}"))
     return Group(caption, rows, *(Text.assemble((name, "bold"), drawing.visible(line)) for name, line in notes))
@@ -59,8 +70,7 @@ def _verdict(token: Token) -> tuple[str, Text]:
     return drawing.number(token.p_false, 2), Text(token.verdict or "–", _VERDICT_STYLES.get(token.verdict or "", ""))
 
 
-def _style(token: Token | None, limit: float) -> Style:
-    value = None if token is None else drawing.colour_value(token)
+def _style(value: float | None, limit: float) -> Style:
     if value is None:
         return Style(dim=True)
     return token_style(value / limit)

@@ -1,7 +1,8 @@
 """Which words of an English caption can claim something of the picture, and which only hold the sentence together.
 
 A function word belongs to a closed class: article, determiner, pronoun, preposition, conjunction, auxiliary verb, the
-particles "not" and "to", "there", question words, and a few adverbs of degree. Every other word is a content word:
+particles "not" and "to", "there", question words, a few adverbs of degree, and the
+words that speak of the picture itself ("the image shows"). Every other word is a content word:
 nouns, full verbs, adjectives, adverbs, numbers, names, and all words of other languages. Prepositions of place ("on",
 "under") count as function words although they claim a relation: they are what every caption has, and where they do
 claim something it is told by the nouns beside them. Numbers ("two") are content: a count can be false.
@@ -36,6 +37,11 @@ _CLASSES = {
         may might must ought cannot
     """,
     "particle": "not there here also too very just only then quite rather even still",
+    # What speaks of the picture itself: "the image shows a dog" claims the dog.
+    "frame": """
+        image images picture pictures photo photos photograph photographs scene view shows show showing shown depicts
+        depict depicting features featuring
+    """,
 }
 FUNCTION_WORDS = frozenset(word for words in _CLASSES.values() for word in words.split())
 

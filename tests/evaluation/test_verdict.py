@@ -10,9 +10,9 @@ from scipy.stats import mannwhitneyu
 
 from causal_attrib import InputError
 from causal_attrib.evaluation.verdict.fit import fit, fit_logistic
-from causal_attrib.evaluation.verdict.labelled import Scenes, kind_of, read_captions
+from causal_attrib.evaluation.verdict.labelled import Scenes, WordedScenes, kind_of, read_captions
 from causal_attrib.evaluation.verdict.scores import auroc, calibration_error, judge, measure
-from causal_attrib.scores.verdict import VERDICTS, label
+from causal_attrib.scores.verdict import FEATURES, NO_CLAIM, VERDICTS, label
 from tests.conftest import PARK
 
 
@@ -77,7 +77,8 @@ def test_newton_finds_the_minimum(apart):
 def words_of(rows):
     columns = ["image", "kind", "false", "p_false", "verdict"]
     frame = pd.DataFrame(rows, columns=columns)
-    return frame.assign(caption=frame.image, word="x", logprob=-0.1, evidence=0.0, entropy=0.0, necessity=0.0)
+    features = dict.fromkeys(("evidence", "entropy", "effect", "necessity"), 0.0)
+    return frame.assign(caption=frame.image, word="x", logprob=-0.1, caption_p_false=0.5, **features)
 
 
 def test_scores_by_hand():
@@ -89,6 +90,7 @@ def test_scores_by_hand():
             ("2", "object", False, 1.0, "against the image"),
             ("2", "colour", True, 0.0, "grounded"),
             ("2", "colour", False, 0.5, "undecided"),
+            ("2", "function", False, np.nan, "no claim"),
         ]
     )
     scores = measure(words, resamples=100)
@@ -98,7 +100,8 @@ def test_scores_by_hand():
     assert scores.ece.value == pytest.approx(100 * 2.5 / 5)
     assert scores.ece_all.value == pytest.approx(100 * 2.5 / 6)
     assert scores.coverage.value == pytest.approx(100 * 5 / 6)
-    assert (scores.captions, scores.images) == (2, 2)
+    assert (scores.captions, scores.images, scores.no_claim) == (2, 2, 1)
+    assert scores.alarms.value is None  # no caption is true as a whole
     kinds = {of.kind: of for of in scores.kinds}
     assert (kinds["colour"].words, kinds["colour"].false, kinds["colour"].coverage.value) == (2, 1, 50.0)
     assert kinds["colour"].verdicts == dict.fromkeys(VERDICTS, 0) | {"grounded": 1, "undecided": 1}
@@ -108,6 +111,22 @@ def test_scores_by_hand():
     assert errors["against the image"].error.value == 50.0  # one of two is true
     assert errors["undecided"].error.value is None
     assert scores.auroc.low <= scores.auroc.value <= scores.auroc.high
+
+
+def test_captions_by_hand():
+    """Captions 1 (false, .9), 2 (true, .2), 3 (true, .9, an alarm): .9 > .2 and .9 = .9; one alarm of two."""
+    words = words_of(
+        [
+            ("1", "object", True, 0.9, "against the image"),
+            ("2", "object", False, 0.2, "grounded"),
+            ("3", "object", False, 0.9, "against the image"),
+        ]
+    ).assign(caption_p_false=[0.9, 0.2, 0.9])
+    scores = measure(words, resamples=100)
+    assert scores.caption_auroc.value == pytest.approx(100 * 1.5 / 2)
+    assert scores.alarms.value == 50.0
+    # Bins of width 1/15: 3 (one true, .2) and 13 (one false, one true, both .9): (.2 + |1 - 1.8|) / 3.
+    assert scores.caption_ece.value == pytest.approx(100 * (0.2 + 0.8) / 3)
 
 
 def test_intervals_draw_whole_images():
@@ -174,22 +193,49 @@ def test_unseen_scenes(judged):
     assert scores.auroc.value >= 97 and scores.ece_all.value <= 5 and scores.coverage.value >= 90
     assert judged["false"].sum() == 8
     assert set(judged.kind) == {"function", "object", "colour", "place", "time"}
-    again = [label(*of) for of in zip(judged.evidence, judged.logprob, judged.p_false, strict=True)]
-    assert again == judged.verdict.tolist()
+    claims = judged[judged.verdict != NO_CLAIM]
+    again = [label(*of) for of in zip(claims.evidence, claims.logprob, claims.p_false, strict=True)]
+    assert again == claims.verdict.tolist()
+
+
+def test_other_wordings_raise_no_alarm(bundled):
+    """The aim on true captions is 2 % with an alarm (docs/verdict.md); 18 in nine wordings have none."""
+    worded = WordedScenes(36, seed=6)
+    true = [worded[number] for number in range(0, 36, 2)]
+    assert len({caption.text.split(" ")[0] for caption in true}) > 3
+    scores = measure(judge(true, bundled), resamples=100)
+    assert scores.alarms.value == 0.0
+
+
+def test_worded_scenes_are_true_and_false_in_turn():
+    worded = WordedScenes(18, seed=3)
+    for number, caption in enumerate(worded):
+        assert any(is_false for *_, is_false in caption.labels) == bool(number % 2)
+    assert [one.text for one in WordedScenes(18, seed=3)] == [one.text for one in worded]
 
 
 def test_a_fit_is_judged_on_images_it_has_not_seen(judged):
     calibration, unseen = fit(judged, model="mine", level="token", data="8 scenes", seed=8)
-    assert calibration.evidence < 0
-    assert calibration.fitted["words"] == len(judged) and calibration.fitted["false_words"] == 8
-    assert sum(rate["words"] for rate in calibration.error_rates.values()) == len(judged)
-    first = judged.image == judged.image.iloc[0]
-    features = judged[["evidence", "entropy", "necessity"]].to_numpy()
-    folds = judged.image.map({image: place % 5 for place, image in enumerate(dict.fromkeys(judged.image))})
+    claims = judged[judged.verdict != NO_CLAIM]
+    assert calibration.weights["evidence"] < 0 and tuple(calibration.weights) == FEATURES
+    assert calibration.fitted["words"] == len(claims) and calibration.fitted["false_words"] == 8
+    assert sum(rate["words"] for rate in calibration.error_rates.values()) == len(claims)
+    first = (claims.image == claims.image.iloc[0]).to_numpy()
+    features = claims[list(FEATURES)].to_numpy()
+    folds = claims.image.map({image: place % 5 for place, image in enumerate(dict.fromkeys(claims.image))})
     seen = (folds != 0).to_numpy()
-    intercept, weights = fit_logistic(features[seen], judged["false"].to_numpy(bool)[seen])
+    intercept, weights = fit_logistic(features[seen], claims["false"].to_numpy(bool)[seen])
     expected = 1 / (1 + np.exp(-(intercept + features[first] @ weights)))
-    np.testing.assert_allclose(unseen.p_false[first], expected)
+    np.testing.assert_allclose(unseen.loc[claims.index].p_false[first], expected)
+    assert unseen.loc[judged.verdict == NO_CLAIM, "verdict"].eq(NO_CLAIM).all()
+
+
+def test_the_threshold_of_outside_has_the_stated_false_alarm(judged):
+    """One caption in a hundred of those of the fit lies farther; of eight, none or the farthest."""
+    calibration, _ = fit(judged, model="mine", level="token", data="8 scenes", seed=8)
+    claims = judged[judged.verdict != NO_CLAIM]
+    distances = [calibration.distance(of[list(FEATURES)].to_numpy()) for _, of in claims.groupby("caption", sort=False)]
+    assert sum(distance > calibration.spread["threshold"] for distance in distances) <= 1
 
 
 def test_too_little_to_fit(judged):

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,13 +15,21 @@ from causal_attrib import Attribution, InputError, Token, views
 from causal_attrib.results.formats import FORMATS
 from causal_attrib.results.tokens import COLUMNS, VERDICT_COLUMNS
 from causal_attrib.scores import verdict
-from causal_attrib.scores.verdict import Calibration, judged, label, read_calibration, write_calibration
+from causal_attrib.scores.verdict import (
+    Calibration,
+    independent_log_odds,
+    judged,
+    label,
+    read_calibration,
+    write_calibration,
+)
 from tests.conftest import FALSE, PARK
 from tests.tiny_models import tiny
 
 RATES = {name: {"words": 10, "wrong": None if name == "undecided" else 0.1} for name in verdict.VERDICTS}
 # s(-1 - 2 * evidence + entropy - 3 * necessity)
-MINE = Calibration("mine", "token", -1.0, -2.0, 1.0, -3.0, {"data": "40 captions", "seed": None}, RATES)
+WEIGHTS = {"evidence": -2.0, "entropy": 1.0, "necessity": -3.0}
+MINE = Calibration("mine", "token", "colour", -1.0, WEIGHTS, {"data": "40 captions", "seed": None}, RATES)
 
 
 @pytest.mark.parametrize(
@@ -52,14 +61,14 @@ def attribution_of(*tokens, **others):
 
 
 def test_by_hand():
-    """A word of two tokens: log-probabilities and entropies summed, necessities averaged, one verdict for both."""
+    """A word of two tokens: log-probabilities and entropies summed, necessities averaged, one verdict for both; an
+    article claims nothing."""
     attribution = attribution_of(
         ("a", 0, -0.1, 0.2, 0.0), (" fris", 1, -1.0, 0.5, 0.3), ("bee", 1, -0.5, 0.1, 0.1), (" x", 2, -0.1, 0.0, None)
     )
     found = judged(attribution, [-0.1, -3.0, -1.0, -0.1], MINE)
     article, first, second, unscored = found.tokens
-    assert (article.evidence, article.verdict) == (0.0, "language prior")
-    assert article.p_false == pytest.approx(1 / (1 + math.exp(1.0 - 0.2)))
+    assert (article.evidence, article.verdict, article.p_false) == (0.0, "no claim", None)
     assert first.evidence == pytest.approx(-1.5 - -4.0)
     # -1 - 2 * 2.5 + 0.6 - 3 * 0.2 = -6
     assert first.p_false == pytest.approx(1 / (1 + math.exp(6.0)))
@@ -70,6 +79,60 @@ def test_by_hand():
     assert "10.00 % of those called grounded are false" in found.verdict["note"]
     assert "25.0 % are undecided" in found.verdict["note"]
     assert found.verdict["thresholds"] == {"evidence_nats": math.log(2), "p_false": 0.5, "likely": 0.5}
+    # One claim: the caption is as probably false as its word.
+    assert (found.verdict["claims"], found.verdict["against"]) == (1, 0)
+    assert found.verdict["p_false"] == pytest.approx(first.p_false, rel=1e-3)
+
+
+def test_the_probability_of_a_caption_by_hand():
+    """1 - .9 * .8 = .28, log-odds log(.28 / .72) = -.944; mended by 0.5 + 2 x: s(-1.389) = .1996."""
+    assert independent_log_odds(np.array([0.1, 0.2])) == pytest.approx(math.log(0.28 / 0.72))
+    mended = replace(MINE, caption={"intercept": 0.5, "slope": 2.0})
+    expected = 1 / (1 + math.exp(-(0.5 + 2 * math.log(0.28 / 0.72))))
+    assert mended.caption_p_false(np.array([0.1, 0.2])) == pytest.approx(expected)
+    assert MINE.caption_p_false(np.zeros(0)) == 0.0
+    assert MINE.caption_p_false(np.array([1.0, 1.0])) > 0.999
+    assert math.isfinite(independent_log_odds(np.zeros(3)))
+
+
+def test_a_caption_unlike_those_of_the_fit_gets_no_rate():
+    """Two features of unit variance about 0 (true) and 10 (false): the distance of (3, 0) is 9, of (10, 11) is 1."""
+    spread = {
+        "true": {"mean": [0.0, 0.0], "precision": [[1.0, 0.0], [0.0, 1.0]]},
+        "false": {"mean": [10.0, 10.0], "precision": [[1.0, 0.0], [0.0, 1.0]]},
+        "threshold": 5.0,
+    }
+    mine = replace(MINE, weights={"evidence": -2.0, "entropy": 1.0}, spread=spread)
+    assert mine.distance(np.array([[3.0, 0.0], [10.0, 11.0]])) == pytest.approx((9 + 1) / 2)
+    inside, outside = (
+        judged(attribution_of(("cow", 0, logprob, 0.0, 0.1)), [-4.0], mine).verdict for logprob in (-3.0, -0.5)
+    )
+    assert inside["calibrated"] and inside["outside"]["distance"] == pytest.approx(1.0)
+    assert outside["outside"] == {"distance": pytest.approx(3.5**2), "threshold": 5.0, "false_alarm": 0.01}
+    assert outside["calibrated"] is False
+    assert outside["note"].startswith("outside of what was calibrated: this caption is unlike 40 captions")
+    assert "%" not in outside["note"]
+
+
+@pytest.mark.parametrize("word", ["on", "the", "there", "is", ",", "</think>"])
+def test_function_words_claim_nothing(word):
+    found = judged(attribution_of((word, 0, -9.0, 0.2, -0.4)), [-0.1], MINE)
+    assert found.tokens[0].verdict == "no claim" and found.tokens[0].p_false is None
+    assert found.verdict["p_false"] == 0.0 and found.verdict["claims"] == 0
+
+
+def test_features_in_nats():
+    """r = .5 of ten tokens that falls to .25: ten times the difference of the log-odds, 10 log 3."""
+    word = attribution_of(("cow", 0, -1.0, 0.5, 0.25)).tokens
+    found = verdict.features(word, [-3.0], {"value": 0.5, "scale": 10})
+    assert found == {
+        "evidence": 2.0,
+        "logprob": -1.0,
+        "entropy": 0.5,
+        "effect": pytest.approx(10 * math.log(3)),
+        "necessity": 0.25,
+    }
+    assert verdict.features(word, [-3.0], {"value": 0.5})["effect"] == 0.0  # an outcome without a unit
 
 
 def test_far_off_evidence_is_a_probability_all_the_same():
@@ -120,10 +183,11 @@ def test_a_false_colour_has_the_highest_p_false(bundled, level):
     caption = "a dog and a blue frisbee on the grass at noon"
     attribution = causal_attrib.score(PARK, caption, model=bundled, level=level, verdict=True)
     by_word = {token.text.strip(): token for token in attribution.words()}
-    assert max(by_word.values(), key=lambda token: token.p_false).text == " blue"
+    assert max(by_word.values(), key=lambda token: token.p_false or 0.0).text == " blue"
     assert by_word["blue"].p_false > 0.9 and by_word["blue"].verdict == "against the image"
     assert {by_word[word].verdict for word in ("dog", "frisbee", "grass", "noon")} == {"grounded"}
-    assert {by_word[word].verdict for word in ("on", "the", "at")} == {"language prior"}
+    assert {by_word[word].verdict for word in ("on", "the", "at", "and")} == {"no claim"}
+    assert attribution.verdict["against"] == 1 and attribution.verdict["p_false"] > 0.9
     scores = causal_attrib.score(PARK, caption, model=bundled, level=level)
     assert [token.necessity for token in scores] == [token.necessity for token in attribution]
 
@@ -134,7 +198,7 @@ def test_another_model_is_told_that_it_is_not_calibrated():
     assert attribution.verdict["calibrated"] is False
     assert "comes from the model bundled" in attribution.verdict["note"]
     assert f"not calibrated for {vlm.name}" in attribution.verdict["note"]
-    assert all(0 <= token.p_false <= 1 for token in attribution)
+    assert 0 <= attribution["dog"][0].p_false <= 1
 
 
 def test_a_calibration_of_ones_own(bundled, tmp_path):
@@ -193,7 +257,7 @@ def test_the_table_and_the_report_show_them():
 
 
 def test_verdicts_need_what_they_are_calibrated_on(bundled):
-    calibrated = "under the outcome grounding with the mask zero against colour"
+    calibrated = "under the outcome grounding with the mask zero"
     with pytest.raises(InputError, match=f"{calibrated}, not under yesno with zero"):
         causal_attrib.score(PARK, "a dog", model=bundled, outcome="yesno", verdict=True)
     with pytest.raises(InputError, match="not under grounding with mean"):
@@ -210,15 +274,31 @@ def changed(**fields):
     return json.dumps(record)
 
 
+def test_files_of_the_schema_before_are_read(tmp_path):
+    rates = {"words": 10, "wrong": 0.1}
+    one = {"model": "m", "level": "token", "intercept": 1.0, "evidence": -2.0, "entropy": 3.0, "necessity": -4.0}
+    one |= {"fitted": {"data": "d", "seed": 1}, "error_rates": dict.fromkeys(verdict.VERDICTS, rates)}
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps({"schema": 1, "calibrations": [one]}))
+    calibration = read_calibration(path, "token")
+    assert calibration.weights == {"evidence": -2.0, "entropy": 3.0, "necessity": -4.0}
+    assert calibration.p_false(np.array([[1.0, 1.0, 1.0]]))[0] == pytest.approx(1 / (1 + math.exp(2.0)))
+    with pytest.raises(InputError, match="not for pictures held against blur; fit one"):
+        read_calibration(path, "token", "blur")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("{", "is no calibration of verdicts"),
         ("[]", "is no calibration of verdicts"),
-        ('{"schema": 2, "calibrations": []}', "is no calibration of verdicts"),
-        ('{"schema": 1, "calibrations": []}', "is not for the level token"),
-        (changed(evidence="much"), "is no calibration of verdicts"),
-        (changed(evidence=float("nan")), "is no calibration of verdicts"),
+        ('{"schema": 3, "calibrations": []}', "is no calibration of verdicts"),
+        ('{"schema": 2, "calibrations": []}', "is not for the level token"),
+        (changed(weights={"evidence": "much"}), "is no calibration of verdicts"),
+        (changed(weights={"evidence": float("nan")}), "is no calibration of verdicts"),
+        (changed(weights={"magic": 1.0}), "is no calibration of verdicts"),
+        (changed(intercept=float("inf")), "is no calibration of verdicts"),
+        (changed(spread={"true": {}}), "is no calibration of verdicts"),
         (changed(error_rates={}), "is no calibration of verdicts"),
         (changed(more=1), "is no calibration of verdicts"),
     ],
@@ -235,10 +315,12 @@ def test_a_missing_file(tmp_path):
         read_calibration(tmp_path / "none.json", "token")
 
 
-def test_the_bundled_calibration_says_where_it_comes_from():
-    for level in ("token", "word"):
-        calibration = read_calibration(None, level)
-        assert calibration.model == "bundled"
-        assert calibration.evidence < 0  # what the image speaks for is less likely false
-        assert {"data", "seed", "captions", "words", "false_words", "date"} <= calibration.fitted.keys()
-        assert sum(rate["words"] for rate in calibration.error_rates.values()) == calibration.fitted["words"]
+@pytest.mark.parametrize("level", ["token", "word"])
+@pytest.mark.parametrize("against", ["colour", "blur"])
+def test_the_bundled_calibration_says_where_it_comes_from(level, against):
+    calibration = read_calibration(None, level, against)
+    assert (calibration.model, calibration.against) == ("bundled", against)
+    assert calibration.weights["evidence"] < 0  # what the image speaks for is less likely false
+    assert {"data", "seed", "captions", "words", "false_words", "date"} <= calibration.fitted.keys()
+    assert sum(rate["words"] for rate in calibration.error_rates.values()) == calibration.fitted["words"]
+    assert calibration.caption["slope"] > 0 and calibration.spread["threshold"] > 0

@@ -8,56 +8,103 @@ have no finite fit. The intercept is free.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from causal_attrib.errors import InputError
-from causal_attrib.scores.verdict import AGAINST, FEATURES, UNDECIDED, VERDICTS, Calibration, label
+from causal_attrib.evaluation.verdict.scores import captions_of
+from causal_attrib.scores.verdict import (
+    AGAINST,
+    FALSE_ALARM,
+    FEATURES,
+    NO_CLAIM,
+    UNDECIDED,
+    VERDICTS,
+    Calibration,
+    independent_log_odds,
+    label,
+)
 
 FOLDS = 5
 RIDGE = 1.0
 
 
 def fit(
-    words: pd.DataFrame, *, model: str, level: str, data: str, seed: int | None
+    words: pd.DataFrame,
+    *,
+    model: str,
+    level: str,
+    data: str,
+    seed: int | None,
+    against: str = "colour",
+    names: Sequence[str] = FEATURES,
 ) -> tuple[Calibration, pd.DataFrame]:
     """A calibration, and the same words with the p_false and verdict of a fit that had not seen their image.
 
-    Error rates are of the latter (cross-validation in five folds of images).
+    Error rates are of the latter (cross-validation in five folds of images), and so are the probabilities of captions
+    and the distances that their coefficients and the threshold are fitted on. Words that claim nothing are left alone.
 
     Args:
         words: from `evaluation.verdict.scores.judge`.
-        model: id of the model that scored them; `level`, `data` and `seed` say with what.
+        model: id of the model that scored them; `level`, `against`, `data` and `seed` say with what.
+        names: the features.
 
     Raises:
         InputError: there are fewer than five false or five true words, or fewer than five images.
     """
-    false_N = words["false"].to_numpy(dtype=bool)
-    images = list(dict.fromkeys(words.image))
+    claims = words[words.verdict != NO_CLAIM]
+    false_N = claims["false"].to_numpy(dtype=bool)
+    images = list(dict.fromkeys(claims.image))
     if min(false_N.sum(), (~false_N).sum(), len(images)) < FOLDS:
         raise InputError(
             f"A fit needs {FOLDS} false words, {FOLDS} true ones and {FOLDS} images at least, not {false_N.sum()}, "
             f"{(~false_N).sum()} and {len(images)}; label more captions."
         )
-    features_NF = words[list(FEATURES)].to_numpy(dtype=float)
-    fold_N = words.image.map({image: number % FOLDS for number, image in enumerate(images)}).to_numpy()
-    p_N = np.empty(len(words))
+    features_NF = claims[list(names)].to_numpy(dtype=float)
+    fold_N = claims.image.map({image: place % FOLDS for place, image in enumerate(images)}).to_numpy()
+    caption_N = claims.caption.to_numpy()
+    p_N = np.empty(len(claims))
+    distances = []
     for fold in range(FOLDS):
         seen = fold_N != fold
-        p_N[~seen] = _calibration(features_NF[seen], false_N[seen]).p_false(features_NF[~seen])
-    labels = [label(*of) for of in zip(words.evidence, words.logprob, p_N, strict=True)]
-    unseen = words.assign(p_false=p_N, verdict=labels)
+        part = _calibration(features_NF[seen], false_N[seen], names)
+        p_N[~seen] = part.p_false(features_NF[~seen])
+        part = replace(part, spread=_spread(features_NF[seen], false_N[seen]))
+        of_fold = dict.fromkeys(caption_N[~seen])
+        distances += [part.distance(features_NF[~seen & (caption_N == caption)]) for caption in of_fold]
+    labels = [label(*of) for of in zip(claims.evidence, claims.logprob, p_N, strict=True)]
+    odds = {caption: independent_log_odds(p_N[caption_N == caption]) for caption in dict.fromkeys(caption_N)}
+    caption = _of_captions(
+        captions_of(words).loc[list(odds)]["false"].to_numpy(dtype=bool), np.array(list(odds.values()))
+    )
     fitted = {
         "data": data,
         "seed": seed,
-        "captions": int(words.caption.nunique()),
-        "words": len(words),
+        "captions": int(claims.caption.nunique()),
+        "words": len(claims),
         "false_words": int(false_N.sum()),
         "date": datetime.date.today().isoformat(),
     }
-    rates = _error_rates(unseen)
-    return _calibration(features_NF, false_N, model=model, level=level, fitted=fitted, error_rates=rates), unseen
+    unseen = words.copy()
+    unseen.loc[claims.index, "p_false"] = p_N
+    unseen.loc[claims.index, "verdict"] = labels
+    spread = _spread(features_NF, false_N) | {"threshold": float(np.quantile(distances, 1 - FALSE_ALARM))}
+    calibration = replace(
+        _calibration(features_NF, false_N, names),
+        model=model,
+        level=level,
+        against=against,
+        fitted=fitted,
+        error_rates=_error_rates(unseen),
+        caption=caption,
+        spread=spread,
+    )
+    of_caption = {of: calibration.caption_p_false(p_N[caption_N == of]) for of in odds}
+    unseen["caption_p_false"] = unseen.caption.map(of_caption).fillna(0.0)
+    return calibration, unseen
 
 
 def fit_logistic(features_NF: np.ndarray, false_N: np.ndarray, ridge: float = RIDGE) -> tuple[float, np.ndarray]:
@@ -88,18 +135,33 @@ def _loss(inputs_NG: np.ndarray, false_N: np.ndarray, beta_G: np.ndarray, penalt
     return float(np.logaddexp(0.0, np.where(false_N, -score_N, score_N)).sum() + penalty_G @ beta_G**2 / 2)
 
 
-def _calibration(
-    features_NF: np.ndarray,
-    false_N: np.ndarray,
-    *,
-    model: str = "",
-    level: str = "",
-    fitted: dict | None = None,
-    error_rates: dict | None = None,
-) -> Calibration:
+def _calibration(features_NF: np.ndarray, false_N: np.ndarray, names: Sequence[str]) -> Calibration:
     intercept, weight_F = fit_logistic(features_NF, false_N)
-    weights = dict(zip(FEATURES, map(float, weight_F), strict=True))
-    return Calibration(model, level, intercept, **weights, fitted=fitted or {}, error_rates=error_rates or {})
+    weights = dict(zip(names, map(float, weight_F), strict=True))
+    return Calibration("", "", "", intercept, weights, {}, {})
+
+
+def _of_captions(false_N: np.ndarray, log_odds_N: np.ndarray) -> dict:
+    """What mends the log-odds of captions; as they are where all captions are true, or all false."""
+    if false_N.all() or not false_N.any():
+        return {"intercept": 0.0, "slope": 1.0}
+    intercept, (slope,) = fit_logistic(log_odds_N[:, None], false_N)
+    return {"intercept": intercept, "slope": float(slope)}
+
+
+def _spread(features_NF: np.ndarray, false_N: np.ndarray) -> dict:
+    """Mean and inverse covariance of the features of true and of false words.
+
+    A hundredth of each feature's variance over all words is added, so that a feature which hardly varies among true
+    words does not make every other value of it infinitely far.
+    """
+    floor_FF = np.diag(0.01 * features_NF.var(0) + 1e-12)
+    spread = {}
+    for kind, some in (("true", ~false_N), ("false", false_N)):
+        covariance_FF = np.atleast_2d(np.cov(features_NF[some], rowvar=False, bias=True)) + floor_FF
+        mean_F = features_NF[some].mean(0)
+        spread[kind] = {"mean": mean_F.tolist(), "precision": np.linalg.inv(covariance_FF).tolist()}
+    return spread
 
 
 def _error_rates(words: pd.DataFrame) -> dict[str, dict]:

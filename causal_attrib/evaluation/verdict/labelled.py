@@ -16,9 +16,12 @@ from causal_attrib.errors import InputError
 from causal_attrib.io.parsing import shown
 from causal_attrib.io.row_pictures import PictureSource
 from causal_attrib.io.rows import Row, folder_of, read_rows
-from causal_attrib.scenes import render, sample_scene
-from causal_attrib.scenes.language import falsify_words
+from causal_attrib.scenes import CLASSES, render, sample_scene
+from causal_attrib.scenes.language import Word, falsify_words
+from causal_attrib.scenes.stickers import StickerSet
+from causal_attrib.scenes.wordings import WORDINGS, word, word_falsely
 
+SHORT = tuple(wording for wording in WORDINGS if wording != "long")
 # Of scenes: what the words of a caption state, as the tables call it.
 _KINDS = {"class": "object"}
 
@@ -54,11 +57,10 @@ class Scenes(Sequence[Labelled]):
     rendered when asked for, so that thousands take no memory.
     """
 
-    def __init__(self, count: int, seed: int):
-        if count < 2:
-            raise InputError(f"{count} scenes tell nothing; ask for 2 or more.")
-        if seed < 0:
-            raise InputError(f"The seed is {seed}, but it must be 0 or more.")
+    data = "{} sticker scenes with one false word each"
+
+    def __init__(self, count: int, seed: int) -> None:
+        check_scenes(count, seed)
         rng = np.random.default_rng([seed, 3_000_017])
         self._scenes = []
         for _ in range(count):
@@ -78,8 +80,62 @@ class Scenes(Sequence[Labelled]):
         if isinstance(number, slice):
             return [self[index] for index in range(*number.indices(len(self)))]
         scene, (text, words, false) = self._scenes[number]
-        labels = tuple((word.start, word.end, _KINDS.get(word.kind, word.kind), word in false) for word in words)
-        return Labelled(str(number), render(scene)[0], text, labels, "function")
+        return Labelled(str(number), render(scene)[0], text, _labels(words, false), "function")
+
+
+class WordedScenes(Sequence[Labelled]):
+    """Captions of rendered scenes in the wordings of `scenes.wordings` in turn, every other one with a false fact.
+
+    Args:
+        wordings: those to take; by default all but the long one, which the bundled model was not taught the like of.
+        style: sticker style of the scenes; either of the two by default.
+        stickers: other stickers than the package's, for a style that the model has not seen.
+    """
+
+    data = "captions of {} sticker scenes in eight wordings, half of them with one false fact"
+
+    def __init__(
+        self,
+        count: int,
+        seed: int,
+        *,
+        wordings: Sequence[str] = SHORT,
+        style: str | None = None,
+        stickers: StickerSet | None = None,
+    ) -> None:
+        check_scenes(count, seed)
+        rng = np.random.default_rng([seed, 3_000_021])
+        self._stickers, self._scenes = stickers, []
+        chosen = {} if stickers is None else {"classes": stickers.classes, "painted": stickers.painted}
+        style = style if stickers is None else stickers.styles[0]
+        for number in range(count):
+            scene = sample_scene(rng, style=style, **chosen)
+            wording = wordings[number // 2 % len(wordings)]
+            false = word_falsely(scene, wording, rng, classes=chosen.get("classes", CLASSES)) if number % 2 else None
+            self._scenes.append((scene, wording, word(scene, wording) if false is None else false))
+
+    def __len__(self) -> int:
+        return len(self._scenes)
+
+    def __getitem__(self, number: int) -> Labelled:
+        scene, _, told = self._scenes[number]
+        picture = render(scene, stickers=self._stickers)[0]
+        return Labelled(str(number), picture, told.text, _labels(told.words, told.false), "function")
+
+    def wording(self, number: int) -> str:
+        return self._scenes[number][1]
+
+
+def check_scenes(count: int, seed: int) -> None:
+    """Raises InputError for numbers that give no scenes."""
+    if count < 2:
+        raise InputError(f"{count} scenes tell nothing; ask for 2 or more.")
+    if seed < 0:
+        raise InputError(f"The seed is {seed}, but it must be 0 or more.")
+
+
+def _labels(words: Sequence[Word], false: Sequence[Word]) -> tuple[tuple[int, int, str, bool], ...]:
+    return tuple((one.start, one.end, _KINDS.get(one.kind, one.kind), one in false) for one in words)
 
 
 def read_captions(path: str | os.PathLike) -> list[Labelled]:
@@ -106,8 +162,8 @@ def _found(row: Row, key: str, text: str) -> Iterator[tuple[int, int, str, bool]
     words = row.value.get(key, [])
     if not (isinstance(words, list) and all(isinstance(word, str) and word.strip() for word in words)):
         raise InputError(f"{row.where} has {shown(words)} under {key!r}; give a list of words.")
-    for word in words:
-        spans = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE)]
+    for named in words:
+        spans = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(named)}(?!\w)", text, re.IGNORECASE)]
         if not spans:
-            raise InputError(f"{row.where} calls {word!r} {key}, but the caption has no such word; mend one of them.")
+            raise InputError(f"{row.where} calls {named!r} {key}, but the caption has no such word; mend one of them.")
         yield from ((start, end, "labelled", key == "false") for start, end in spans)

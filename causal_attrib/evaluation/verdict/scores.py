@@ -14,6 +14,7 @@ All are in percent. Intervals are over images, whose words are no independent dr
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import pandas as pd
 from causal_attrib.evaluation.intervals import Bounded, Estimate, Metric, by_cluster, estimate, share
 from causal_attrib.evaluation.verdict.labelled import Labelled, kind_of
 from causal_attrib.scores import score
-from causal_attrib.scores.verdict import AGAINST, FEATURES, UNDECIDED, VERDICTS, features
+from causal_attrib.scores.verdict import AGAINST, NO_CLAIM, UNDECIDED, VERDICTS, features
 from causal_attrib.vlm import VLM
 
 BINS = 15
@@ -55,12 +56,21 @@ class VerdictScores:
 
 @dataclass(frozen=True)
 class WordVerdictScores:
-    """`auroc` and `ece` are over content words, `ece_all` and `coverage` over all words whose truth is known."""
+    """`auroc` and `ece` are over content words, `ece_all` and `coverage` over all words that claim something.
+
+    no_claim:      words whose truth is known and that claim nothing; they are in none of the figures
+    caption_auroc, caption_ece: of the probability that a caption has a false word
+    alarms:        share of the captions without a false word in which a word is called against the image
+    """
 
     auroc: Estimate
     ece: Estimate
     ece_all: Estimate
     coverage: Estimate
+    caption_auroc: Estimate
+    caption_ece: Estimate
+    alarms: Estimate
+    no_claim: int
     captions: int
     images: int
     kinds: list[KindScores]
@@ -73,6 +83,7 @@ def judge(
     *,
     level: str = "token",
     calibration: str | os.PathLike | None = None,
+    against: str = "colour",
     batch_size: int | str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
@@ -87,6 +98,7 @@ def judge(
             verdict=True,
             calibration=calibration,
             outcome="grounding",
+            against=against,
             batch_size=batch_size,
         )
         for index in dict.fromkeys(token.word for token in attribution if token.verdict is not None):
@@ -95,6 +107,9 @@ def judge(
             first = word[0]
             assert first.evidence is not None  # whatever has a verdict has its evidence and its log-probability
             if known is not None:
+                first, logprob = word[0], sum(token.logprob for token in word)
+                # The priors are not kept: their sum is what the evidence leaves of the log-probability.
+                found = features(word, [logprob - first.evidence], attribution.outcome)
                 rows.append(
                     {
                         "image": caption.image,
@@ -102,10 +117,11 @@ def judge(
                         "word": "".join(token.text for token in word).strip(),
                         "kind": known[0],
                         "false": known[1],
-                        "logprob": sum(token.logprob for token in word),  # type: ignore[misc]
-                        **dict(zip(FEATURES, features(word, first.evidence), strict=True)),
-                        "p_false": first.p_false,
+                        **found,
+                        "p_false": math.nan if first.p_false is None else first.p_false,
                         "verdict": first.verdict,
+                        "caption_p_false": attribution.verdict["p_false"],
+                        "calibrated": attribution.verdict["calibrated"],
                     }
                 )
         if progress is not None:
@@ -116,17 +132,37 @@ def judge(
 def measure(words: pd.DataFrame, *, resamples: int = 1000, seed: int = 0) -> WordVerdictScores:
     """The scores of verdicts on the words of `judge`."""
     draws = {"resamples": resamples, "seed": seed}
+    everything, words = words, words[words.verdict != NO_CLAIM]
     content = words[words.kind != FUNCTION]
+    of_captions = captions_of(everything)
+    true = of_captions[~of_captions["false"]]
     covered = (words.verdict != UNDECIDED).to_numpy()
     return WordVerdictScores(
         auroc=_auroc(content, draws),
         ece=_ece(content, draws),
         ece_all=_ece(words, draws),
         coverage=_share(words.image, covered, draws),
-        captions=words.caption.nunique(),
-        images=words.image.nunique(),
+        caption_auroc=_auroc(of_captions, draws),
+        caption_ece=_ece(of_captions, draws),
+        alarms=_share(true.image, true.alarm.to_numpy(dtype=bool), draws),
+        no_claim=len(everything) - len(words),
+        captions=len(of_captions),
+        images=everything.image.nunique(),
         kinds=[_of_kind(kind, words[words.kind == kind], draws) for kind in dict.fromkeys(words.kind)],
         verdicts=[_of_verdict(verdict, words[words.verdict == verdict], draws) for verdict in VERDICTS],
+    )
+
+
+def captions_of(words: pd.DataFrame) -> pd.DataFrame:
+    """A row for each caption of `judge`'s words: image, whether a word is false, p_false, whether one is called so."""
+    groups = words.groupby("caption", sort=False)
+    return pd.DataFrame(
+        {
+            "image": groups.image.first(),
+            "false": groups["false"].any().astype(bool),
+            "p_false": groups.caption_p_false.first(),
+            "alarm": groups.verdict.agg(lambda verdicts: AGAINST in set(verdicts)),
+        }
     )
 
 

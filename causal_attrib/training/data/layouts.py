@@ -23,12 +23,15 @@ Columns with other names are kept: rewards may want them. These layouts are know
 
 from __future__ import annotations
 
+import re
+
 from causal_attrib.choices import DEFAULT_PROMPT
 from causal_attrib.training.scoring.rewards import answer_in
 from causal_attrib.words.matcher import coco_matcher
 from causal_attrib.words.yes_no import label_for
 
-# What files of yes/no questions have in place of the words (as `evaluation.pope.questions` reads them).
+_ROLES = {"human": "user", "gpt": "assistant"}
+_PLACEHOLDER = re.compile(r"\s*<image>\s*")
 
 
 def to_ours(row: dict) -> dict:

@@ -1,0 +1,163 @@
+"""Signals against numbers worked out by hand, and against plain forwards of real architectures."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import causal_attrib
+from causal_attrib.errors import InputError
+from causal_attrib.scores.signals import SIGNALS, Readings, take
+from causal_attrib.scores.signals.asking import ask
+from causal_attrib.scores.signals.attention_ratio import attention_ratio
+from causal_attrib.scores.signals.dependency import k3_estimate, kl_divergence
+from causal_attrib.scores.signals.glsim import glsim
+from causal_attrib.scores.signals.logit_lens import lens
+from causal_attrib.scores.signals.spoilt import blackened, spoilt_pictures
+from causal_attrib.vlm import Continuation
+from causal_attrib.vlm.reference_image import reference_image
+from tests.tiny_models import tiny
+
+PARK = "examples/park.png"
+CAPTION = "a dog and a red frisbee on the grass at sunset"
+
+
+@pytest.fixture(scope="module")
+def vlm():
+    return causal_attrib.load()
+
+
+@pytest.fixture(scope="module")
+def found(vlm):
+    other = Image.open(PARK).transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    encoding = vlm.encode(PARK, None, CAPTION)
+    return encoding, take(vlm, encoding, list(SIGNALS), other=other)
+
+
+def test_kl_and_k3_by_hand():
+    """p = (1/2, 1/4, 1/4), q = (1/4, 1/4, 1/2), the first one written: KL = (1/2) ln 2 - (1/4) ln 2, d = -ln 2."""
+    p, q = torch.tensor([[0.5, 0.25, 0.25]]).log(), torch.tensor([[0.25, 0.25, 0.5]]).log()
+    assert kl_divergence(p, q).item() == pytest.approx(0.25 * np.log(2), abs=1e-6)
+    assert k3_estimate(p[:, 0], q[:, 0]).item() == pytest.approx(0.5 + np.log(2) - 1, abs=1e-6)
+    # Clamped: e^d of a token that is impossible behind the picture, and one that is impossible without it.
+    assert k3_estimate(torch.tensor([-50.0]), torch.tensor([0.0])).item() == 10
+    assert k3_estimate(torch.tensor([0.0]), torch.tensor([-50.0])).item() == 10
+    certain = torch.tensor([[0.0, -float("inf")]])
+    assert kl_divergence(certain, certain).item() == 0
+
+
+def test_lens_by_hand():
+    head = torch.nn.Linear(2, 3, bias=False)
+    head.weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    expected = np.exp(2) / (np.exp(2) + np.exp(1) + 1)
+    assert lens(torch.tensor([[2.0, 1.0]]), head, torch.tensor([0]))[0, 0].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_patches_are_black_or_untouched():
+    picture = Image.fromarray(np.random.default_rng(0).integers(1, 255, (40, 30, 3), dtype=np.uint8))
+    pixels, before = np.array(blackened(picture, np.random.default_rng(3))), np.array(picture)
+    black = (pixels == 0).all(-1)
+    assert (pixels[~black] == before[~black]).all()
+    cells = [black[top : top + 14, left : left + 14] for top in (0, 14, 28) for left in (0, 14, 28)]
+    assert all(cell.all() or not cell.any() for cell in cells)
+    assert 0 < black.mean() < 1
+
+
+def test_reference_pictures(vlm):
+    picture = Image.open(PARK).convert("RGB")
+    (blur,) = spoilt_pictures("blur", picture, colour=(1, 2, 3))
+    assert (np.array(blur) == np.array(reference_image("blur", picture, (1, 2, 3)))).all()
+    with pytest.raises(InputError, match="no reference 'fog'"):
+        spoilt_pictures("fog", picture, colour=(1, 2, 3))
+    with pytest.raises(InputError, match="none was given"):
+        spoilt_pictures("other", picture, colour=(1, 2, 3))
+
+
+def test_they_are_what_scoring_says(vlm, found):
+    """Log-probability, entropy and evidence are those of `score` with verdicts; evidence there is of whole words."""
+    encoding, signals = found
+    attribution = causal_attrib.score(PARK, CAPTION, model=vlm, verdict=True)
+    np.testing.assert_allclose(signals["logprob"], [token.logprob for token in attribution], atol=1e-4)
+    np.testing.assert_allclose(signals["entropy"], [token.entropy for token in attribution], atol=1e-4)
+    frisbee = [token.index for token in attribution["frisbee"]]
+    assert signals["evidence"][frisbee].sum() == pytest.approx(attribution["frisbee"][0].evidence, abs=1e-3)
+    np.testing.assert_allclose(signals["evidence"], signals["logprob"] - signals["prior"], atol=1e-5)
+
+
+def test_ranges(found):
+    encoding, signals = found
+    assert all(len(values) == len(encoding.response_ids) and np.isfinite(values).all() for values in signals.values())
+    assert (signals["logprob"] <= 0).all() and (signals["entropy"] >= 0).all() and (signals["margin"] >= 0).all()
+    for name in ("kl", "kl_blur", "kl_patches", "kl_other", "k3", "k3_patches"):
+        assert (signals[name] >= 0).all()
+    assert signals["k3"].max() <= 10
+    assert ((signals["logit_lens"] >= 0) & (signals["logit_lens"] <= 1)).all()
+    assert (np.abs(signals["glsim"]) <= 1 + 1e-6).all()
+    assert (signals["attention_ratio"] >= 0).all()
+
+
+def test_a_lie_shows(found):
+    encoding, signals = found
+    false = len(encoding.response_ids) - 1  # sunset, in a park by day
+    assert signals["evidence"].argmin() == signals["logprob"].argmin() == signals["rank"].argmax() == false
+
+
+def test_the_lens_sees_what_is_there(vlm, found):
+    encoding, signals = found
+    tokens = [encoding.response[start:end] for start, end in encoding.spans]
+    assert signals["logit_lens"][tokens.index(" dog")] > 0.5
+    cat = take(vlm, vlm.encode(PARK, None, "a cat on the grass"), ["logit_lens"])["logit_lens"][1]
+    assert cat < 0.1
+
+
+def test_asking(vlm):
+    seen, unseen = ask(vlm, PARK, "dog")
+    absent, _ = ask(vlm, PARK, "bus")
+    assert seen > 0.9 > 0.1 > absent
+    assert 0 <= unseen <= 1
+
+
+def test_forwards_are_shared(vlm):
+    readings = Readings(vlm, vlm.encode(PARK, None, CAPTION))
+    for name in ("logprob", "entropy", "margin", "rank", "evidence", "kl", "k3", "prior", "logit_lens", "glsim"):
+        SIGNALS[name].read(readings)
+    assert readings.forwards == 3  # the caption, the same behind one colour, hidden states
+
+
+@pytest.mark.parametrize("kind", ["llava_clip_llama", "qwen2_vl", "idefics3", "gemma3"])
+def test_hidden_states_and_attention_are_those_of_a_plain_forward(kind):
+    vlm = tiny(kind)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 60, 3), dtype=np.uint8))
+    encoding = vlm.encode(picture, None, "a dog on the grass")
+    kernel = vlm.model.config.get_text_config(decoder=True)._attn_implementation
+    readings = Readings(vlm, encoding)
+    attention_LHTN = readings.attention_LHTN
+    assert vlm.model.config.get_text_config(decoder=True)._attn_implementation == kernel
+    ids = encoding.response_ids
+    inputs = vlm.family.extend(encoding.prompt_inputs, [ids], vlm.pad_id)
+    with torch.no_grad():
+        plain = vlm.model(**inputs, output_hidden_states=True, use_cache=False)
+    length = plain.logits.shape[1]
+    torch.testing.assert_close(readings.hidden_LPD[-1], plain.hidden_states[-1][0].float())
+    # The last state behind the output layer is the prediction itself, so the positions are right.
+    (logits_TV,) = vlm.read(encoding, [Continuation(ids)])
+    predicted = vlm.model.get_output_embeddings()(plain.hidden_states[-1][0, readings.predicts_T])
+    scale = logits_TV[:-1].norm() / predicted.norm()  # some models scale or cap their logits
+    torch.testing.assert_close(predicted.argmax(-1), logits_TV[:-1].argmax(-1))
+    assert scale > 0 and readings.predicts_T[-1] == length - 2
+    assert attention_LHTN.shape[2:] == (len(ids), len(encoding.layout.positions))
+    assert ((attention_LHTN.sum(-1) >= 0) & (attention_LHTN.sum(-1) <= 1 + 1e-5)).all()
+    assert np.isfinite(glsim(readings)).all() and np.isfinite(attention_ratio(readings)).all()
+
+
+def test_a_model_that_reads_its_picture_elsewhere_says_so():
+    vlm = tiny("blip")
+    encoding = vlm.encode(Image.new("RGB", (60, 60), "red"), None, "a dog")
+    with pytest.raises(InputError, match="not read its picture as tokens|hidden states"):
+        take(vlm, encoding, ["logit_lens"])
+    assert len(take(vlm, encoding, ["kl"])["kl"]) == len(encoding.response_ids)
+
+
+def test_an_unknown_signal(vlm):
+    with pytest.raises(InputError, match="no signal 'magic'"):
+        take(vlm, vlm.encode(PARK, None, CAPTION), ["magic"])
