@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,14 +50,14 @@ class Writer(Encoder):
             rows = self.family.extend(inputs, [row.ids] * len(noises), self.pad_id)
             return self._generate(rows, longest, _RowNoise(noises, len(row.ids)))
 
-    def describe(self, image, prompt: str | None = None) -> tuple[int, ...]:
+    def describe(self, image: Any, prompt: str | None = None) -> tuple[int, ...]:
         """Ids of the caption that the model itself writes (greedy)."""
         (ids,) = self.write_together([self.ask(image, prompt)], LONGEST_CAPTION)
         if not decode(self.tokenizer, ids).strip():
             raise InputError(f"{self.name} wrote no caption for this image; give one yourself.")
         return ids
 
-    def ask(self, image, prompt: str | None = None) -> dict[str, Tensor]:
+    def ask(self, image: Any, prompt: str | None = None) -> dict[str, Tensor]:
         """The model's inputs (batch 1) when it is shown a picture and asked `prompt`, up to where it begins to speak.
 
         Raises:
@@ -116,7 +117,7 @@ class _RowNoise(LogitsProcessor):
         self.noises = noises
         self.place = place
 
-    def __call__(self, input_ids, scores):
+    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Tensor:
         scores = scores.clone()
         for row, noise in enumerate(self.noises):
             if noise is not None:
