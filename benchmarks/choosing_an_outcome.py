@@ -82,8 +82,7 @@ def rows_of_scene(vlm: VLM, item, outcomes, mask: str, against: str) -> list[dic
             mask=mask,
             batch_size=8,
         )
-        marks = contradicted(attribution)
-    tokens = attribution.to_frame()
+        tokens = attribution.to_frame()
         first = tokens.groupby("word").first()
         for score in SCORES:
             looks_false[f"{outcome} {score}"] = -first[score]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -48,7 +48,7 @@ def put_on(weights: PreTrainedModel, name: str, adapter: Home, *, allow_pickle: 
             )
         _check_keys(adapted, name, adapter)
         if not merge:
-            return adapted.get_base_model()
+            return cast(PreTrainedModel, adapted.get_base_model())
         tied = _is_tied(weights)
         _untie(adapted)
         merged = adapted.merge_and_unload()
@@ -68,7 +68,7 @@ def _check_keys(adapted: PeftModel, name: str, adapter: Home) -> None:
 
     mapping = getattr(adapted.get_base_model(), "_checkpoint_conversion_mapping", {})
     stored = load_peft_weights(adapter.source, device="cpu", key_mapping=mapping, **adapter.options)
-    result = set_peft_model_state_dict(adapted, stored)
+    result: Any = set_peft_model_state_dict(adapted, stored)
     own = f".{adapted.active_adapter}"
     # Those without the adapter's name are the model's own.
     missing = [key for key in result.missing_keys if own in key and not any(bank in key for bank in _SHARED)]

@@ -77,11 +77,15 @@ def _spoken(processor: ProcessorMixin, asked: list[dict[str, Any]], response: st
     raise fault or InputError("The model's chat template leaves out what the model says; give its folder another one.")
 
 
-def _write(processor: ProcessorMixin, conversation: list[dict[str, Any]], **options: bool) -> str:
+def _write(
+    processor: ProcessorMixin, conversation: list[dict[str, Any]], *, add_generation_prompt: bool = False
+) -> str:
     # Of the base class: overrides deal with videos, and fail where there is no video processor.
     try:
         with _ending():
-            text = ProcessorMixin.apply_chat_template(processor, conversation, tokenize=False, **options)
+            text = ProcessorMixin.apply_chat_template(
+                processor, conversation, tokenize=False, add_generation_prompt=add_generation_prompt
+            )
     except _EndlessError:
         raise InputError(
             f"The model's chat template does not end within {_LINES:,} steps; give its folder another one."

@@ -131,7 +131,7 @@ class Encoder(LoadedModel):
             cue, gap = leading.rstrip(), leading[len(leading.rstrip()) :]
             cue_ids, _ = tokenize(self.tokenizer, cue, after=text[:read])
             answer_ids, _ = tokenize(self.tokenizer, gap + answer, after=text[:read] + cue)
-        elif question is not None:
+        elif question is not None and answer is not None:
             cue_ids = tuple(self.tokenizer(talk.cue, add_special_tokens=False)["input_ids"])
             answer_ids, _ = self._speak(talk.cue, talk.separator, answer)
 
@@ -176,7 +176,7 @@ class Encoder(LoadedModel):
             ) from None
         return red, green, blue
 
-    def _speak(self, before: str, separator: str, text: str):
+    def _speak(self, before: str, separator: str, text: str) -> tuple[tuple[int, ...], tuple[Span, ...]]:
         """Ids and spans of `text` where the model says it behind `before`; the separator counts to no span."""
         ids, spans = tokenize(self.tokenizer, separator + text, after=before)
         return ids, _shifted(spans, len(separator))

@@ -26,7 +26,7 @@ def plain_generation(model: nn.Module) -> Iterator[None]:
         if isinstance(getattr(module, "generation_config", None), GenerationConfig)
     }
     for module, settings in own.items():
-        module.generation_config = GenerationConfig(**{name: getattr(settings, name) for name in _KEPT})
+        vars(module)["generation_config"] = GenerationConfig(**{name: getattr(settings, name) for name in _KEPT})
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 Box = tuple[float, float, float, float]
 WHOLE_PICTURE: Box = (0.0, 0.0, 1.0, 1.0)
@@ -32,7 +33,7 @@ class ImageLayout:
     boxes: tuple[Box | None, ...]
     grid: tuple[int, int] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.positions) != len(self.boxes):
             raise ValueError(f"{len(self.positions)} image tokens, but {len(self.boxes)} boxes")
 
@@ -88,7 +89,7 @@ def part(region: Box, row: int, rows: int, column: int, columns: int) -> Box:
     return (left + column * width, top + row * height, left + (column + 1) * width, top + (row + 1) * height)
 
 
-def shown(image_processor, size: tuple[int, int]) -> Box:
+def shown(image_processor: Any, size: tuple[int, int]) -> Box:
     """The region of a picture that a plain image processor hands on: all of it, its middle, or it with a margin.
 
     Args:

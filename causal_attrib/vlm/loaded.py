@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,10 @@ from transformers import PreTrainedConfig, PreTrainedModel, ProcessorMixin
 
 from causal_attrib.errors import InputError
 from causal_attrib.vlm.families import choose_family
+from causal_attrib.vlm.processors import ImageAndTokenizer
+
+# Of transformers' own make, or of two parts of one.
+Processor = ProcessorMixin | ImageAndTokenizer
 
 
 class LoadedModel:
@@ -18,10 +23,18 @@ class LoadedModel:
     The model is put in eval mode, since dropout would make scores random.
     """
 
-    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, *, name: str, revision: str | None = None):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        processor: ProcessorMixin | ImageAndTokenizer,
+        *,
+        name: str,
+        revision: str | None = None,
+    ):
         self.model = model.eval()
-        self.processor = processor
-        self.tokenizer = processor.tokenizer
+        # Any: the parts of a processor are those of its own class.
+        self.processor: Any = processor
+        self.tokenizer: Any = processor.tokenizer
         self.family = choose_family(model, processor)
         self.name = name
         self.revision = revision
@@ -67,6 +80,7 @@ class LoadedModel:
     @functools.cached_property
     def mean_per_layer_embedding_D(self) -> Tensor:
         """The same of the per-layer embeddings, all layers one behind the other."""
+        assert self.family.per_layer_embedding is not None
         return _mean_output(self.family.per_layer_embedding)
 
     def mean_embedding(self, table: nn.Module) -> Tensor:
@@ -85,8 +99,10 @@ class LoadedModel:
 
 @torch.no_grad()
 def _mean_output(table: nn.Module) -> Tensor:
-    ids = torch.arange(table.weight.shape[0], device=table.weight.device)
-    total_D = sum(table(part).float().sum(0) for part in ids.split(8192))
+    weight_VD = table.get_parameter("weight")
+    ids = torch.arange(len(weight_VD), device=weight_VD.device)
+    nothing = torch.zeros((), device=ids.device)
+    total_D = sum((table(part).float().sum(0) for part in ids.split(8192)), start=nothing)
     return total_D / len(ids)
 
 

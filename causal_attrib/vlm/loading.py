@@ -6,6 +6,7 @@ import json
 import re
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -15,6 +16,7 @@ from transformers import (
     BitsAndBytesConfig,
     GenerationConfig,
     PreTrainedConfig,
+    PreTrainedModel,
 )
 from transformers import __version__ as transformers_version
 
@@ -89,7 +91,7 @@ def load(
     base, adapter = _base_and_adapter(name, home)
     config = _config(name, base, trust_remote_code)
     own_processor = adapter and (adapter.file("processor_config.json") or adapter.file("preprocessor_config.json"))
-    parts = adapter if own_processor else base
+    parts = adapter if adapter is not None and own_processor else base
     with explained(name, parts):
         processor = load_processor(parts.source, config, trust_remote_code=trust_remote_code, **parts.options)
     with explained(name, base):
@@ -103,7 +105,7 @@ def load(
     with explained(name, base):
         settled = _settled_generation(base)
     with explained(name, base, attn_implementation):
-        weights, report = AutoModelForImageTextToText.from_pretrained(
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
             base.source,
             config=config,
             dtype=dtype,
@@ -117,6 +119,8 @@ def load(
             **quantised,
             **settled,
         )
+    weights: PreTrainedModel
+    weights, report = loaded
     if report["missing_keys"] or report["mismatched_keys"]:
         lacking = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
         raise InputError(
@@ -126,7 +130,7 @@ def load(
         weights = put_on(weights, name, adapter, allow_pickle=allow_pickle, merge=bits is None)
     if device_map is None and not quantised:
         try:
-            weights.to(place)
+            torch.nn.Module.to(weights, place)
         except torch.OutOfMemoryError as error:
             raise too_large(name) from error
     vlm = VLM(weights, processor, name=name, revision=home.commit)
@@ -141,7 +145,8 @@ def load(
 
 def _device(device: str) -> torch.device:
     if device == "auto":
-        return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return found or torch.device("cpu")
     try:
         place = torch.device(device)
         torch.empty(1, device=place)

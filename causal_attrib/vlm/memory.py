@@ -66,7 +66,8 @@ def count_weights(home: Home) -> dict[str, int] | None:
     if home.commit is None or home.cached:
         return None
     try:
-        return HfApi().get_safetensors_metadata(home.source, revision=home.commit).parameter_count
+        counts = HfApi().get_safetensors_metadata(home.source, revision=home.commit).parameter_count
+        return {str(dtype): count for dtype, count in counts.items()}
     except (HTTPError, OSError, NotASafetensorsRepoError, SafetensorsParsingError):
         return None
 

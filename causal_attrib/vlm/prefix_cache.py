@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ class PrefixCache:
     mask:           the additive mask of the last step, or a dict of them by kind of layer
     """
 
-    cache: Cache
+    cache: Any  # of transformers' kinds of caches, which have no more in common than `update`
     logits_TV: Tensor
     first: int
     key_position_K: Tensor
@@ -98,7 +99,7 @@ class JoinedCache(Cache):
         self.updates = 0
 
     def update(
-        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args, **kwargs
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         shares = zip(key_states.split(self.counts, -2), value_states.split(self.counts, -2), strict=True)
         for prefix, (keys, values) in zip(self.prefixes, shares, strict=True):
@@ -117,7 +118,7 @@ class _RoomyLayer(DynamicLayer):
     The room is token by token, as layers compute keys and as single ones are picked out again (`engine.attention`).
     """
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self._room = [new.transpose(1, 2)[:, :0] for new in (key_states, value_states)]

@@ -12,6 +12,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import transformers
 from transformers import (
@@ -40,13 +41,13 @@ class ImageAndTokenizer:
         self.image_processor = image_processor
         self.tokenizer = tokenizer
 
-    def __call__(self, text: str, images, return_tensors: str = "pt", add_special_tokens: bool = True) -> dict:
+    def __call__(self, text: str, images: Any, return_tensors: str = "pt", add_special_tokens: bool = True) -> dict:
         pixels = self.image_processor(images, return_tensors=return_tensors)
         words = self.tokenizer(text, return_tensors=return_tensors, add_special_tokens=add_special_tokens)
         return {"pixel_values": pixels["pixel_values"], **words}
 
 
-def load_processor(source: str, config: PreTrainedConfig, **hub) -> ProcessorMixin | ImageAndTokenizer:
+def load_processor(source: str, config: PreTrainedConfig, **hub: Any) -> ProcessorMixin | ImageAndTokenizer:
     """The processor of a model: an instance of transformers' own class, whose image tokens are therefore its own.
 
     Args:
@@ -85,9 +86,9 @@ def forget_empty_slots(processor: ProcessorMixin | ImageAndTokenizer) -> Process
     if isinstance(processor, ProcessorMixin):
         counted = processor.get_attributes()
         filled = [name for name in counted if getattr(processor, name, None) is not None]
-        processor.get_attributes = lambda: filled
+        vars(processor)["get_attributes"] = lambda: filled
         if "video_processor" in counted and "video_processor" not in filled:
-            processor.apply_chat_template = functools.partial(ProcessorMixin.apply_chat_template, processor)
+            vars(processor)["apply_chat_template"] = functools.partial(ProcessorMixin.apply_chat_template, processor)
     return processor
 
 
@@ -95,7 +96,7 @@ class _PilImageProcessor:
     """Stands for `AutoImageProcessor`: the PIL class where there is one."""
 
     @staticmethod
-    def from_pretrained(source: str, **options) -> BaseImageProcessor:
+    def from_pretrained(source: str, **options: Any) -> BaseImageProcessor:
         return AutoImageProcessor.from_pretrained(source, backend="pil", **options)
 
 
@@ -103,7 +104,7 @@ class _NoVideoProcessor:
     """Stands for `AutoVideoProcessor`: none."""
 
     @staticmethod
-    def from_pretrained(source: str, **options) -> None:
+    def from_pretrained(source: str, **options: Any) -> None:
         return None
 
 
@@ -112,7 +113,7 @@ def still_images_only() -> Iterator[None]:
     """While it lasts, transformers builds processors with an empty video slot; then all is as it was."""
     check = ProcessorMixin.check_argument_for_proper_class
 
-    def check_all_but_video(self, name, argument):
+    def check_all_but_video(self: ProcessorMixin, name: str, argument: object) -> Any:
         return None if name == "video_processor" and argument is None else check(self, name, argument)
 
     makers = processing_utils.MODALITY_TO_AUTOPROCESSOR_MAPPING._MAPPING_NAMES

@@ -57,7 +57,7 @@ def spans_of_ids(tokenizer: PreTrainedTokenizerBase, ids: tuple[int, ...]) -> tu
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: tuple[int, ...]) -> str:
     """The text of `ids`, special tokens left out, spaces as they are."""
-    return tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def special_token_in(tokenizer: PreTrainedTokenizerBase, text: str) -> str | None:

@@ -34,6 +34,6 @@ def remedy() -> str:
 # A broken one is made to look absent, so that transformers takes its paths that do without. That has to be done before
 # transformers looks; `causal_attrib.vlm` imports this module first of all.
 if torchvision_state() == "broken":
-    sys.modules["torchvision"] = None
+    sys.modules["torchvision"] = None  # type: ignore[assignment]  # this is how Python is told that there is none
     if "transformers" in sys.modules:
         sys.modules["transformers"].utils.is_torchvision_available.cache_clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -117,7 +118,7 @@ class _RowNoise(LogitsProcessor):
         self.noises = noises
         self.place = place
 
-    def __call__(self, input_ids, scores):
+    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Tensor:
         scores = scores.clone()
         for row, noise in enumerate(self.noises):
             if noise is not None:

@@ -78,7 +78,7 @@ def _tagged(text: str) -> _Found | None:
     """<think> .. </think> <answer> .. </answer>; the tags of the answer may be left out."""
     opening = _OPEN.search(text)
     end = text.find(f"</{opening[1]}>", opening.end()) if opening else -1
-    if end < 0:
+    if opening is None or end < 0:
         return None
     behind = text[end:].partition(">")[2]
     box = _BOX.match(behind.lstrip())

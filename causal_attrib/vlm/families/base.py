@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from PIL import Image
@@ -22,6 +22,9 @@ from causal_attrib.vlm.conversation import Conversation, converse
 from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout, without_boxes
 from causal_attrib.vlm.prefix_cache import PrefixCache, float_mask, new_cache
+
+# One for all layers, or by kind of layer.
+AttentionMask = Tensor | dict[str, Tensor] | None
 
 
 class Family:
@@ -52,8 +55,9 @@ class Family:
         r"\.weight\.(absmax|quant_map|nested_\w+|quant_state\..*)$",
     )
 
-    def __init__(self, model: PreTrainedModel, processor):
-        self.model = model
+    def __init__(self, model: PreTrainedModel, processor: Any):
+        # Any: what an architecture calls its parts is its own.
+        self.model: Any = model
         self.processor = processor
         self.config = model.config
 
@@ -126,7 +130,7 @@ class Family:
         """Logits (B, count, V) at the last `count` positions of the row, from one ordinary forward."""
         return self.model(**inputs, **self._keep(count), use_cache=False).logits[:, -count:]
 
-    def generate(self, inputs: dict[str, Tensor], **options) -> Tensor:
+    def generate(self, inputs: dict[str, Tensor], **options: Any) -> Tensor:
         """New ids (B, N) by transformers' `generate`."""
         return self.model.generate(**inputs, **options)[:, inputs[self.row].shape[1] :]
 
@@ -155,7 +159,7 @@ class Family:
         output = self.model(**inputs, **self._keep(count), past_key_values=cache, use_cache=True)
         return self._prefix(cache, output.logits, count)
 
-    def _prefix(self, cache: Cache, logits_BLV: Tensor, count: int, **shared) -> PrefixCache:
+    def _prefix(self, cache: Cache, logits_BLV: Tensor, count: int, **shared: Any) -> PrefixCache:
         length = cache.get_seq_length()
         positions_K = torch.arange(length, device=logits_BLV.device)
         return PrefixCache(cache, logits_BLV[0, -count:].float(), length, positions_K, shared)
@@ -201,7 +205,9 @@ class Family:
         prefix.mask = self._mask(prefix, position_Q, seen_QK)
         return position_Q
 
-    def _step(self, prefix: PrefixCache, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
+    def _step(
+        self, prefix: PrefixCache, embedded_BQD: Tensor, position_Q: Tensor, mask: AttentionMask, wanted_N: Tensor
+    ) -> Tensor:
         output = self.decoder(
             inputs_embeds=embedded_BQD,
             position_ids=self._position_ids(position_Q),
@@ -227,7 +233,7 @@ class Family:
         """The module that goes on from a prefix."""
         return self.model
 
-    def _mask(self, prefix: PrefixCache, position_Q: Tensor, seen_QK: Tensor):
+    def _mask(self, prefix: PrefixCache, position_Q: Tensor, seen_QK: Tensor) -> AttentionMask:
         """The additive mask, or one for each kind of layer where some see no further than a window."""
         dtype = self.model.dtype
         full = float_mask(seen_QK, dtype)
@@ -273,7 +279,7 @@ class Family:
         return getattr(self.config.get_text_config(decoder=True), "max_position_embeddings", None)
 
     @functools.cached_property
-    def _forward_parameters(self):
+    def _forward_parameters(self) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(self.model.forward).parameters
 
     def unused(self, keys: Iterable[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from PIL import Image
@@ -32,7 +32,7 @@ class Blip(Family):
         inputs["input_ids"][:, 0] = self.config.text_config.bos_token_id
         return inputs
 
-    def generate(self, inputs: dict[str, Tensor], **options) -> Tensor:
+    def generate(self, inputs: dict[str, Tensor], **options: Any) -> Tensor:
         # Its `generate` takes texts with a closing [SEP] and cuts that off.
         closed = {
             name: torch.cat([inputs[name], inputs[name][:, -1:]], dim=1) for name in ("input_ids", "attention_mask")

@@ -18,7 +18,7 @@ class Blip2(Family):
     """
 
     @property
-    def default_prompt(self) -> str:
+    def default_prompt(self) -> str:  # type: ignore[override]
         # BLIP-2 was trained to describe, and only InstructBLIP to be asked to.
         return "" if self.config.model_type == "blip-2" else DEFAULT_PROMPT
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from transformers import PreTrainedModel
 
 from causal_attrib.vlm.families.base import Family
@@ -26,8 +28,9 @@ from causal_attrib.vlm.families.qwen_vl import QwenVL
 from causal_attrib.vlm.families.vision_encoder_decoder import VisionEncoderDecoder
 
 
-def choose_family(model: PreTrainedModel, processor) -> Family:
+def choose_family(model: PreTrainedModel, processor: Any) -> Family:
     """The family of a model, by its config."""
+    family: type[Family]
     config = model.config
     match config.model_type:
         case "llava":

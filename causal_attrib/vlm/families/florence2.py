@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from causal_attrib.vlm.families.base import AttentionMask
 from causal_attrib.vlm.families.encoder_decoder import EncoderDecoder
 from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout
@@ -37,10 +38,12 @@ class Florence2(EncoderDecoder):
             encoder_attention_mask=inputs["attention_mask"],
         )
 
-    def _step(self, prefix: PrefixCache, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
+    def _step(
+        self, prefix: PrefixCache, embedded_BQD: Tensor, position_Q: Tensor, mask: AttentionMask, wanted_N: Tensor
+    ) -> Tensor:
         decoder = self.model.model.language_model.get_decoder()
 
-        def place(module, args, kwargs):
+        def place(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
             # The decoder counts by index and swallows positions that it is given.
             return args, kwargs | {"position_ids": position_Q}
 

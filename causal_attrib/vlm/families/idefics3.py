@@ -9,7 +9,7 @@ from torch import Tensor
 
 from causal_attrib.vlm.families.base import Family
 from causal_attrib.vlm.image_hook import ImageHook
-from causal_attrib.vlm.layout import WHOLE_PICTURE, ImageLayout, grid_boxes, one_grid, part
+from causal_attrib.vlm.layout import WHOLE_PICTURE, Box, ImageLayout, grid_boxes, one_grid, part
 
 TILE = re.compile(r"<row_(\d+)_col_(\d+)>")
 
@@ -32,7 +32,7 @@ class Idefics3(Family):
         ids = inputs["input_ids"][0].tolist()
         named = TILE.findall(self.processor.tokenizer.decode(ids))
         rows, columns = (max(map(int, numbers)) for numbers in zip(*named, strict=True))
-        boxes = []
+        boxes: list[Box | None] = []
         for row, column in named:
             boxes += grid_boxes(side, side, part(WHOLE_PICTURE, int(row) - 1, rows, int(column) - 1, columns))
         boxes += grid_boxes(side, side)

@@ -34,7 +34,7 @@ class LlavaNext(Family):
         The picture is fitted into a canvas of tiles and lies in its middle. The model cuts the margins off again, but
         by whole patches, so that some margin is left or some of the picture lost.
         """
-        canvas = select_best_resolution(size, self.config.image_grid_pinpoints)
+        canvas = select_best_resolution((size[0], size[1]), self.config.image_grid_pinpoints)
         fitted = get_patch_output_size(np.empty((3, *size)), canvas, ChannelDimension.FIRST)
         patch = self.config.vision_config.image_size / side
         row_HW, column_HW = torch.meshgrid(*(torch.arange(round(length / patch)) for length in canvas), indexing="ij")

@@ -11,7 +11,7 @@ from transformers.models.mllama.image_processing_pil_mllama import (
     get_optimal_tiled_canvas,
 )
 
-from causal_attrib.vlm.families.base import Family
+from causal_attrib.vlm.families.base import AttentionMask, Family
 from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout, grid_boxes, part
 from causal_attrib.vlm.prefix_cache import PrefixCache
@@ -33,7 +33,9 @@ class Mllama(Family):
         prefix.shared["cross_attention_mask"] = inputs["cross_attention_mask"][:, -1:]
         return prefix
 
-    def _step(self, prefix: PrefixCache, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
+    def _step(
+        self, prefix: PrefixCache, embedded_BQD: Tensor, position_Q: Tensor, mask: AttentionMask, wanted_N: Tensor
+    ) -> Tensor:
         seen = prefix.shared["cross_attention_mask"]
         each = replace(prefix, shared={"cross_attention_mask": seen.expand(-1, embedded_BQD.shape[1], -1, -1)})
         return super()._step(each, embedded_BQD, position_Q, mask, wanted_N)

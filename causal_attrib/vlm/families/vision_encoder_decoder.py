@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from causal_attrib.vlm.families.base import AttentionMask
 from causal_attrib.vlm.families.encoder_decoder import EncoderDecoder
 from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout, one_grid, shown, without_boxes
@@ -47,7 +48,9 @@ class VisionEncoderDecoder(EncoderDecoder):
         output = self.model(**inputs, past_key_values=cache, use_cache=True)
         return self._prefix(cache, output.logits, count, encoder_outputs=(output.encoder_last_hidden_state,))
 
-    def _step(self, prefix: PrefixCache, embedded_BQD: Tensor, position_Q: Tensor, mask, wanted_N: Tensor) -> Tensor:
+    def _step(
+        self, prefix: PrefixCache, embedded_BQD: Tensor, position_Q: Tensor, mask: AttentionMask, wanted_N: Tensor
+    ) -> Tensor:
         output = self.model(
             decoder_inputs_embeds=embedded_BQD,
             decoder_position_ids=position_Q[None],
