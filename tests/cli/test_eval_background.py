@@ -91,7 +91,7 @@ def test_wrong_rows_are_found_before_a_model_is_loaded(refused, rows, tmp_path):
     rows.write_text('{"image": 1}\nnot json\n')
     assert "line 2 is not JSON" in refused("eval", "background", rows, *model)
     assert "There is no file" in refused("eval", "background", tmp_path / "none.jsonl", *model)
-    assert "has no objects.json" in refused("eval", "background", tmp_path, *model)
+    assert "is a folder, but none that `copo scenes`" in refused("eval", "background", tmp_path, *model)
 
 
 def test_flags_and_the_library_agree_on_defaults():

@@ -42,7 +42,7 @@ def test_questions_of_the_users_own(copo, tmp_path):
 
 def test_what_is_refused(refused, tmp_path):
     assert "leave one of them out" in refused("eval", "degradation", tmp_path, "--scenes", 3)
-    assert "no folder of scenes" in refused("eval", "degradation", tmp_path)
+    assert "is a folder, but none that `copo scenes`" in refused("eval", "degradation", tmp_path)
     assert "no file" in refused("eval", "degradation", tmp_path / "none.jsonl")
     assert "ask for 2 or more" in refused("eval", "degradation", "--scenes", 1)
     assert "1 token or more" in refused("eval", "degradation", "--max-new-tokens", 0)

@@ -322,3 +322,9 @@ def test_a_damaged_parquet_file_is_rows_or_one_sentence(tmp_path, place, byte, c
     path = tmp_path / "rows.parquet"
     path.write_bytes(data if cut else data[: place % len(data)])
     read_all(path)
+
+
+def test_a_newline_in_a_name_does_not_break_the_sentence(tmp_path):
+    with pytest.raises(InputError) as error:
+        read_rows(tmp_path / "a\n\x1b[31m.jsonl")
+    assert r"a\n\x1b[31m.jsonl" in str(error.value) and str(error.value).isprintable()
