@@ -188,13 +188,13 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and all wa
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, notes or warnings.", rich_help_panel=_ABOUT)]
 
 
-def reads_pictures(command: Callable) -> Callable:
+def reads_pictures(command: Command) -> Command:
     """Give a command the flag --max-pixels, which every reader of pictures keeps to while the command runs."""
     signature = inspect.signature(command, eval_str=True)
     own = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in signature.parameters.values()]
     flag = inspect.Parameter("max_pixels", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=MaxPixels)
 
-    def limited(*, max_pixels: int | None, **given):
+    def limited(*, max_pixels: int | None, **given: Any) -> Any:
         from causal_attrib.io.pictures import at_most
 
         with at_most(max_pixels):
@@ -204,7 +204,7 @@ def reads_pictures(command: Callable) -> Callable:
     # What typer reads.
     limited.__signature__ = inspect.Signature([*own, flag])  # type: ignore[attr-defined]
     limited.__annotations__ = {one.name: one.annotation for one in (*own, flag)}
-    return limited
+    return cast(Command, limited)
 
 
 def stdout() -> Console:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.parsing import PARSER_ERRORS
+from causal_attrib.io.parsing import PICTURE_ERRORS
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def read_mask(path: str | os.PathLike, width: int, height: int) -> np.ndarray:
             mask_HW = np.asarray(image.getchannel("A") if has_alpha else image.convert("L")) >= 128
     except FileNotFoundError:
         raise InputError(f"There is no mask {path}; check the path.") from None
-    except (*PARSER_ERRORS, Image.DecompressionBombError):
+    except PICTURE_ERRORS:
         raise InputError(f"{path} cannot be read as an image; give the mask as a PNG.") from None
     if mask_HW.shape != (height, width):
         raise InputError(

@@ -13,7 +13,9 @@ import re
 import reprlib
 import struct
 import zlib
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
+
+from PIL import Image
 
 # A MemoryError is not among them: it says nothing of the file.
 PARSER_ERRORS: tuple[type[Exception], ...] = (
@@ -31,6 +33,9 @@ PARSER_ERRORS: tuple[type[Exception], ...] = (
     struct.error,
     zlib.error,
 )
+
+# And what Pillow raises beside them. Its own annotations hide that the last is an exception.
+PICTURE_ERRORS: tuple[type[Exception], ...] = (*PARSER_ERRORS, cast("type[Exception]", Image.DecompressionBombError))
 
 # Characters of a value that an error shows.
 LONGEST_ECHO = 80

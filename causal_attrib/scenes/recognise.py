@@ -4,6 +4,8 @@ same.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from PIL import Image
 
@@ -36,7 +38,7 @@ def is_scene(picture: Image.Image) -> bool:
     )
 
 
-def _colours():
+def _colours() -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
     """What is above, and the grounds that can be below it."""
     for time, light in LIGHT.items():
         lit = {place: np.array(colour) * light for place, colour in GROUND.items()}

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.parsing import PARSER_ERRORS
+from causal_attrib.io.parsing import PICTURE_ERRORS
 from causal_attrib.scenes.world import PAINTED, STYLES
 
 BUNDLED_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "stickers"
@@ -66,7 +66,7 @@ def read_folder(folder: str | os.PathLike) -> dict[str, Image.Image]:
     for file in sorted(folder.glob("*.png")):
         try:
             pictures[file.stem.replace("_", " ")] = Image.open(file).convert("RGBA")
-        except (*PARSER_ERRORS, Image.DecompressionBombError):
+        except PICTURE_ERRORS:
             raise InputError(f"{file} is not a picture that can be read; save it again as PNG.") from None
     if not pictures:
         raise InputError(f"{folder} holds no CLASS.png stickers; give a folder with one PNG a class.")

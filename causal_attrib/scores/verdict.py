@@ -166,6 +166,10 @@ class Calibration:
         )
 
 
+# What words are judged by while a calibration of them is being fitted: it knows nothing.
+UNFITTED = Calibration("", "", "", 0.0, dict.fromkeys(FEATURES, 0.0), {"data": "nothing"}, {})
+
+
 def independent_log_odds(p_N: np.ndarray) -> float:
     """Log-odds that at least one of N words is false, if they were independent and each false with its probability."""
     log_true = np.log1p(-np.clip(p_N, _SUREST, 1 - _SUREST)).sum()

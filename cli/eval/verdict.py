@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -33,7 +33,18 @@ def verdict(
             rich_help_panel=_WORDS,
         ),
     ] = None,
+    wordings: Annotated[
+        bool,
+        typer.Option(
+            "--wordings",
+            help="Caption the scenes in eight wordings, half of them with one false word.",
+            rich_help_panel=_WORDS,
+        ),
+    ] = False,
     level: Annotated[str, typer.Option("--level", metavar="NAME", help="Level of scoring: token, word.")] = "token",
+    against: Annotated[
+        str, typer.Option("--against", metavar="NAME", help="The reference image: colour, blur.")
+    ] = "colour",
     calibration: Annotated[
         str | None,
         typer.Option(
@@ -79,7 +90,9 @@ def verdict(
                 captions,
                 scenes=scenes,
                 model=functools.partial(common.load, model, debug=debug, **loading),
-                level=level,
+                level=cast(Any, level),
+                against=cast(Any, against),
+                wordings=wordings,
                 calibration=calibration,
                 fit=fit,
                 batch_size=common.rows_per_forward(batch_size),
@@ -130,8 +143,13 @@ def _view(scores: WordVerdictScores, title: str) -> list[RenderableType]:
             for of in scores.verdicts
         ),
     )
-    legend = f"{eval_common.LEGEND} AUROC and ECE are over content words."
-    return [main, legend, kinds, errors]
+    captions = eval_common.table(
+        "By caption",
+        ("captions", "AUROC", "ECE", "true captions with a word against the image"),
+        [(scores.captions, *map(_shown, (scores.caption_auroc, scores.caption_ece, scores.alarms)))],
+    )
+    legend = f"{eval_common.LEGEND} AUROC and ECE are over content words; {scores.no_claim:,} words claim nothing."
+    return [main, legend, kinds, errors, captions]
 
 
 def _shown(estimate: Estimate) -> str:

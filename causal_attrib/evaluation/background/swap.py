@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from causal_attrib.choices import one_of
+from causal_attrib.choices import Baseline, one_of
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.background.shares import outside_mask
 from causal_attrib.io.pictures import ImageLike, read_picture
@@ -51,7 +51,7 @@ def region_swap(
     *,
     other: ImageLike | None = None,
     foil: str | None = None,
-    baseline: str = "swap",
+    baseline: Baseline = "swap",
     level: str = "embedding",
 ) -> Swap:
     """The effects of background and object on one answer to one question.
@@ -92,7 +92,7 @@ def leave_one_out(
     *,
     other: ImageLike | None = None,
     foil: str | None = None,
-    baseline: str = "swap",
+    baseline: Baseline = "swap",
 ) -> np.ndarray:
     """The effect of each image token alone (rows, columns) on the answer: what misses a diffuse cause. As above."""
     reader = _reader(vlm, image, question, answer, foil)
@@ -112,7 +112,7 @@ def _reader(vlm: VLM, image: ImageLike, question: str, answer: str, foil: str | 
     return Reader(vlm, encoding, target, batch_size=16)
 
 
-def _game(reader: Reader, regions: Regions, baseline: str, other: ImageLike | None, level: str) -> Game:
+def _game(reader: Reader, regions: Regions, baseline: Baseline, other: ImageLike | None, level: str) -> Game:
     shown = baseline_picture(baseline, reader.encoding.picture, reader.vlm.neutral_colour, other)
     if level == "region":
         return HiddenPixels(reader, regions, shown)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from causal_attrib.choices import Baseline, BatchSize, Method
 from causal_attrib.evaluation.faithfulness.on_scenes import JudgedMap, MethodScores, check_settings, judge_scenes, rank
 from causal_attrib.evaluation.intervals import check_draws
 from causal_attrib.evaluation.results import Result, columns, frame, loaded
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from causal_attrib.vlm import VLM
 
-METHODS = ("occlusion", "integrated_gradients", "gradient_x_input", "gradient")
+METHODS: tuple[Method, ...] = ("occlusion", "integrated_gradients", "gradient_x_input", "gradient")
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,14 @@ class FaithfulnessResult(Result):
 
 
 def evaluate(
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[Method] = METHODS,
     *,
     scenes: int = 100,
     model: str | VLM | Callable[[], VLM] | None = None,
-    baseline: str = "blur",
+    baseline: Baseline = "blur",
     steps: int = 16,
     orders: int = 20,
-    batch_size: int | str = "auto",
+    batch_size: BatchSize = "auto",
     resamples: int = 1000,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from causal_attrib import scenes
-from causal_attrib.choices import BASELINES, METHODS, one_of
+from causal_attrib.choices import BASELINES, METHODS, Baseline, BatchSize, Method, one_of
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.faithfulness.controls import edges
 from causal_attrib.evaluation.faithfulness.curves import (
@@ -77,7 +77,9 @@ class MethodScores:
     mass_above_area: Estimate
 
 
-def check_settings(methods: Sequence[str], count: int, baseline: str, steps: int, orders: int, seed: int) -> None:
+def check_settings(
+    methods: Sequence[Method], count: int, baseline: Baseline, steps: int, orders: int, seed: int
+) -> None:
     """Raise an `InputError` unless scenes can be judged like that."""
     for method in methods:
         one_of("method", method, METHODS)
@@ -91,13 +93,13 @@ def check_settings(methods: Sequence[str], count: int, baseline: str, steps: int
 
 def judge_scenes(
     vlm: VLM,
-    methods: Sequence[str],
+    methods: Sequence[Method],
     count: int,
     *,
-    baseline: str = "blur",
+    baseline: Baseline = "blur",
     steps: int = 16,
     orders: int = 20,
-    batch_size: int | str = "auto",
+    batch_size: BatchSize = "auto",
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[JudgedMap]:
@@ -131,12 +133,12 @@ def judge_scenes(
     return rows
 
 
-def _reader(vlm: VLM, picture: Image.Image, caption: str, words: list[str], batch_size: int | str) -> Reader:
+def _reader(vlm: VLM, picture: Image.Image, caption: str, words: list[str], batch_size: BatchSize) -> Reader:
     encoding = vlm.encode(picture, None, caption)
     return Reader(vlm, encoding, choose_target(vlm, encoding, "word", words), rows_at_once(vlm, batch_size))
 
 
-def _maps(reader: Reader, methods: Sequence[str], seed: int) -> dict[str, np.ndarray]:
+def _maps(reader: Reader, methods: Sequence[Method], seed: int) -> dict[str, np.ndarray]:
     """Of each method the maps (M, H, W); that an integral misses its sum is part of what is measured."""
     encoding, words = reader.encoding, [label.strip() for label in reader.target.labels]
     with warnings.catch_warnings():

@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 from PIL import Image
 
-from causal_attrib.choices import BASELINES, one_of
+from causal_attrib.choices import BASELINES, BatchSize, Method, one_of
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.faithfulness.controls import edges, shuffled, similarity
 from causal_attrib.evaluation.faithfulness.curves import (
@@ -45,7 +46,7 @@ def prove(
     other: ImageLike | None = None,
     steps: int = 16,
     orders: int = 20,
-    batch_size: int | str = "auto",
+    batch_size: BatchSize = "auto",
     seed: int = 0,
     announce: Callable[[int], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -186,12 +187,12 @@ def _after_shuffling(
     caption: str | Sequence[int],
     vlm: VLM,
     other: ImageLike | None,
-    batch_size: int | str,
+    batch_size: BatchSize,
     seed: int,
     on_done: Callable[[int], None],
 ) -> list[float | None]:
     """How much each map is like the one that the same method makes of a model whose weights were shuffled."""
-    settings = {name: maps.settings[name] for name in USED[maps.method] if name in maps.settings}
+    settings = {name: maps.settings[name] for name in USED[cast("Method", maps.method)] if name in maps.settings}
     if str(settings.get("regions", "")).startswith("array "):
         return [None] * len(maps)
     asked = {name: maps.settings[name] for name in ("prompt", "question", "answer", "of", "words")}

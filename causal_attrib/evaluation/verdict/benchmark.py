@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from causal_attrib.choices import LEVELS, Against, BatchSize, Level, check_reference
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.intervals import check_draws, few_notes
 from causal_attrib.evaluation.results import FileName, Result, columns, frame, loaded
 from causal_attrib.evaluation.verdict.fit import fit as fitted
-from causal_attrib.evaluation.verdict.labelled import Labelled, Scenes, read_captions
+from causal_attrib.evaluation.verdict.labelled import Labelled, Scenes, WordedScenes, read_captions
 from causal_attrib.evaluation.verdict.scores import BINS, WordVerdictScores, judge, measure
 from causal_attrib.results.formats import check_output
-from causal_attrib.scores.settings import LEVELS
-from causal_attrib.scores.verdict import model_of, read_calibration, write_calibration
+from causal_attrib.scores.verdict import UNFITTED, model_of, read_calibration, write_calibration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,10 +57,12 @@ def evaluate(
     *,
     scenes: int = 500,
     model: str | VLM | Callable[[], VLM] | None = None,
-    level: str = "token",
+    level: Level = "token",
+    against: Against = "colour",
+    wordings: bool = False,
     calibration: FileName | None = None,
     fit: FileName | None = None,
-    batch_size: int | str = "auto",
+    batch_size: BatchSize = "auto",
     resamples: int = 1000,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -70,8 +72,10 @@ def evaluate(
     Args:
         captions: rows with image, caption and lists of words under true and false; None: rendered scenes.
         scenes: how many to render, with one false word each.
+        wordings: caption the scenes in the wordings of `scenes.wordings` in turn, every other one truly.
         model: an id or folder, a loaded model, or what loads one; None: the small one in the package.
         level: of scoring, "token" or "word".
+        against: the reference image, "colour" or "blur".
         calibration: the file to test; None: that of the package.
         fit: write a calibration that was fitted on these words to this file. The numbers are then cross-validated.
         batch_size: rows per forward.
@@ -91,24 +95,36 @@ def evaluate(
             raise InputError(f"A calibration is JSON; end {fit} in .json.")
         check_output(fit)
     check_draws(resamples=resamples, seed=seed)
-    chosen = read_calibration(calibration, level)
+    check_reference(against)
+    if captions is not None and wordings:
+        raise InputError("--wordings is for rendered scenes; leave it or the captions out.")
+    chosen = None if fit is not None else read_calibration(calibration, level, against)
     labelled: Sequence[Labelled]
     if captions is None:
-        data = f"{scenes:,} sticker scenes with one false word each"
-        labelled = Scenes(scenes, seed)
+        rendered = WordedScenes(scenes, seed) if wordings else Scenes(scenes, seed)
+        data, labelled = rendered.data.format(f"{scenes:,}"), rendered
         # Scenes of one seed begin alike, however many there are; a fit on other captions has no seed.
-        if fit is None and chosen.fitted["seed"] == seed:
+        if chosen is not None and chosen.fitted["seed"] == seed:
             raise InputError(f"The calibration was fitted on the scenes of seed {seed}; test it on another --seed.")
     else:
         data, labelled = os.fspath(captions), read_captions(captions)
     vlm = loaded(model)
-    words = judge(labelled, vlm, level=level, calibration=calibration, batch_size=batch_size, progress=progress)
+    words = judge(
+        labelled,
+        vlm,
+        level=level,
+        against=against,
+        calibration=chosen or UNFITTED,
+        batch_size=batch_size,
+        progress=progress,
+    )
     warnings, name = [], model_of(vlm.record)
     if fit is not None:
         seed_of_scenes = None if captions is not None else seed
-        chosen, words = fitted(words, model=name, level=level, data=data, seed=seed_of_scenes)
+        chosen, words = fitted(words, model=name, level=level, data=data, seed=seed_of_scenes, against=against)
         write_calibration(fit, [chosen])
-    elif name != chosen.model:
+    assert chosen is not None  # read, or fitted
+    if fit is None and name != chosen.model:
         warnings.append(chosen.record(name)["note"])
     scores = measure(words, resamples=resamples, seed=seed)
     warnings += few_notes(scores.images)
@@ -116,6 +132,7 @@ def evaluate(
         "data": data,
         "model": vlm.record,
         "level": level,
+        "against": against,
         "calibration": chosen.record(name),
         "cross_validated": fit is not None,
         "bins": BINS,

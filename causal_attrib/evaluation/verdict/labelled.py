@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 from pathlib import Path
 from typing import overload
 
@@ -16,7 +17,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.io.parsing import shown
 from causal_attrib.io.row_pictures import PictureSource
 from causal_attrib.io.rows import Row, folder_of, read_rows
-from causal_attrib.scenes import CLASSES, render, sample_scene
+from causal_attrib.scenes import CLASSES, PAINTED, render, sample_scene
 from causal_attrib.scenes.language import Word, falsify_words
 from causal_attrib.scenes.stickers import StickerSet
 from causal_attrib.scenes.wordings import WORDINGS, word, word_falsely
@@ -50,7 +51,25 @@ def kind_of(caption: Labelled, start: int, end: int) -> tuple[str, bool] | None:
     return None if caption.rest is None else (caption.rest, False)
 
 
-class Scenes(Sequence[Labelled]):
+class _Rendered(Sequence[Labelled]):
+    """Captions of scenes, which are rendered when they are asked for."""
+
+    data: str
+
+    @overload
+    def __getitem__(self, number: int) -> Labelled: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Labelled]: ...
+    def __getitem__(self, number: int | slice) -> Labelled | list[Labelled]:
+        if isinstance(number, slice):
+            return [self._caption(each) for each in range(*number.indices(len(self)))]
+        return self._caption(number)
+
+    def _caption(self, number: int) -> Labelled:
+        raise NotImplementedError
+
+
+class Scenes(_Rendered):
     """Captions of rendered scenes in each of which exactly one content word is false (`scenes.language.falsify`).
 
     The same seed gives the same scenes; none of them is among those that the bundled model was trained on. Pictures are
@@ -83,7 +102,7 @@ class Scenes(Sequence[Labelled]):
         return Labelled(str(number), render(scene)[0], text, _labels(words, false), "function")
 
 
-class WordedScenes(Sequence[Labelled]):
+class WordedScenes(_Rendered):
     """Captions of rendered scenes in the wordings of `scenes.wordings` in turn, every other one with a false fact.
 
     Args:
@@ -106,18 +125,18 @@ class WordedScenes(Sequence[Labelled]):
         check_scenes(count, seed)
         rng = np.random.default_rng([seed, 3_000_021])
         self._stickers, self._scenes = stickers, []
-        chosen = {} if stickers is None else {"classes": stickers.classes, "painted": stickers.painted}
+        classes, painted = (CLASSES, PAINTED) if stickers is None else (stickers.classes, stickers.painted)
         style = style if stickers is None else stickers.styles[0]
         for number in range(count):
-            scene = sample_scene(rng, style=style, **chosen)
+            scene = sample_scene(rng, style=style, classes=classes, painted=painted)
             wording = wordings[number // 2 % len(wordings)]
-            false = word_falsely(scene, wording, rng, classes=chosen.get("classes", CLASSES)) if number % 2 else None
+            false = word_falsely(scene, wording, rng, classes=classes) if number % 2 else None
             self._scenes.append((scene, wording, word(scene, wording) if false is None else false))
 
     def __len__(self) -> int:
         return len(self._scenes)
 
-    def __getitem__(self, number: int) -> Labelled:
+    def _caption(self, number: int) -> Labelled:
         scene, _, told = self._scenes[number]
         picture = render(scene, stickers=self._stickers)[0]
         return Labelled(str(number), picture, told.text, _labels(told.words, told.false), "function")

@@ -15,17 +15,20 @@ All are in percent. Intervals are over images, whose words are no independent dr
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from causal_attrib.choices import Against, BatchSize, Level
+from causal_attrib.engine import choose_engine
 from causal_attrib.evaluation.intervals import Bounded, Estimate, Metric, by_cluster, estimate, share
 from causal_attrib.evaluation.verdict.labelled import Labelled, kind_of
-from causal_attrib.scores import score
-from causal_attrib.scores.verdict import AGAINST, NO_CLAIM, UNDECIDED, VERDICTS, features
+from causal_attrib.scores.caption_task import make_task, run_tasks
+from causal_attrib.scores.inputs import calibration_of
+from causal_attrib.scores.settings import Settings
+from causal_attrib.scores.verdict import AGAINST, NO_CLAIM, UNDECIDED, VERDICTS, Calibration, features
 from causal_attrib.vlm import VLM
 
 BINS = 15
@@ -81,35 +84,30 @@ def judge(
     captions: Sequence[Labelled],
     vlm: VLM,
     *,
-    level: str = "token",
-    calibration: str | os.PathLike | None = None,
-    against: str = "colour",
-    batch_size: int | str = "auto",
+    level: Level = "token",
+    calibration: Calibration | None = None,
+    against: Against = "colour",
+    batch_size: BatchSize = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """A row for each word whose truth is known: image, word, kind, false, logprob, features, p_false and verdict."""
+    settings = Settings(outcome="grounding", level=level, against=against, batch_size=batch_size, verdict=True)
+    calibration = calibration or calibration_of(settings)
     rows = []
     for number, caption in enumerate(captions):
-        attribution = score(
-            caption.picture,
-            caption.text,
-            model=vlm,
-            level=level,
-            verdict=True,
-            calibration=calibration,
-            outcome="grounding",
-            against=against,
-            batch_size=batch_size,
-        )
+        task = make_task(vlm, settings, caption.picture, caption.text, calibration=calibration)
+        engine = choose_engine(settings.engine, vlm, task.encoding, batch_size)
+        (attribution,) = run_tasks(engine, [task])
+        verdict = attribution.verdict or {}
         for index in dict.fromkeys(token.word for token in attribution if token.verdict is not None):
             word = [token for token in attribution if token.word == index]
             known = kind_of(caption, word[0].char_start, word[-1].char_end)
             first = word[0]
             assert first.evidence is not None  # whatever has a verdict has its evidence and its log-probability
             if known is not None:
-                first, logprob = word[0], sum(token.logprob for token in word)
+                first, logprob = word[0], sum(token.logprob or 0.0 for token in word)
                 # The priors are not kept: their sum is what the evidence leaves of the log-probability.
-                found = features(word, [logprob - first.evidence], attribution.outcome)
+                found = features(word, [logprob - (first.evidence or 0.0)], attribution.outcome)
                 rows.append(
                     {
                         "image": caption.image,
@@ -120,8 +118,8 @@ def judge(
                         **found,
                         "p_false": math.nan if first.p_false is None else first.p_false,
                         "verdict": first.verdict,
-                        "caption_p_false": attribution.verdict["p_false"],
-                        "calibrated": attribution.verdict["calibrated"],
+                        "caption_p_false": verdict["p_false"],
+                        "calibrated": verdict["calibrated"],
                     }
                 )
         if progress is not None:

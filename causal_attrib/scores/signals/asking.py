@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import torch
 
+from causal_attrib.io.pictures import ImageLike
 from causal_attrib.vlm import VLM, Continuation
 from causal_attrib.vlm.encoding import Encoding
 
 QUESTION = "Is there {article} {noun} in the image?"
 
 
-def ask(vlm: VLM, image: object, noun: str, *, reference: str = "colour") -> tuple[float, float]:
+def ask(vlm: VLM, image: ImageLike, noun: str, *, reference: str = "colour") -> tuple[float, float]:
     """P(yes) behind the picture, and behind its reference image."""
     question = QUESTION.format(article="an" if noun[:1].lower() in "aeiou" else "a", noun=noun)
     yes, no = (vlm.encode(image, question, answer, against=reference) for answer in ("yes", "no"))

@@ -24,6 +24,7 @@ Columns with other names are kept: rewards may want them. These layouts are know
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from causal_attrib.choices import DEFAULT_PROMPT
 from causal_attrib.training.scoring.rewards import answer_in
@@ -116,7 +117,7 @@ def _symmpo(row: dict) -> dict:
     return row
 
 
-def _without_placeholders(prompt):
+def _without_placeholders(prompt: Any) -> Any:
     """The prompt without `<image>`: where the picture stands is the chat template's business."""
     if isinstance(prompt, str):
         return _PLACEHOLDER.sub(" ", prompt).strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from typing import Any
 
 import datasets
 from datasets.features.features import register_feature
@@ -25,7 +26,7 @@ class PictureColumn(datasets.Image):
     max_pixels: int = MAX_PIXELS
     _type: str = field(default="CopoPicture", init=False, repr=False)
 
-    def decode_example(self, value, token_per_repo_id=None) -> Image.Image:
+    def decode_example(self, value: Any, token_per_repo_id: object = None) -> Image.Image:
         if isinstance(value, Image.Image):  # that was opened before
             return value
         return read_picture(value, max_pixels=self.max_pixels).shown

@@ -105,7 +105,7 @@ class Recipe:
     subset: str | None = _key(None, SCORES, "Which are scored: all, entropy, content.", "all")
     share: float | None = _key(None, SCORES, "Share of them, for the subset entropy.", "0.2")
     engine: str | None = _key(None, SCORES, f"How forwards are run: {', '.join(ENGINES)}.", CausalSettings.engine)
-    scoring_batch_size: int | None = _key(None, SCORES, "Rows per forward.", CausalSettings.batch_size)
+    scoring_batch_size: int | None = _key(None, SCORES, "Rows per forward.", str(CausalSettings.batch_size))
 
     reward: list[str] = _key(("match",), REWARD, f"{', '.join(REWARDS)}, or module:function; may be repeated.")
     reward_weights: list[float] | None = _key(None, REWARD, "Weight of each reward.", "1 each")
