@@ -1,50 +1,69 @@
 """Is a picture one of the scenes that the bundled model knows? It has never seen any other, and says something all the
 same.
+
+It is decided by what the model's own vision tower makes of the picture, held against scenes in two ways: how far the
+mean over patches lies from that of scenes, and how far the strangest patches lie from the nearest of 512 kinds of patch
+that scenes are made of; both in standard deviations of scenes in each direction (Mahalanobis). The first tells other
+pictures, the second strange things in the surroundings of a scene. What is known of scenes is in
+`assets/scene_features.safetensors`, which `benchmarks/scene_features.py` writes; docs/bundled-model.md has the rates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from pathlib import Path
 
-import numpy as np
+import torch
 from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
 
-from causal_attrib.scenes.drawing import GROUND, LIGHT, NATIVE_SIZE, SKY, WALL
+from causal_attrib.vlm import VLM
 
-# Of colours, in levels of 255: how far the median of a strip may lie from what a scene has there.
-NEAR = 20
-# The ground has texture, and objects stand on it.
-NEAR_GROUND = 40
+FEATURES = Path(__file__).resolve().parent.parent / "assets" / "scene_features.safetensors"
 
 
-def is_scene(picture: Image.Image) -> bool:
-    """Whether a picture is a square with a sky or wall above and a ground below, in the colours of one time of day.
+# Of 64 patches, how many are the strangest: an object of medium size.
+STRANGEST = 12
 
-    Pictures that only look like it pass; what is no scene at all does not.
 
-    >>> from causal_attrib.scenes import PARK, render
-    >>> is_scene(render(PARK)[0]), is_scene(Image.new("RGB", (96, 96), "white"))
-    (True, False)
+def is_scene(picture: Image.Image, vlm: VLM) -> bool:
+    """Whether the bundled model sees in a picture what it sees in scenes; one scene in a hundred is taken for none.
+
+    Photographs are told apart. Of pictures that show stickers of a style or kind the model has never seen, in the
+    surroundings of a scene, about four in ten pass.
+
+    Args:
+        vlm: the bundled model.
     """
+    # A scene is square, and the processor would make every picture so.
     if picture.width != picture.height:
         return False
-    small = picture.convert("RGB").resize((NATIVE_SIZE, NATIVE_SIZE), Image.Resampling.BOX)
-    pixels_HWC = np.asarray(small, dtype=float)
-    above_C = np.median(pixels_HWC[:2].reshape(-1, 3), axis=0)
-    below_C = np.median(pixels_HWC[NATIVE_SIZE // 2 :].reshape(-1, 3), axis=0)
-    return any(
-        _near(above_C, top, NEAR) and any(_near(below_C, ground, NEAR_GROUND) for ground in grounds)
-        for top, grounds in _colours()
-    )
+    known = stored()
+    (strangeness_2,) = strangeness(features([picture], vlm), known)
+    return bool((strangeness_2 <= known["threshold"]).all())
 
 
-def _colours() -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-    """What is above, and the grounds that can be below it."""
-    for time, light in LIGHT.items():
-        lit = {place: np.array(colour) * light for place, colour in GROUND.items()}
-        yield np.array(SKY[time][0]), [colour for place, colour in lit.items() if place != "floor"]
-        yield np.array(WALL) * light, [lit["floor"]]
+@torch.no_grad()
+def features(pictures: list[Image.Image], vlm: VLM) -> Tensor:
+    """What the vision tower makes of the patches of B pictures: (B, P, D)."""
+    pixels = vlm.processor.image_processor([picture.convert("RGB") for picture in pictures], return_tensors="pt")
+    tower = vlm.model.model.vision_tower
+    states_BPD = tower(pixels["pixel_values"].to(vlm.model.device, vlm.model.dtype)).last_hidden_state
+    # The first state is of the whole picture, and no patch.
+    return states_BPD[:, 1:].float().cpu()
 
 
-def _near(colour_C: np.ndarray, other_C: np.ndarray, tolerance: float) -> bool:
-    return bool(np.abs(colour_C - other_C).max() <= tolerance)
+def strangeness(features_BPD: Tensor, known: dict[str, Tensor]) -> Tensor:
+    """Distances (B, 2) from scenes: of the mean over patches, and of the strangest patches from their nearest kind."""
+    whole_B = ((features_BPD.mean(1) - known["mean"]) @ known["whitening"]).norm(dim=-1)
+    patches_BPD = features_BPD @ known["patch_whitening"]
+    nearest_BP = torch.cdist(patches_BPD, known["kinds"].expand(len(patches_BPD), -1, -1)).amin(-1)
+    return torch.stack([whole_B, nearest_BP.topk(STRANGEST).values.mean(-1)], dim=-1)
+
+
+@functools.cache
+def stored() -> dict[str, Tensor]:
+    """mean (D,) and whitening (D, D) of whole scenes, patch_whitening (D, D) and, whitened, kinds (K, D) of their
+    patches, and threshold (2,)."""
+    return load_file(FEATURES)

@@ -16,7 +16,7 @@ def knows(vlm: VLM, picture: Image.Image) -> bool:
         return True
     from causal_attrib.scenes.recognise import is_scene
 
-    if is_scene(picture):
+    if is_scene(picture, vlm):
         return True
     warnings.warn(
         "the model in the package knows drawn scenes only (copo scenes), and this picture is none, so its scores mean "

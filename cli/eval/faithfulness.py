@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -65,10 +65,10 @@ def faithfulness(
             check_output(out)
         with common.progress("Scenes", quiet=quiet) as progress:
             result = evaluate(
-                [name.strip() for name in methods.split(",")],
+                cast(Any, [name.strip() for name in methods.split(",")]),
                 scenes=scenes,
                 model=functools.partial(common.load, model, debug=debug, **loading),
-                baseline=baseline,
+                baseline=cast(Any, baseline),
                 steps=steps,
                 orders=orders,
                 batch_size=common.rows_per_forward(batch_size),
