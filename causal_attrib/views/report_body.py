@@ -121,8 +121,9 @@ def summary(attribution: Attribution) -> str:
     """One or two sentences on the whole caption: which words carry it, and which it is better without."""
     words = [list(tokens) for _, tokens in groupby(attribution.tokens, key=lambda token: token.word)]
     claims, marks = drawing.claiming(attribution), drawing.contradicted(attribution)
-    carrying = [word for word in words if _worth(word) > 0 and word[0].index in claims and word[0].index not in marks]
-    harmful = [word for word in words if any(token.index in marks for token in word)]
+    content = [word for word in words if word[0].index in claims]
+    harmful = [word for word in content if any(token.index in marks for token in word)]
+    carrying = [word for word in content if _worth(word) > 0 and word not in harmful]
     told = []
     if carrying:
         told.append(f"Carried most by {_listed(sorted(carrying, key=_worth, reverse=True)[:3])}.")

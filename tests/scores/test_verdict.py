@@ -131,6 +131,7 @@ def test_features_in_nats():
         "entropy": 0.5,
         "effect": pytest.approx(10 * math.log(3)),
         "necessity": 0.25,
+        "position": 0.0,
     }
     assert verdict.features(word, [-3.0], {"value": 0.5})["effect"] == 0.0  # an outcome without a unit
 
@@ -320,7 +321,8 @@ def test_a_missing_file(tmp_path):
 def test_the_bundled_calibration_says_where_it_comes_from(level, against):
     calibration = read_calibration(None, level, against)
     assert (calibration.model, calibration.against) == ("bundled", against)
-    assert calibration.weights["evidence"] < 0  # what the image speaks for is less likely false
+    # What the image speaks for is less likely false, and so is what is likely behind it.
+    assert calibration.weights["evidence"] + calibration.weights["logprob"] < 0
     assert {"data", "seed", "captions", "words", "false_words", "date"} <= calibration.fitted.keys()
     assert sum(rate["words"] for rate in calibration.error_rates.values()) == calibration.fitted["words"]
     assert calibration.caption["slope"] > 0 and calibration.spread["threshold"] > 0

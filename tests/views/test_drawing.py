@@ -1,5 +1,7 @@
 """How a token is written and coloured, whatever the view."""
 
+import math
+
 from causal_attrib import Attribution, Token
 from causal_attrib.views import drawing
 
@@ -8,17 +10,35 @@ def token(text="dog", start=0, **scores):
     return Token(0, text, 1, 0, start, start + len(text), **scores)
 
 
-def test_only_clear_harm_is_an_alarm():
-    assert drawing.is_contradicted(token(necessity=-0.4))
-    assert not drawing.is_contradicted(token(necessity=-0.001))
-    assert not drawing.is_contradicted(token(necessity=0.4))
-    assert not drawing.is_contradicted(token())
+def of(*tokens, **outcome):
+    return Attribution("".join(token.text for token in tokens), tokens, outcome=outcome)
+
+
+def test_harm_is_told_in_nats_so_that_length_does_not_matter():
+    """r = .5: hiding a word that raises it to s(2.1 / T) is an effect of -2.1 nats in a caption of any length T."""
+    for length in (2, 13, 88):
+        for nats, is_marked in ((2.1, True), (1.9, False), (-3.0, False)):
+            necessity = 0.5 - 1 / (1 + math.exp(-nats / length))
+            assert bool(drawing.contradicted(of(token(necessity=necessity), value=0.5, scale=length))) == is_marked
+
+
+def test_an_outcome_without_a_unit_has_a_fixed_bound():
+    assert drawing.contradicted(of(token(necessity=-0.4))) == {0}
+    assert not drawing.contradicted(of(token(necessity=-0.001)))
+    assert not drawing.contradicted(of(token(necessity=0.4)))
+    assert not drawing.contradicted(of(token()))
+
+
+def test_function_words_are_never_marked_nor_coloured():
+    at = of(token("at", necessity=-0.4, causal_completeness=0.2))
+    assert not drawing.contradicted(at) and not drawing.claiming(at)
+    assert drawing.colour_values(at) == [0.0]
 
 
 def test_red_is_necessity_and_blue_is_completeness():
-    assert drawing.colour_value(token(necessity=-0.4, causal_completeness=0.1)) == -0.4
-    assert drawing.colour_value(token(necessity=0.4, causal_completeness=0.1)) == 0.1
-    assert drawing.colour_value(token()) is None
+    assert drawing.colour_values(of(token(necessity=-0.4, causal_completeness=0.1))) == [-0.4]
+    assert drawing.colour_values(of(token(necessity=0.4, causal_completeness=0.1))) == [0.1]
+    assert drawing.colour_values(of(token())) == [None]
 
 
 def test_a_caption_in_which_nothing_matters_looks_like_one():
