@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,7 +87,7 @@ class Case:
     def read(self, row: Continuation, encoding: Encoding | None = None) -> Tensor:
         return self.vlm.read(encoding or self.encoding, [row])[0]
 
-    def score(self, vlm: VLM | None = None, **settings) -> Attribution:
+    def score(self, vlm: VLM | None = None, **settings: Any) -> Attribution:
         """`causal_attrib.score` of the caption, by another model if one is given."""
         return score(self.picture, self.caption, model=vlm or self.vlm, seed=self.seed, **settings)
 

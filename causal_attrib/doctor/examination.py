@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from causal_attrib.choices import ENGINES
 from causal_attrib.doctor.case import Case
@@ -61,7 +62,11 @@ def examine(
         _log.debug("The picture and the caption could not be encoded", exc_info=True)  # told by the checks that need it
     names = [name for name in ENGINES if name not in ("auto", "plain")] if vlm.family.packs else []
     faster = {name: functools.partial(case.score, engine=name) for name in names}
-    steps = [(environment,), *((check, case) for check in _OF_A_PATIENT), (engines, case, faster)]
+    steps: list[tuple[Any, ...]] = [
+        (environment,),
+        *((check, case) for check in _OF_A_PATIENT),
+        (engines, case, faster),
+    ]
     checks = []
     for done, (check, *arguments) in enumerate(steps, 1):
         checks.append(_looked_at(check, *arguments))
@@ -70,7 +75,7 @@ def examine(
     return Report(tuple(checks), vlm.record, {"name": "copo", "version": __version__})
 
 
-def _looked_at(check: Callable[..., Check], *arguments) -> Check:
+def _looked_at(check: Callable[..., Check], *arguments: Any) -> Check:
     try:
         return check(*arguments)
     except Exception as error:

@@ -37,7 +37,7 @@ def image_is_seen(case: Case) -> Check:
         "a blank one": change(case.logits_TV, case.read(Continuation(ids, reference=True)), ids),
         "its negative": change(case.logits_TV, case.read(Continuation(ids), negative), ids),
     }
-    least = min(moved, key=moved.get)
+    least = min(moved, key=lambda shown: moved[shown])
     return Check.at_least(
         "image is seen",
         moved[least],

@@ -58,7 +58,11 @@ def _cost_of_bfloat16(case: Case) -> str:
 
 def moved_necessity(a: Attribution, b: Attribution) -> float:
     pairs = zip(a.tokens, b.tokens, strict=True)
-    return max(abs(one.necessity - other.necessity) for one, other in pairs if one.necessity is not None)
+    return max(
+        abs(one.necessity - other.necessity)
+        for one, other in pairs
+        if one.necessity is not None and other.necessity is not None
+    )
 
 
 def in_precision(vlm: VLM, dtype: torch.dtype) -> VLM:

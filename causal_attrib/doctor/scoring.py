@@ -51,7 +51,7 @@ def engines(case: Case, scorers: Mapping[str, Callable[[], Attribution]]) -> Che
             "are right and take longer.",
         )
     differences = {name: difference(plain, attribution) for name, attribution in scored.items()}
-    worst = max(differences, key=differences.get)
+    worst = max(differences, key=lambda engine: differences[engine])
     return Check.at_most(
         "engines",
         differences[worst],

@@ -10,7 +10,8 @@ Axes: H heads, Q queries, K keys, S shared keys, L own keys, P = Q * L, d head d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,11 +32,17 @@ class _Attention(TorchFunctionMode):
         super().__init__()
         self.prefix = prefix
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, function: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = kwargs or {}
         if function is F.scaled_dot_product_attention and self._is_ours(args[0], kwargs.get("attn_mask")):
             return self.attend(*args, **kwargs)
         return function(*args, **kwargs)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor, **options: Any) -> Tensor:
+        """What `scaled_dot_product_attention` would give."""
+        raise NotImplementedError
 
     def _is_ours(self, query: Tensor, mask: Tensor | None) -> bool:
         ours = self.prefix.mask
@@ -58,7 +65,7 @@ class JoinedAttention(_Attention):
         self.each = each
         self.attended = 0
 
-    def attend(self, query, key, value, attn_mask, **options) -> Tensor:
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor, **options: Any) -> Tensor:
         cache = self.prefix.cache
         answers = []
         for attention, query_BHQd in zip(self.each, query.split(cache.counts, 2), strict=True):
@@ -67,7 +74,9 @@ class JoinedAttention(_Attention):
             keys, values = layer.keys, layer.values
             if groups > 1:
                 keys, values = (tensor.repeat_interleave(groups, 1) for tensor in (keys, values))
-            answers.append(attention.attend(query_BHQd, keys, values, attention.prefix.mask, **options))
+            mask = attention.prefix.mask
+            assert torch.is_tensor(mask)  # prefixes are joined where no layer has a mask of its own
+            answers.append(attention.attend(query_BHQd, keys, values, mask, **options))
         cache.updated = None
         self.attended += 1
         return torch.cat(answers, 2)
@@ -92,7 +101,7 @@ class PickedKeys(_Attention):
         self.worth = needed_K.mean() <= _WORTH
         self.mask: Tensor | None = None
 
-    def attend(self, query, key, value, attn_mask, **options) -> Tensor:
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor, **options: Any) -> Tensor:
         if not self.worth:
             return F.scaled_dot_product_attention(query, key, value, attn_mask, **options)
         if self.mask is None:
@@ -116,7 +125,17 @@ class OwnKeys(_Attention):
         self.none_QL = torch.from_numpy(places_QL < 0).to(prefix.key_position_K.device)
         self.place_P = torch.from_numpy(places_QL.clip(min=0).ravel()).to(prefix.key_position_K.device)
 
-    def attend(self, query, key, value, attn_mask, *, scale=None, dropout_p=0.0, is_causal=False, enable_gqa=False):
+    def attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor,
+        *,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+        **options: Any,
+    ) -> Tensor:
         if enable_gqa:  # transformers repeats keys itself or leaves it to the kernel
             groups = query.shape[1] // key.shape[1]
             key, value = (tensor.repeat_interleave(groups, 1) for tensor in (key, value))

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 from torch import Tensor
@@ -21,7 +22,8 @@ from causal_attrib.engine.cost import Cost
 from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.interventions import Edited, Intervention, Rewrite, edit
 from causal_attrib.outcomes import Outcome, Probe, Reading, checked
-from causal_attrib.vlm import VLM, Continuation, Encoding, Noise
+from causal_attrib.outcomes.base import LogprobOutcome, TextOutcome
+from causal_attrib.vlm import VLM, Continuation, Encoding
 from causal_attrib.vlm.text import decode
 from causal_attrib.words.reasoning import split_response
 
@@ -45,7 +47,7 @@ class Draft:
     encoding: Encoding
     row: Continuation
     longest: int
-    noise: Noise | None = None
+    noise: GumbelNoise | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,16 @@ class Job:
     encoding: Encoding
     interventions: tuple[Intervention, ...]
     outcome: Outcome
+
+    @property
+    def reader(self) -> LogprobOutcome:
+        """The outcome, where it reads log-probabilities (`needs_text` is False)."""
+        return cast(LogprobOutcome, self.outcome)
+
+    @property
+    def judge(self) -> TextOutcome:
+        """The outcome, where it judges text."""
+        return cast(TextOutcome, self.outcome)
 
 
 # A caption, its edits with the noise of each draw, and the ids that were drawn behind them.
@@ -163,7 +175,8 @@ class Engine(ABC):
 
     def forecast(self, jobs: Sequence[Job], samples: int = 0) -> int:
         """Token positions that `run_jobs` will take, at most: a text that is written may end sooner."""
-        rows, written = [], 0
+        rows: list[tuple[Encoding, Continuation, int]] = []
+        written = 0
         for job in jobs:
             edits = self._edits(job)
             if samples or job.outcome.needs_text:
@@ -172,10 +185,10 @@ class Engine(ABC):
                 longest = max(samples, 1) * sum(draft.longest for draft in drafts)
                 rows, written = rows + begun, written + longest
                 # What was written may have to be read as well.
-                for probe in () if job.outcome.needs_text else job.outcome.probes(self.vlm, job.encoding):
+                for probe in () if job.outcome.needs_text else job.reader.probes(self.vlm, job.encoding):
                     rows, written = rows + begun, written + longest + len(begun) * len(probe.cue + probe.answer)
             else:
-                probes = job.outcome.probes(self.vlm, job.encoding)
+                probes = job.reader.probes(self.vlm, job.encoding)
                 requests = [
                     _request(job.encoding, edited, probe) for edited in dict.fromkeys(edits) for probe in probes
                 ]
@@ -207,7 +220,7 @@ class Engine(ABC):
     def _judge(
         self, jobs: Sequence[Job], edits: Sequence[Sequence[Edited]], on_done: Callable[[int], None]
     ) -> list[np.ndarray]:
-        probes = [job.outcome.probes(self.vlm, job.encoding) for job in jobs]
+        probes = [job.reader.probes(self.vlm, job.encoding) for job in jobs]
         asked = [
             (number, edited, probe)
             for number in range(len(jobs))
@@ -223,7 +236,7 @@ class Engine(ABC):
         for number, job in enumerate(jobs):
             r_of = {
                 edited: checked(
-                    job.outcome(tuple(readings[number, edited, probe] for probe in probes[number]), job.encoding),
+                    job.reader(tuple(readings[number, edited, probe] for probe in probes[number]), job.encoding),
                     job.outcome.name,
                 )
                 for edited in dict.fromkeys(edits[number])
@@ -276,7 +289,7 @@ class Engine(ABC):
                     text = decode(self.vlm.tokenizer, new).partition("</")[0].strip()
                 else:
                     text = decode(self.vlm.tokenizer, tuple(edits[n].ids[i] for i in edits[n].visible) + new)
-                outcomes.append(checked(job.outcome(text), job.outcome.name))
+                outcomes.append(checked(job.judge(text), job.outcome.name))
                 self.on_done(1)
         return np.array(outcomes)
 
@@ -296,9 +309,11 @@ class Engine(ABC):
             if encoding.answers_a_question:
                 split = functools.partial(split_response, ends_in_answer=encoding.ends_in_answer)
                 texts = [parts.answer if parts else "" for parts in map(split, texts)]
-        return [checked(job.outcome(text), job.outcome.name) for text in texts]
+        return [checked(job.judge(text), job.outcome.name) for text in texts]
 
-    def _draft(self, encoding: Encoding, edited: Edited, noise: GumbelNoise | None = None, *, answers=False) -> Draft:
+    def _draft(
+        self, encoding: Encoding, edited: Edited, noise: GumbelNoise | None = None, *, answers: bool = False
+    ) -> Draft:
         """What is to be written behind an edit: the answer, or what is left of the response."""
         longest = len(encoding.answer_ids) if answers else max(len(encoding.response_ids) - len(edited.ids), 0)
         return Draft(encoding, _row(edited, encoding.cue_ids if answers else ()), longest + SLACK, noise)

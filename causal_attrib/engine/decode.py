@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from causal_attrib.engine.base import Draft
-from causal_attrib.engine.gumbel import add_noise
+from causal_attrib.engine.gumbel import GumbelNoise, add_noise
 from causal_attrib.engine.node import Node
 from causal_attrib.engine.tree import Tree, TreeRequest
 
@@ -41,7 +41,9 @@ def decode(tree: Tree, drafts: Sequence[Draft], budget: int) -> Generator[TreeRe
     """
     vlm = tree.vlm
     texts = [_Text(draft, ([tree.root] + tree.path(draft.row))[-1], _room(tree, draft)) for draft in drafts]
-    beginning = {(text.leaf, text.draft.noise, text.left): text for text in texts if text.draft.noise is not None}
+    beginning: dict[tuple[Node, GumbelNoise | None, int], _Text] = {
+        (text.leaf, text.draft.noise, text.left): text for text in texts if text.draft.noise is not None
+    }
     active = [text for text in texts if text.left]
     if not active:
         return [()] * len(drafts)

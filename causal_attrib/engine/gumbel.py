@@ -47,15 +47,16 @@ class GumbelNoise:
 def add_noise(scores_RV: Tensor, noises: Sequence[GumbelNoise | None], places: Sequence[int]) -> None:
     """Add to each row of scores its noise for the token at its place, if it has one."""
     size, device = scores_RV.shape[1], scores_RV.device
-    rows = [row for row, noise in enumerate(noises) if noise is not None]
+    noise_of = {row: noise for row, noise in enumerate(noises) if noise is not None}
+    rows = list(noise_of)
     if device.type == "cpu":
         for row in rows:
-            scores_RV[row] += noises[row](places[row], size, device)
+            scores_RV[row] += noise_of[row](places[row], size, device)
         return
     # There each call takes longer to be sent off than the noise of many rows takes to be drawn.
     for start in range(0, len(rows), _ROWS):
         some = rows[start : start + _ROWS]
-        drawn = drawn_together([noises[row] for row in some], [places[row] for row in some], size, device)
+        drawn = drawn_together([noise_of[row] for row in some], [places[row] for row in some], size, device)
         scores_RV.index_add_(0, torch.tensor(some, device=device), drawn)
 
 

@@ -27,6 +27,12 @@ class Node:
     place: int | None = None
     children: dict[tuple[int, str | None], Node] = field(default_factory=dict)
 
+    @property
+    def before(self) -> Node:
+        """The token before it, of any node but the root."""
+        assert self.parent is not None
+        return self.parent
+
     def child(self, token: int, fill: str | None = None) -> Node:
         """The node behind this one, made if it is new."""
         if (token, fill) not in self.children:
@@ -58,7 +64,7 @@ def unplaced(nodes: Iterable[Node]) -> list[Node]:
 
 def above(node: Node) -> Iterator[Node]:
     """The tokens before a node, nearest first, without the root."""
-    node = node.parent
-    while node.parent is not None:
-        yield node
-        node = node.parent
+    earlier = node.parent
+    while earlier is not None and earlier.parent is not None:
+        yield earlier
+        earlier = earlier.parent

@@ -171,7 +171,7 @@ class PackedEngine(Engine):
                 self._trees[key] = Tree(self.vlm, inputs, encoding.response_ids, self.cost)
         return [self._trees[key] for key in keys]
 
-    def _side_by_side(self, wanted: Sequence[tuple[Encoding, bool]]) -> Iterable[list[list[int]]]:
+    def _side_by_side(self, wanted: Sequence[tuple[Encoding, bool]]) -> Iterable[Sequence[list[int]]]:
         """Indices of what is wanted, as for `_grown`, by tree; as many trees at a time as are held."""
         groups: dict[_Key, list[int]] = defaultdict(list)
         for index, each in enumerate(wanted):
@@ -181,7 +181,8 @@ class PackedEngine(Engine):
     def _nodes(self, encoding: Encoding) -> int:
         """Nodes per forward."""
         if self._budget is None:
-            self._budget = self._meter.tokens() if self.batch_size == "auto" else self.batch_size * encoding.spoken
+            fixed = None if self.batch_size == "auto" else int(self.batch_size)
+            self._budget = self._meter.tokens() if fixed is None else fixed * encoding.spoken
         return self._budget
 
     def _in_memory(self, job: Callable[[Sequence], list], groups: Sequence) -> list:
@@ -204,14 +205,14 @@ class PackedEngine(Engine):
             if self.pictures > 1:
                 self.pictures = 1
                 return [result for group in groups for result in self._in_memory(job, [group])]
-            self._budget //= 2
+            self._budget = (self._budget or 2) // 2
 
 
 def _logprobs_of(tree: Tree, nodes: Sequence[Node], budget: int) -> Generator[TreeRequest, Tensor, dict[Node, float]]:
     """Log-probability of each node given its path. A task of `engine.together`."""
     behind: dict[Node, list[Node]] = defaultdict(list)
     for node in nodes:
-        behind[node.parent].append(node)
+        behind[node.before].append(node)
     logprob: dict[Node, float] = {}
 
     def note(parents: Sequence[Node], logits_NV: Tensor) -> None:
@@ -272,8 +273,8 @@ def forwards(tree: Tree, wanted: Sequence[Node], budget: int) -> Iterator[list[N
         for top in (top for top in tops if size[top] > budget):
             spine = [top]
             while below[spine[-1]]:
-                spine.append(max(below[spine[-1]], key=size.get))
-            yield from chunks(spine, budget)
+                spine.append(max(below[spine[-1]], key=lambda node: size[node]))
+            yield from map(list, chunks(spine, budget))
             on_spine = set(spine)
             yield from pack([child for node in spine for child in below[node] if child not in on_spine])
             tree.cut(mark, prune=False)

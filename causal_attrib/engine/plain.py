@@ -64,7 +64,7 @@ class PlainEngine(Engine):
     def _rows(self) -> int:
         if self.batch_size == "auto":
             return 1 if self.vlm.model.device.type == "cpu" else 8
-        return self.batch_size
+        return int(self.batch_size)
 
     def _count(self, encoding: Encoding, rows: Sequence[tuple[int, ...]]) -> None:
         for ids in rows:

@@ -38,14 +38,16 @@ def run(tasks: Sequence[Generator[TreeRequest, Tensor, Result]], budget: int) ->
 
     def decode_step(number: int, logits_NV: Tensor | None) -> None:
         try:
-            waiting[number] = tasks[number].send(logits_NV)
+            task = tasks[number]
+            waiting[number] = next(task) if logits_NV is None else task.send(logits_NV)
         except StopIteration as end:
             results[number] = end.value
 
     for number in range(len(tasks)):
         decode_step(number, None)
     while waiting:
-        chosen, room = [], budget
+        chosen: list[int] = []
+        room = budget
         for number, ask in waiting.items():
             if not chosen or ask.size <= room:
                 chosen.append(number)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,6 +109,7 @@ class Tree:
         forward = [*ask.nodes, *again]
         seen_QK = self.sees(ask.nodes, again)
         index = {node: number for number, node in enumerate(forward)}
+        attention: OwnKeys | PickedKeys
         if ask.shared is None:
             attention = PickedKeys(self.prefix, seen_QK)
         else:
@@ -148,7 +150,7 @@ class Tree:
             shared: see `Ask`.
         """
         distinct = list(dict.fromkeys(leaves))
-        logits_of = {node: self.known(node) for node in distinct}
+        logits_of: dict[Node, Any] = {node: self.known(node) for node in distinct}
         asked = [node for node in distinct if logits_of[node] is None]
         forward = [*unplaced(asked), *(node for node in asked if node.place is not None)]
         for piece in chunks(forward, budget):
