@@ -11,9 +11,14 @@ The same seed writes the same bytes. A file `.unfinished` is there until all is 
 anew by the next call.
 """
 
+from __future__ import annotations
+
 import json
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -22,14 +27,14 @@ from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import cannot_be_written
 from causal_attrib.scenes.drawing import NATIVE_SIZE, render
 from causal_attrib.scenes.language import caption, falsify, questions, reasoned_answer
-from causal_attrib.scenes.stickers import bundled, from_folder
+from causal_attrib.scenes.stickers import StickerSet, bundled, from_folder
 from causal_attrib.scenes.world import CLASSES, PAINTED, STYLES, check_plant, sample_scene
 
 _UNFINISHED = ".unfinished"
 _OURS = re.compile(r"\d{6,}(_\d+)?\.png|(captions|questions)\.jsonl|objects\.json")
 
 
-def _box(mask):
+def _box(mask: np.ndarray) -> list[int] | None:
     """Tight box [left, top, right, bottom] (right and bottom exclusive), or None for an object that cannot be seen."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
@@ -37,7 +42,16 @@ def _box(mask):
     return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
 
 
-def _check(folder, count, seed, style, size, planted, invisible, chosen):
+def _check(
+    folder: Path,
+    count: int,
+    seed: int,
+    style: str | None,
+    size: int,
+    planted: float,
+    invisible: float | None,
+    chosen: StickerSet,
+) -> None:
     check_plant(planted, invisible)
     if seed < 0:
         raise InputError(f"The seed is {seed}, but it must be 0 or more.")
@@ -53,7 +67,16 @@ def _check(folder, count, seed, style, size, planted, invisible, chosen):
         raise InputError(f"{folder} is not empty; name a new folder for the scenes.")
 
 
-def write_dataset(folder, count, seed, planted=0.0, stickers=None, style=None, size=NATIVE_SIZE, invisible=None):
+def write_dataset(
+    folder: str | os.PathLike[str],
+    count: int,
+    seed: int,
+    planted: float = 0.0,
+    stickers: str | os.PathLike[str] | None = None,
+    style: str | None = None,
+    size: int = NATIVE_SIZE,
+    invisible: float | None = None,
+) -> Path:
     """Render `count` scenes into a new or empty folder and return its path.
 
     planted     strength of the class-place correlation, see `sample_scene`
@@ -63,13 +86,11 @@ def write_dataset(folder, count, seed, planted=0.0, stickers=None, style=None, s
     invisible   share of annotated partners left out of the picture, see `sample_scene`
     """
     folder = Path(folder)
+    chosen = bundled() if stickers is None else from_folder(stickers)
+    styles: Sequence[str] = STYLES if stickers is None else chosen.styles
+    world: dict[str, Any] = {"classes": chosen.classes, "painted": ()}
     if stickers is None:
-        chosen, world = bundled(), {"classes": CLASSES, "painted": PAINTED}
-        styles = STYLES
-    else:
-        chosen = from_folder(stickers)
-        styles = chosen.styles
-        world = {"classes": chosen.classes, "painted": ()}
+        world = {"classes": CLASSES, "painted": PAINTED}
     _check(folder, count, seed, style, size, planted, invisible, chosen)
     try:
         _begin(folder)
@@ -80,7 +101,7 @@ def write_dataset(folder, count, seed, planted=0.0, stickers=None, style=None, s
     return folder
 
 
-def _begin(folder):
+def _begin(folder: Path) -> None:
     """An empty folder with the mark of an unfinished one, without what a run that was killed left in it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _UNFINISHED).write_text("copo scenes had not written all of this folder; call it again.\n")
@@ -91,9 +112,22 @@ def _begin(folder):
             file.unlink()
 
 
-def _write(folder, count, seed, planted, style, styles, size, invisible, chosen, world):
+def _write(
+    folder: Path,
+    count: int,
+    seed: int,
+    planted: float,
+    style: str | None,
+    styles: Sequence[str],
+    size: int,
+    invisible: float | None,
+    chosen: StickerSet,
+    world: dict[str, Any],
+) -> None:
     rng = np.random.default_rng(seed)
-    captions, asked, objects = [], [], {}
+    captions: list[dict] = []
+    asked: list[dict] = []
+    objects: dict[str, dict] = {}
     for number in range(count):
         scene_style = style or str(rng.choice(styles))
         scene = sample_scene(rng, style=scene_style, planted=planted, invisible=invisible, **world)
@@ -146,5 +180,5 @@ def _write(folder, count, seed, planted, style, styles, size, invisible, chosen,
     (folder / "objects.json").write_text(json.dumps(objects, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
-def _write_lines(file, rows):
+def _write_lines(file: Path, rows: Sequence[dict]) -> None:
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8", newline="\n")
