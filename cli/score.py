@@ -77,6 +77,24 @@ def score(
     json: Annotated[
         bool, typer.Option("--json", help="Short for --out - --format json.", rich_help_panel=_OUTPUT)
     ] = False,
+    summary: Annotated[
+        str | None,
+        typer.Option(
+            "--summary",
+            metavar="FILE",
+            help="Also write FILE.jsonl or .csv with a row per caption: outcome, p_false, words against.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    fail_above: Annotated[
+        float | None,
+        typer.Option(
+            "--fail-above",
+            metavar="P",
+            help="Exit with 3 if a caption is false with a probability above P; needs --verdict.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
     input: Annotated[
         str | None,
         typer.Option(
@@ -131,11 +149,15 @@ def score(
         many = {"--output": output, "--limit": limit, "--shard": shard, "--fresh": fresh}
         one = {"IMAGE": image, "--also": also, "--out": out, "--format": format, "--json": json}
         score_run.check_mode(input, one, many)
+        gate = score_run.Gate(summary, fail_above)
+        gate.check(verdict=bool(scoring["verdict"]), beside=[out, output], inputs=[image, input])
         load = functools.partial(common.load, model, debug=debug, **loading)
         if input is None:
             place = score_run.output_of(out, format, json, several=bool(also))
-            score_run.score_one(str(image), [caption, *(also or [])], load, asked, scoring, place, quiet=quiet)
+            score_run.score_one(str(image), [caption, *(also or [])], load, asked, scoring, place, gate, quiet=quiet)
         else:
             which = {"limit": limit, "shard": shard or "1/1", "fresh": fresh}
             of_model = {"model": model, **loading}
-            score_run.score_many(input, str(output), load, asked, scoring, of_model, which, strict=debug, quiet=quiet)
+            score_run.score_many(
+                input, str(output), load, asked, scoring, of_model, which, gate, strict=debug, quiet=quiet
+            )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,61 @@ if TYPE_CHECKING:
     from causal_attrib.vlm import VLM
 
 _FOR_SEVERAL = ("html", "jsonl")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What becomes of all captions of a run: a file with a row each, and exit code 3 if one is too probably false.
+
+    summary:    the file
+    fail_above: the largest probability that passes
+    """
+
+    summary: str | None
+    fail_above: float | None
+
+    @property
+    def is_set(self) -> bool:
+        return self.summary is not None or self.fail_above is not None
+
+    def check(self, *, verdict: bool, beside: Sequence[str | None], inputs: Sequence[str | None]) -> None:
+        """Raises InputError for values that cannot be."""
+        from causal_attrib.errors import InputError
+
+        if self.fail_above is not None and not verdict:
+            raise InputError("--fail-above goes by the verdict on the caption; add --verdict.")
+        if self.fail_above is not None and not 0 <= self.fail_above <= 1:
+            raise InputError(f"--fail-above is {self.fail_above}, but a probability lies between 0 and 1.")
+        if self.summary is not None:
+            from causal_attrib.results.summary import check_summary
+
+            check_summary(self.summary)
+            common.check_outputs([*beside, self.summary], list(inputs))
+
+    def write(self, records: Iterable[dict[str, Any]]) -> None:
+        if self.summary is not None:
+            from causal_attrib.results.summary import write_summaries
+
+            write_summaries(self.summary, records)
+
+    def judge(self, records: Iterable[dict[str, Any]], *, quiet: bool, written: bool = False) -> None:
+        """Write the summary unless it was, and end with exit code 3 if a caption does not pass."""
+        if not self.is_set:
+            return
+        kept = list(records)
+        if not written:
+            self.write(kept)
+        if self.fail_above is None:
+            return
+        failed = [record for record in kept if record["verdict"]["p_false"] > self.fail_above]
+        if failed:
+            if not quiet:
+                common.tell(
+                    f"{len(failed)} of {len(kept)} captions are false with a probability above {self.fail_above:g}, "
+                    f'first "{failed[0]["caption"][:80]}" ({failed[0]["verdict"]["p_false"]:.2f}).',
+                    "red",
+                )
+            raise typer.Exit(3)
 
 
 def check_mode(input: str | None, one: dict[str, Any], many: dict[str, Any]) -> None:
@@ -40,6 +96,7 @@ def score_one(
     asked: dict[str, Any],
     scoring: dict[str, Any],
     output: tuple[str | None, str | None],
+    gate: Gate,
     *,
     quiet: bool,
 ) -> None:
@@ -77,6 +134,7 @@ def score_one(
 
         for attribution in attributions:
             common.stdout().print(views.table(attribution))
+    gate.judge((attribution.to_dict() for attribution in attributions), quiet=quiet)
 
 
 def _save(attributions: Sequence[Attribution], file: str) -> None:
@@ -106,6 +164,7 @@ def score_many(
     scoring: dict[str, Any],
     model: dict[str, Any],
     where: dict[str, Any],
+    gate: Gate,
     *,
     strict: bool,
     quiet: bool,
@@ -134,7 +193,13 @@ def score_many(
         before = f", {done.before} of them by an earlier run" if done.before else ""
         common.tell(f"Wrote {done.scored} captions to {output}{before}")
         _tell_of(done.verdict)
+    if gate.is_set:
+        from causal_attrib.results import caption_files
+
+        gate.write(scored.to_dict() for scored in caption_files.read(output))
     common.end_of_rows({output: done.failures})
+    if gate.is_set:
+        gate.judge((scored.to_dict() for scored in caption_files.read(output)), quiet=quiet, written=True)
 
 
 def _tell_of(verdict: dict[str, Any] | None) -> None:

@@ -124,7 +124,7 @@ def caption_id(attribution: Attribution) -> str:
 
 def for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows with a ' before what a spreadsheet would run as a formula, in columns that hold strangers' strings."""
-    return frame.assign(**{name: frame[name].map(_as_text) for name in ("caption_id", "image", "text")})
+    return frame.assign(**{name: frame[name].map(escaped_cell) for name in ("caption_id", "image", "text")})
 
 
 def records_of_csv(text: TextIO) -> Iterator[dict]:
@@ -168,7 +168,7 @@ def read_parquet_table(file: Any) -> Iterator[list[dict]]:
         raise ValueError(error) from error
 
 
-def _as_text(cell: str) -> str:
+def escaped_cell(cell: str) -> str:
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 

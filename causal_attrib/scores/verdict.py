@@ -229,18 +229,22 @@ def judged(
     """
     verdicts: dict[int, dict] = {}
     claims: list[list[float]] = []
-    against = 0
+    against: list[dict] = []
     for _, tokens in groupby(attribution.tokens, key=lambda token: token.word):
         word = [token for token in tokens if token.necessity is not None]
         if not word:
             continue
         found = features(word, [prior_T[token.index] for token in word], attribution.outcome)
         verdict = {"evidence": found["evidence"], "p_false": None, "verdict": NO_CLAIM}
-        if is_content("".join(token.text for token in word).strip()):
+        text = "".join(token.text for token in word)
+        if is_content(text.strip()):
             claims.append(calibration.features(found))
             p_false = float(calibration.p_false(np.array(claims[-1:]))[0])
             verdict |= {"p_false": p_false, "verdict": label(found["evidence"], found["logprob"], p_false)}
-            against += verdict["verdict"] == AGAINST
+            if verdict["verdict"] == AGAINST:
+                begins = word[0].char_start + len(text) - len(text.lstrip())
+                told = {"word": text.strip(), "char_start": begins, "char_end": begins + len(text.strip())}
+                against.append({**told, "p_false": p_false})
         verdicts.update((token.index, verdict) for token in word)
     unscored = {"evidence": None, "p_false": None, "verdict": None}
     features_NF = np.array(claims).reshape(len(claims), len(calibration.weights))
@@ -249,7 +253,7 @@ def judged(
     return replace(
         attribution,
         tokens=[replace(token, **verdicts.get(token.index, unscored)) for token in attribution.tokens],
-        verdict=caption | {"claims": len(claims), "against": against} | record,
+        verdict=caption | {"claims": len(claims), "against": len(against), "words_against": against} | record,
     )
 
 

@@ -59,8 +59,8 @@ def table(attribution: Attribution) -> Group:
     ]
     if attribution.verdict is not None:
         if "p_false" in attribution.verdict:
-            notes.append(("caption  ", f" {drawing.caption_line(attribution)}"))
-        notes.append(("verdict  ", f" {attribution.verdict['note']}"))
+            notes.append(("caption  ", drawing.caption_line(attribution)))
+        notes.append(("verdict  ", attribution.verdict["note"]))
     if attribution.coherence is not None:
         notes.append(("coherence", f" {coherence.line(attribution.coherence)}"))
     return Group(caption, rows, *(Text.assemble((name, "bold"), drawing.visible(line)) for name, line in notes))
