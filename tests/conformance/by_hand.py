@@ -35,6 +35,29 @@ def paligemma(model, processor, prompt, ids, picture, left):
     return _decoder(model, processor, inputs, ids, left, types=1)
 
 
+def in_front(model, processor, prompt, ids, picture, left):
+    """Processors that put the picture in front themselves, before a text without a template."""
+    inputs = processor(text=f"{prompt}\n", images=picture, return_tensors="pt")
+    return _decoder(model, processor, inputs, ids, left)
+
+
+def fuyu(model, processor, prompt, ids, picture, left):
+    """Rows of patches with a newline behind each, then the text, then the token that opens an answer."""
+    tokenizer, side = processor.tokenizer, model.config.patch_size
+    images = processor.image_processor(picture, return_tensors="pt")
+    rows, columns = (
+        -(-int(images[name][0][0]) // side) for name in ("image_unpadded_heights", "image_unpadded_widths")
+    )
+    shown_CHW = images["images"][0][0][:, : rows * side, : columns * side]
+    patches_CRWhw = shown_CHW.unfold(1, side, side).unfold(2, side, side)
+    patches_ND = patches_CRWhw.permute(1, 2, 3, 4, 0).reshape(rows * columns, -1)
+    patch, newline, start, answer = tokenizer.convert_tokens_to_ids(["|SPEAKER|", "|NEWLINE|", "<s>", "<0x04>"])
+    words = tokenizer(f"{prompt}\n", add_special_tokens=False)["input_ids"]
+    prompt_ids = [*([patch] * columns + [newline]) * rows, start, *words, answer]
+    inputs = {"input_ids": torch.tensor([prompt_ids]), "pixel_values": patches_ND.float()}
+    return _decoder(model, processor, inputs, ids, left)
+
+
 def kosmos2(model, processor, prompt, ids, picture, left):
     return _decoder(model, processor, processor(text=prompt, images=picture, return_tensors="pt"), ids, left)
 
@@ -101,6 +124,9 @@ def pix2struct(model, processor, prompt, ids, picture, left):
 CALLS = {
     "paligemma": paligemma,
     "kosmos2": kosmos2,
+    "idefics": in_front,
+    "fuyu": fuyu,
+    "kosmos2_5": kosmos2,
     "blip": blip,
     "git": git,
     "blip2_opt": blip2_opt,
@@ -146,12 +172,19 @@ def a_hidden_id(vlm, fill):
 def _decoder(model, processor, inputs, ids, left, types=0):
     inputs = dict(inputs)
     row, mask, _ = _row(processor, [*inputs["input_ids"][0].tolist(), *ids], left)
-    for name, value in (("token_type_ids", types), ("mm_token_type_ids", 0), ("image_embeds_position_mask", 0)):
+    constant = {"mm_token_type_ids": 0, "moe_mm_token_type_ids": 0, "image_embeds_position_mask": 0}
+    for name, value in {"token_type_ids": types, **constant}.items():
         if name in inputs:
             of_prompt = inputs[name]
             inputs[name] = torch.cat(
                 [of_prompt.new_zeros(1, left), of_prompt, of_prompt.new_full((1, len(ids)), value)], dim=1
             )
+    if "image_attention_mask" in inputs:
+        # Idefics: what the last word of the prompt sees of the picture, the response sees too.
+        seen = inputs["image_attention_mask"]
+        inputs["image_attention_mask"] = torch.cat(
+            [torch.zeros_like(seen[:, :1]).repeat(1, left, 1), seen, seen[:, -1:].repeat(1, len(ids), 1)], dim=1
+        )
     if "cross_attention_mask" in inputs:
         seen = inputs["cross_attention_mask"]
         inputs["cross_attention_mask"] = torch.cat(

@@ -177,6 +177,8 @@ def test_writing_several_continuations_equals_writing_one(vlm, encoding, measure
 def test_a_saved_model_loads_and_gives_the_same_logits(vlm, encoding, measured, without, tmp_path):
     if vlm.name == "gemma3n":
         without("saved and loaded", "its vision tower is built by timm, for which another stands in here")
+    if vlm.name == "kosmos2_5":
+        without("saved and loaded", "no file can tell its processor to make fewer than 4,096 patches, as is done here")
     vlm.model.save_pretrained(tmp_path)
     # A model without a processor class of its own has its two parts saved side by side.
     paired = isinstance(vlm.processor, ImageAndTokenizer)
