@@ -25,7 +25,8 @@ def placeholders(model, processor, prompt, ids, picture, left):
     text = processor.tokenizer.apply_chat_template(
         chat, chat_template=processor.chat_template, add_generation_prompt=True, tokenize=False
     )
-    inputs = processor(text=text, images=picture, return_tensors="pt", add_special_tokens=False)
+    types = {"return_mm_token_type_ids": True} if "Cosmos3" in type(model).__name__ else {}
+    inputs = processor(text=text, images=picture, return_tensors="pt", add_special_tokens=False, **types)
     return _decoder(model, processor, inputs, ids, left)
 
 
@@ -115,6 +116,18 @@ def vision_encoder_decoder(model, processor, prompt, ids, picture, left):
     ).logits[0]
 
 
+def t5gemma2(model, processor, prompt, ids, picture, left):
+    chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}]
+    text = processor.tokenizer.apply_chat_template(
+        chat, chat_template=processor.chat_template, add_generation_prompt=True, tokenize=False
+    )
+    inputs = processor(text=text, images=picture, return_tensors="pt", add_special_tokens=False)
+    row, mask, positions = _row(processor, [processor.tokenizer.bos_token_id, *ids], left)
+    return model(
+        **inputs, decoder_input_ids=row, decoder_attention_mask=mask, decoder_position_ids=positions
+    ).logits[0]
+
+
 def pix2struct(model, processor, prompt, ids, picture, left):
     inputs = processor(images=picture, return_tensors="pt")
     row, mask, _ = _row(processor, [model.config.text_config.decoder_start_token_id, *ids], left)
@@ -135,6 +148,7 @@ CALLS = {
     "florence2": florence2,
     "vision_encoder_decoder": vision_encoder_decoder,
     "pix2struct": pix2struct,
+    "t5gemma2": t5gemma2,
 }
 
 

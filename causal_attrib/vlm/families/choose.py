@@ -51,7 +51,7 @@ def choose_family(model: PreTrainedModel, processor: Any) -> Family:
             family = InternVL
         case "qwen2_vl" | "qwen2_5_vl" | "qwen3_vl" | "qwen3_vl_moe" | "qwen3_5" | "qwen3_5_moe":
             family = QwenVL
-        case "glm4v" | "glm4v_moe" | "glm46v" | "glmga" | "glm_ocr" | "ernie4_5_vl_moe" | "paddleocr_vl":
+        case "glm4v" | "glm4v_moe" | "glm46v" | "glmga" | "glm_ocr" | "ernie4_5_vl_moe" | "paddleocr_vl" | "qwen2_5_omni_thinker" | "cosmos3_edge":
             family = MRope
         case "paligemma":
             family = PaliGemma

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import ClassVar
 
+import torch
 from PIL import Image
 from torch import Tensor, nn
 
@@ -22,6 +23,13 @@ class Generic(Family):
     def plain(self, prompt: str) -> str:
         token = getattr(self.processor, "image_token", None)
         return f"{prompt}\n" if token is None or self._places_the_picture else f"{token}{prompt}\n"
+
+    def prompt_inputs(self, text: str, picture: Image.Image) -> dict[str, Tensor]:
+        inputs = super().prompt_inputs(text, picture)
+        if "mm_token_type_ids" in self._forward_parameters and "mm_token_type_ids" not in inputs and self.image_ids:
+            # Some models want them and have a processor that gives them only where it is asked to.
+            inputs["mm_token_type_ids"] = torch.isin(inputs["input_ids"], torch.tensor(sorted(self.image_ids))).long()
+        return inputs
 
     @functools.cached_property
     def _places_the_picture(self) -> bool:
