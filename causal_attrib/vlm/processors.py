@@ -81,14 +81,16 @@ def load_processor(source: str, config: PreTrainedConfig, **hub: Any) -> Process
 def forget_empty_slots(processor: ProcessorMixin | ImageAndTokenizer) -> ProcessorMixin | ImageAndTokenizer:
     """Make a processor without a video part one that can be saved and put into a trainer.
 
-    transformers saves every part that it counts, and SmolVLM asks its video part how many frames a conversation has.
+    transformers saves every part that it counts.
     """
     if isinstance(processor, ProcessorMixin):
         counted = processor.get_attributes()
         filled = [name for name in counted if getattr(processor, name, None) is not None]
         vars(processor)["get_attributes"] = lambda: filled
         if "video_processor" in counted and "video_processor" not in filled:
-            vars(processor)["apply_chat_template"] = functools.partial(ProcessorMixin.apply_chat_template, processor)
+            # Overrides of both ask the video part for something (SmolVLM, Ernie 4.5 VL).
+            for name in ("apply_chat_template", "save_pretrained"):
+                vars(processor)[name] = functools.partial(getattr(ProcessorMixin, name), processor)
     return processor
 
 

@@ -117,6 +117,7 @@ class _RowNoise(LogitsProcessor):
         self.noises = noises
         self.place = place
 
+    # `generate` counts the parameters, and would want what more are named, even `**kwargs`.
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         scores = scores.clone()
         for row, noise in enumerate(self.noises):

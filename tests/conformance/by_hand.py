@@ -25,7 +25,8 @@ def placeholders(model, processor, prompt, ids, picture, left):
     text = processor.tokenizer.apply_chat_template(
         chat, chat_template=processor.chat_template, add_generation_prompt=True, tokenize=False
     )
-    inputs = processor(text=text, images=picture, return_tensors="pt", add_special_tokens=False)
+    types = {"return_mm_token_type_ids": True} if "Cosmos3" in type(model).__name__ else {}
+    inputs = processor(text=text, images=picture, return_tensors="pt", add_special_tokens=False, **types)
     return _decoder(model, processor, inputs, ids, left)
 
 
@@ -33,6 +34,29 @@ def paligemma(model, processor, prompt, ids, picture, left):
     inputs = processor(text=f"<image>{prompt}", images=picture, return_tensors="pt")
     inputs.pop("labels")
     return _decoder(model, processor, inputs, ids, left, types=1)
+
+
+def in_front(model, processor, prompt, ids, picture, left):
+    """Processors that put the picture in front themselves, before a text without a template."""
+    inputs = processor(text=f"{prompt}\n", images=picture, return_tensors="pt")
+    return _decoder(model, processor, inputs, ids, left)
+
+
+def fuyu(model, processor, prompt, ids, picture, left):
+    """Rows of patches with a newline behind each, then the text, then the token that opens an answer."""
+    tokenizer, side = processor.tokenizer, model.config.patch_size
+    images = processor.image_processor(picture, return_tensors="pt")
+    rows, columns = (
+        -(-int(images[name][0][0]) // side) for name in ("image_unpadded_heights", "image_unpadded_widths")
+    )
+    shown_CHW = images["images"][0][0][:, : rows * side, : columns * side]
+    patches_CRWhw = shown_CHW.unfold(1, side, side).unfold(2, side, side)
+    patches_ND = patches_CRWhw.permute(1, 2, 3, 4, 0).reshape(rows * columns, -1)
+    patch, newline, start, answer = tokenizer.convert_tokens_to_ids(["|SPEAKER|", "|NEWLINE|", "<s>", "<0x04>"])
+    words = tokenizer(f"{prompt}\n", add_special_tokens=False)["input_ids"]
+    prompt_ids = [*([patch] * columns + [newline]) * rows, start, *words, answer]
+    inputs = {"input_ids": torch.tensor([prompt_ids]), "pixel_values": patches_ND.float()}
+    return _decoder(model, processor, inputs, ids, left)
 
 
 def kosmos2(model, processor, prompt, ids, picture, left):
@@ -92,6 +116,16 @@ def vision_encoder_decoder(model, processor, prompt, ids, picture, left):
     ).logits[0]
 
 
+def t5gemma2(model, processor, prompt, ids, picture, left):
+    chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}]
+    text = processor.tokenizer.apply_chat_template(
+        chat, chat_template=processor.chat_template, add_generation_prompt=True, tokenize=False
+    )
+    inputs = processor(text=text, images=picture, return_tensors="pt", add_special_tokens=False)
+    row, mask, positions = _row(processor, [processor.tokenizer.bos_token_id, *ids], left)
+    return model(**inputs, decoder_input_ids=row, decoder_attention_mask=mask, decoder_position_ids=positions).logits[0]
+
+
 def pix2struct(model, processor, prompt, ids, picture, left):
     inputs = processor(images=picture, return_tensors="pt")
     row, mask, _ = _row(processor, [model.config.text_config.decoder_start_token_id, *ids], left)
@@ -101,6 +135,9 @@ def pix2struct(model, processor, prompt, ids, picture, left):
 CALLS = {
     "paligemma": paligemma,
     "kosmos2": kosmos2,
+    "idefics": in_front,
+    "fuyu": fuyu,
+    "kosmos2_5": kosmos2,
     "blip": blip,
     "git": git,
     "blip2_opt": blip2_opt,
@@ -109,6 +146,7 @@ CALLS = {
     "florence2": florence2,
     "vision_encoder_decoder": vision_encoder_decoder,
     "pix2struct": pix2struct,
+    "t5gemma2": t5gemma2,
 }
 
 
@@ -146,12 +184,19 @@ def a_hidden_id(vlm, fill):
 def _decoder(model, processor, inputs, ids, left, types=0):
     inputs = dict(inputs)
     row, mask, _ = _row(processor, [*inputs["input_ids"][0].tolist(), *ids], left)
-    for name, value in (("token_type_ids", types), ("mm_token_type_ids", 0), ("image_embeds_position_mask", 0)):
+    constant = {"mm_token_type_ids": 0, "moe_mm_token_type_ids": 0, "image_embeds_position_mask": 0}
+    for name, value in {"token_type_ids": types, **constant}.items():
         if name in inputs:
             of_prompt = inputs[name]
             inputs[name] = torch.cat(
                 [of_prompt.new_zeros(1, left), of_prompt, of_prompt.new_full((1, len(ids)), value)], dim=1
             )
+    if "image_attention_mask" in inputs:
+        # Idefics: what the last word of the prompt sees of the picture, the response sees too.
+        seen = inputs["image_attention_mask"]
+        inputs["image_attention_mask"] = torch.cat(
+            [torch.zeros_like(seen[:, :1]).repeat(1, left, 1), seen, seen[:, -1:].repeat(1, len(ids), 1)], dim=1
+        )
     if "cross_attention_mask" in inputs:
         seen = inputs["cross_attention_mask"]
         inputs["cross_attention_mask"] = torch.cat(

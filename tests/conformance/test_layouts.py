@@ -12,12 +12,13 @@ from PIL import Image
 
 from causal_attrib.vlm import VLM
 from causal_attrib.vlm.layout import shown
+from tests.tiny_generic import WITHOUT_BOXES
 from tests.tiny_models import BUILDERS, tiny
 
 # Sizes (width, height) that make tiles, crops and margins: lying, standing, nearly square.
 SIZES = [(168, 112), (60, 130), (97, 93)]
 # Models whose image tokens are queries that see the whole picture, or that no family of ours knows.
-NO_BOXES = {"blip2_opt", "blip2_t5", "instructblip", "kosmos2", "aya_vision", "pix2struct"}
+NO_BOXES = {"blip2_opt", "blip2_t5", "instructblip", "kosmos2", "aya_vision", "pix2struct", *WITHOUT_BOXES}
 
 
 # What lets the patches of a vision tower see one another: what its attention hands on.
@@ -51,6 +52,7 @@ def image_states(vlm, layout):
         "blip": (lambda: model.text_decoder, "encoder_hidden_states"),
         "vision_encoder_decoder": (lambda: model.decoder, "encoder_hidden_states"),
         "git": (lambda: model.git.encoder, 0),
+        "idefics": (lambda: model.model.gated_cross_attn_layers[0], 2),
         "florence2": (lambda: model.model.language_model.encoder, "inputs_embeds"),
         "idefics3": (lambda: model.model.text_model, "inputs_embeds"),
         "smolvlm": (lambda: model.model.text_model, "inputs_embeds"),

@@ -29,7 +29,10 @@ def encoding(vlm):
 
 def far(vlm, a, b):
     """Largest difference of two tensors of logits, in units of their spread where that is above one (T5)."""
-    return (a - b).abs().max() / max(1.0, b.std().item())
+    # Chameleon rules out the ids of its picture by the lowest number that there is.
+    written = b > torch.finfo(b.dtype).min
+    assert torch.equal(written, a > torch.finfo(a.dtype).min)
+    return (a - b)[written].abs().max() / max(1.0, b[written].std().item())
 
 
 def test_logits_equal_a_call_by_hand(vlm, encoding, measured):
@@ -144,7 +147,8 @@ def test_another_picture_changes_the_outcome(vlm, measured):
         encoding = vlm.encode(picture, PROMPT, CAPTION)
         (logits,) = vlm.read(encoding, [Continuation(encoding.response_ids)])
         seen.append(logits)
-    change = (seen[0] - seen[1]).abs().max() / seen[0].std()
+    written = seen[0] > torch.finfo(seen[0].dtype).min
+    change = (seen[0] - seen[1])[written].abs().max() / seen[0][written].std()
     measured("picture seen", -change, -0.01)
 
 
@@ -177,6 +181,8 @@ def test_writing_several_continuations_equals_writing_one(vlm, encoding, measure
 def test_a_saved_model_loads_and_gives_the_same_logits(vlm, encoding, measured, without, tmp_path):
     if vlm.name == "gemma3n":
         without("saved and loaded", "its vision tower is built by timm, for which another stands in here")
+    if vlm.name == "kosmos2_5":
+        without("saved and loaded", "no file can tell its processor to make fewer than 4,096 patches, as is done here")
     vlm.model.save_pretrained(tmp_path)
     # A model without a processor class of its own has its two parts saved side by side.
     paired = isinstance(vlm.processor, ImageAndTokenizer)

@@ -6,11 +6,12 @@ import torch
 from PIL import Image
 
 from causal_attrib.vlm import Continuation
+from tests.tiny_generic import NOT_PACKED
 from tests.tiny_models import BUILDERS, tiny
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
 # Kosmos-2 takes no mask of our own, the others count positions by index: they are read one row at a time.
-DO_NOT_PACK = {"kosmos2", "blip2_t5", "pix2struct"}
+DO_NOT_PACK = {"kosmos2", "blip2_t5", "pix2struct", *NOT_PACKED}
 
 
 def sees_what_is_before_it(prompt, prefix, branches):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel
 
 from causal_attrib.choices import DEFAULT_PROMPT
+from causal_attrib.errors import InputError
 from causal_attrib.vlm.conversation import Conversation, converse
 from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout, without_boxes
@@ -33,7 +34,8 @@ class Family:
     Attributes:
         default_prompt: what the model is asked where the user asks nothing.
         row: the input that the response is appended to.
-        per_token: inputs with one entry per token of that row, and the entry of a response token.
+        per_token: inputs with one entry per token of that row, and the entry of a response token. Others that grow with
+            the text are found out by `_goes_on`.
         may_be_unused: patterns of weights that checkpoints hold and the model does without.
         image_ids: ids that stand for the picture and can be neither given nor written as words.
     """
@@ -115,6 +117,8 @@ class Family:
 
         batch = {}
         for name, value in inputs.items():
+            if name not in (self.row, *self.per_token) and inputs[self.row].shape[1] in value.shape[1:]:
+                value = self._lengthened(name, value, longest)
             repeated = value.repeat(rows, *[1] * (value.dim() - 1))
             if name == self.row:
                 batch[name] = torch.cat([repeated, tail_BL.to(value)], dim=1)
@@ -123,6 +127,47 @@ class Family:
             else:
                 batch[name] = repeated
         return batch
+
+    def _lengthened(self, name: str, value: Tensor, count: int) -> Tensor:
+        """An input that may stand along the row, with `count` text tokens more if it does."""
+        along = self._goes_on.get(name)
+        if along is None or count == 0:
+            return value
+        axis, step = along
+        last = value.narrow(axis, value.shape[axis] - 1, 1)
+        return torch.cat([value, *((last + step * (place + 1)).to(value) for place in range(count))], dim=axis)
+
+    @functools.cached_property
+    def _goes_on(self) -> dict[str, tuple[int, int]]:
+        """Inputs beside `per_token` that go on with the row: along which axis, and what each text token adds to them.
+
+        Seen from what the processor gives for a short prompt and for a longer one: an input of the row grows as the row
+        does, and with the words at its end stays what it is (masks, types) or counts on (positions).
+
+        Raises:
+            InputError: one grows otherwise.
+        """
+        short, long = (
+            self.prompt_inputs(self.converse(prompt).before, Image.new("RGB", (224, 224)))
+            for prompt in ("a", "a a a a")
+        )
+        more = long[self.row].shape[1] - short[self.row].shape[1]
+        found = {}
+        for name, value in long.items():
+            if name in (self.row, *self.per_token) or more == 0 or name not in short:
+                continue
+            grown = [axis for axis, size in enumerate(value.shape) if axis and size - short[name].shape[axis] == more]
+            if value.dim() != short[name].dim() or not grown:
+                continue
+            end = value.narrow(grown[0], value.shape[grown[0]] - 3, 3).double()
+            steps = end.diff(dim=grown[0]).unique()
+            if len(steps) > 1:
+                raise InputError(
+                    f"{type(self.model).__name__} is given {name} for every token, and how that goes on in a response "
+                    f"is not known; choose another model."
+                )
+            found[name] = (grown[0], int(steps.item()))
+        return found
 
     # -- numbers ----------------------------------------------------------------------------------------------------
 

@@ -10,11 +10,13 @@ from causal_attrib.vlm.families.base import Family
 from causal_attrib.vlm.families.blip import Blip
 from causal_attrib.vlm.families.blip2 import Blip2, Blip2Seq2Seq
 from causal_attrib.vlm.families.florence2 import Florence2
+from causal_attrib.vlm.families.fuyu import Fuyu
 from causal_attrib.vlm.families.gemma3 import Gemma3
 from causal_attrib.vlm.families.gemma3n import Gemma3n
 from causal_attrib.vlm.families.gemma4 import Gemma4
 from causal_attrib.vlm.families.generic import Generic, GenericSeq2Seq
 from causal_attrib.vlm.families.git import Git
+from causal_attrib.vlm.families.idefics import Idefics
 from causal_attrib.vlm.families.idefics3 import Idefics3
 from causal_attrib.vlm.families.internvl import InternVL
 from causal_attrib.vlm.families.kosmos2 import Kosmos2
@@ -24,7 +26,7 @@ from causal_attrib.vlm.families.llava_onevision import LlavaOnevision
 from causal_attrib.vlm.families.mllama import Mllama
 from causal_attrib.vlm.families.paligemma import PaliGemma
 from causal_attrib.vlm.families.pixtral import Pixtral
-from causal_attrib.vlm.families.qwen_vl import QwenVL
+from causal_attrib.vlm.families.qwen_vl import MRope, QwenVL
 from causal_attrib.vlm.families.vision_encoder_decoder import VisionEncoderDecoder
 
 
@@ -41,12 +43,26 @@ def choose_family(model: PreTrainedModel, processor: Any) -> Family:
             family = LlavaNext
         case "llava_onevision":
             family = LlavaOnevision
+        case "idefics":
+            family = Idefics
         case "idefics3" | "smolvlm":
             family = Idefics3
         case "internvl":
             family = InternVL
-        case "qwen2_vl" | "qwen2_5_vl" | "qwen3_vl" | "qwen3_vl_moe":
+        case "qwen2_vl" | "qwen2_5_vl" | "qwen3_vl" | "qwen3_vl_moe" | "qwen3_5" | "qwen3_5_moe":
             family = QwenVL
+        case (
+            "glm4v"
+            | "glm4v_moe"
+            | "glm46v"
+            | "glmga"
+            | "glm_ocr"
+            | "ernie4_5_vl_moe"
+            | "paddleocr_vl"
+            | "qwen2_5_omni_thinker"
+            | "cosmos3_edge"
+        ):
+            family = MRope
         case "paligemma":
             family = PaliGemma
         case "gemma3":
@@ -63,7 +79,9 @@ def choose_family(model: PreTrainedModel, processor: Any) -> Family:
             family = Blip2 if config.use_decoder_only_language_model else Blip2Seq2Seq
         case "git":
             family = Git
-        case "kosmos-2":
+        case "fuyu":
+            family = Fuyu
+        case "kosmos-2" | "kosmos-2.5":
             family = Kosmos2
         case "florence2":
             family = Florence2

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from causal_attrib.errors import InputError
 from causal_attrib.vlm.families.base import Family
 from causal_attrib.vlm.layout import ImageLayout, without_boxes
 
@@ -25,8 +26,15 @@ class EncoderDecoder(Family):
     def start_ids(self) -> list[int]:
         """Ids at the beginning of every decoder row."""
         generation = self.model.generation_config
-        starts = [generation.decoder_start_token_id, self.config.get_text_config(decoder=True).decoder_start_token_id]
-        start = next(token for token in starts if token is not None)
+        # Not every config of a text model has the attribute, and some models name the token in one of these only.
+        places = (generation, self.config.get_text_config(decoder=True), self.config)
+        starts = [getattr(place, "decoder_start_token_id", None) for place in places]
+        start = next((token for token in (*starts, generation.bos_token_id) if token is not None), None)
+        if start is None:
+            raise InputError(
+                f"Nothing in this {self.config.model_type} model says which token a response starts with; set "
+                f"decoder_start_token_id in its generation_config.json."
+            )
         # BART-like models are made to write this before anything else.
         return [start] if generation.forced_bos_token_id is None else [start, generation.forced_bos_token_id]
 

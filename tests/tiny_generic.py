@@ -1,0 +1,718 @@
+"""Tiny models of architectures that have no tests of their own elsewhere: each builds the model and its processor."""
+
+import transformers as tf
+from tokenizers import models, normalizers
+
+from tests.tiny_parts import (
+    CLIP,
+    MROPE,
+    PIXTRAL,
+    SIGLIP,
+    SQUARE,
+    TOWER,
+    add_tokens,
+    clip_images,
+    stills_only,
+    text_config,
+)
+from tests.tokenizers_of_kinds import byte_level, metaspace
+
+LINEAR = {
+    "layer_types": ["linear_attention", "full_attention"],
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+}
+
+
+def ids(tokenizer, *tokens):
+    return tokenizer.convert_tokens_to_ids(list(tokens))
+
+
+# -- inputs of their own along the row --------------------------------------------------------------------------------
+
+
+def idefics():
+    tokenizer = add_tokens(byte_level(), "<fake_token_around_image>")
+    text = text_config(tokenizer)
+    text.pop("num_key_value_heads")
+    config = tf.IdeficsConfig(
+        **text,
+        vision_config={
+            "embed_dim": 32,
+            "image_size": 56,
+            "intermediate_size": 64,
+            "patch_size": 14,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+        },
+        cross_layer_interval=1,
+        alpha_initializer="ones",
+    )
+    images = tf.IdeficsImageProcessorPil(image_size=56)
+    return tf.IdeficsForVisionText2Text(config), tf.IdeficsProcessor(images, tokenizer, image_size=56), None
+
+
+def fuyu():
+    tokenizer = metaspace(named={})
+    # As in its checkpoint: a mark goes before whatever a text begins with, and patches are words like others.
+    parts, vocabulary = tokenizer.backend_tokenizer, tokenizer.get_vocab()
+    pieces = [*sorted(vocabulary, key=vocabulary.get), "|SPEAKER|", "|NEWLINE|"]
+    likely = {"|SPEAKER|", "|NEWLINE|", "<0x04>"}
+    parts.model = models.Unigram([(piece, 0.0 if piece in likely else -1.0) for piece in pieces], 3, True)
+    parts.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    parts.pre_tokenizer = None
+    config = tf.FuyuConfig(
+        patch_size=30,
+        image_token_id=ids(tokenizer, "|SPEAKER|")[0],
+        text_config={
+            "model_type": "persimmon",
+            "vocab_size": len(tokenizer),
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "max_position_embeddings": 2048,
+            "hidden_act": "relu2",
+            "qk_layernorm": True,
+            "eos_token_id": tokenizer.eos_token_id,
+            "bos_token_id": tokenizer.bos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+    )
+    images = tf.FuyuImageProcessorPil(size={"height": 90, "width": 90})
+    return tf.FuyuForCausalLM(config), tf.FuyuProcessor(images, tokenizer), None
+
+
+def kosmos2_5():
+    tokenizer = metaspace(named={"image_token": "<slot>", "boi_token": "<image>", "eoi_token": "</image>"})
+    text = {
+        "vocab_size": len(tokenizer),
+        "embed_dim": 64,
+        "layers": 2,
+        "ffn_dim": 128,
+        "attention_heads": 4,
+        "max_position_embeddings": 512,
+        "dropout": 0.0,
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    vision = {
+        "hidden_size": 32,
+        "patch_embed_hidden_size": 768,
+        "intermediate_size": 64,
+        "head_dim": 8,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
+    config = tf.Kosmos2_5Config(text_config=text, vision_config=vision, latent_query_num=8)
+    processor = tf.Kosmos2_5Processor(tf.Kosmos2_5ImageProcessorPil(), tokenizer, 8)
+    processor.images_kwargs = processor.images_kwargs | {"max_patches": 16}  # of 4096, which take a second each time
+    return tf.Kosmos2_5ForConditionalGeneration(config), processor, None
+
+
+def ernie4_5_vl():
+    named = {
+        f"{kind}{part}_token": f"<|{kind}{part}|>" for kind in ("image", "video") for part in ("", "_start", "_end")
+    }
+    tokenizer = byte_level(named=named)
+    config = tf.Ernie4_5_VLMoeConfig(
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "num_heads": 4,
+            "intermediate_size": 64,
+            "patch_size": 14,
+        },
+        text_config=text_config(
+            tokenizer,
+            rope_parameters=MROPE | {"mrope_section": [3, 3, 2]},
+            moe_intermediate_size=[32, 32],
+            moe_num_experts=4,
+            moe_k=2,
+        ),
+        **{f"{name}_id": getattr(tokenizer, f"{name}_id") for name in named},
+    )
+    images = tf.Ernie4_5_VLMoeImageProcessorPil(patch_size=14, size={"shortest_edge": 56**2, "longest_edge": 112**2})
+    processor = stills_only("Ernie4_5_VLMoeProcessor", images, tokenizer, None)
+    model = tf.Ernie4_5_VLMoeForConditionalGeneration(config)
+    return model, processor, "<|image_start|><|image|><|image_end|>"
+
+
+def glm4v(name="Glm4v", *, vision=None, **text):
+    tokenizer = add_tokens(byte_level(named={"image_token": "<|image|>", "video_token": "<|video|>"}))
+    add_tokens(tokenizer, *GLM)
+    start, end, film_start, film_end = ids(tokenizer, *GLM)
+    config = getattr(tf, f"{name}Config")(
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "num_heads": 4,
+            "image_size": 56,
+            "patch_size": 14,
+            "out_hidden_size": 64,
+            "intermediate_size": 64,
+            **(vision or {}),
+        },
+        text_config=text_config(tokenizer, rope_parameters=MROPE | {"partial_rotary_factor": 1.0}, **text),
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=tokenizer.video_token_id,
+        image_start_token_id=start,
+        image_end_token_id=end,
+        video_start_token_id=film_start,
+        video_end_token_id=film_end,
+    )
+    images = tf.Glm4vImageProcessorPil(patch_size=14, size={"shortest_edge": 2 * 56**2, "longest_edge": 2 * 112**2})
+    processor = stills_only("Glm4vProcessor", images, tokenizer, None)
+    model = getattr(tf, f"{name}ForConditionalGeneration")(config)
+    return model, processor, "<|begin_of_image|><|image|><|end_of_image|>"
+
+
+GLM = ("<|begin_of_image|>", "<|end_of_image|>", "<|begin_of_video|>", "<|end_of_video|>")
+
+
+def glm4v_moe():
+    return glm4v(
+        "Glm4vMoe",
+        moe_intermediate_size=32,
+        n_routed_experts=4,
+        num_experts_per_tok=2,
+        n_shared_experts=1,
+        n_group=1,
+        topk_group=1,
+        first_k_dense_replace=1,
+    )
+
+
+def glm_ocr():
+    return glm4v("GlmOcr", head_dim=16)
+
+
+def paddleocr_vl():
+    tokenizer = byte_level(named={"image_token": "<|IMAGE_PLACEHOLDER|>"})
+    add_tokens(tokenizer, "<|IMAGE_START|>", "<|IMAGE_END|>", "<|VIDEO|>")
+    config = tf.PaddleOCRVLConfig(
+        vision_config=TOWER | {"image_size": 112},
+        text_config=text_config(tokenizer, rope_parameters=MROPE, head_dim=16),
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=ids(tokenizer, "<|VIDEO|>")[0],
+        vision_start_token_id=ids(tokenizer, "<|IMAGE_START|>")[0],
+        vision_end_token_id=ids(tokenizer, "<|IMAGE_END|>")[0],
+    )
+    images = tf.PaddleOCRVLImageProcessorPil(size={"shortest_edge": 56**2, "longest_edge": 112**2})
+    processor = tf.PaddleOCRVLProcessor(images, tokenizer)
+    model = tf.PaddleOCRVLForConditionalGeneration(config)
+    return model, processor, "<|IMAGE_START|><|IMAGE_PLACEHOLDER|><|IMAGE_END|>"
+
+
+def qwen3_vl_moe():
+    return _qwen3("Qwen3VLMoe", {"deepstack_visual_indexes": [0, 1]}, moe_intermediate_size=32, num_experts=4)
+
+
+def qwen3_5():
+    return _qwen3("Qwen3_5", {}, **LINEAR)
+
+
+def _qwen3(name, vision, **text):
+    tokenizer = byte_level(named={"image_token": "<|image_pad|>"})
+    add_tokens(tokenizer, "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
+    config = getattr(tf, f"{name}Config")(
+        text_config=text_config(
+            tokenizer,
+            head_dim=16,
+            rope_parameters=MROPE | {"mrope_interleaved": True, "partial_rotary_factor": 1.0},
+            **text,
+        ),
+        vision_config={
+            "depth": 3,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 4,
+            "patch_size": 16,
+            "out_hidden_size": 64,
+            "num_position_embeddings": 64,
+            **vision,
+        },
+        image_token_id=ids(tokenizer, "<|image_pad|>")[0],
+        video_token_id=ids(tokenizer, "<|video_pad|>")[0],
+        vision_start_token_id=ids(tokenizer, "<|vision_start|>")[0],
+        vision_end_token_id=ids(tokenizer, "<|vision_end|>")[0],
+    )
+    images = tf.Qwen2VLImageProcessorPil(patch_size=16, size={"shortest_edge": 64**2, "longest_edge": 128**2})
+    processor = stills_only("Qwen3VLProcessor", images, tokenizer, None)
+    model = getattr(tf, f"{name}ForConditionalGeneration")(config)
+    return model, processor, "<|vision_start|><|image_pad|><|vision_end|>"
+
+
+def qwen2_5_omni():
+    named = {
+        "image_token": "<|IMAGE|>",
+        "audio_token": "<|AUDIO|>",
+        "video_token": "<|VIDEO|>",
+        "vision_bos_token": "<|vision_bos|>",
+        "vision_eos_token": "<|vision_eos|>",
+        "audio_bos_token": "<|audio_bos|>",
+        "audio_eos_token": "<|audio_eos|>",
+    }
+    tokenizer = byte_level(named=named)
+    config = tf.Qwen2_5OmniThinkerConfig(
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 4,
+            "out_hidden_size": 64,
+            "window_size": 56,
+            "fullatt_block_indexes": [1],
+        },
+        audio_config={
+            "num_mel_bins": 16,
+            "encoder_layers": 1,
+            "encoder_attention_heads": 2,
+            "encoder_ffn_dim": 32,
+            "d_model": 32,
+            "output_dim": 64,
+        },
+        text_config=text_config(tokenizer, rope_parameters=MROPE),
+        image_token_index=tokenizer.image_token_id,
+        video_token_index=tokenizer.video_token_id,
+        audio_token_index=tokenizer.audio_token_id,
+        vision_start_token_id=tokenizer.vision_bos_token_id,
+        vision_end_token_id=tokenizer.vision_eos_token_id,
+        audio_start_token_id=tokenizer.audio_bos_token_id,
+        audio_end_token_id=tokenizer.audio_eos_token_id,
+    )
+    images = tf.Qwen2VLImageProcessorPil(patch_size=14, size={"shortest_edge": 56**2, "longest_edge": 112**2})
+    sound = tf.WhisperFeatureExtractor(feature_size=16)
+    processor = stills_only("Qwen2_5OmniProcessor", images, None, sound, tokenizer)
+    model = tf.Qwen2_5OmniThinkerForConditionalGeneration(config)
+    return model, processor, "<|vision_bos|><|IMAGE|><|vision_eos|>"
+
+
+def hunyuan_vl():
+    named = {"image_token": "<image>", "image_start_token": "<img_start>", "image_end_token": "<img_end>"}
+    tokenizer = byte_level(named=named)
+    config = tf.HunYuanVLConfig(
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_attention_heads": 4,
+            "num_hidden_layers": 2,
+            "patch_size": 16,
+            "max_image_size": 128,
+            "text_hidden_size": 64,
+            "out_hidden_size": 64,
+        },
+        text_config=text_config(
+            tokenizer,
+            head_dim=16,
+            rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 2, 2, 2]},
+        ),
+        image_token_id=tokenizer.image_token_id,
+        im_start_id=tokenizer.image_start_token_id,
+        im_end_id=tokenizer.image_end_token_id,
+    )
+    images = tf.HunYuanVLImageProcessorPil(size={"shortest_edge": 64**2, "longest_edge": 128**2})
+    processor = tf.HunYuanVLProcessor(images, tokenizer)
+    return tf.HunYuanVLForConditionalGeneration(config), processor, "<img_start><image><img_end>"
+
+
+# -- one tower, one decoder -------------------------------------------------------------------------------------------
+
+
+def vipllava():
+    tokenizer = metaspace()
+    config = tf.VipLlavaConfig(
+        vision_config=CLIP,
+        text_config=text_config(tokenizer, model_type="llama"),
+        image_token_index=tokenizer.image_token_id,
+        vision_feature_layers=[-1, -2],
+        vision_feature_layer=[-1, -2],
+    )
+    processor = tf.LlavaProcessor(
+        clip_images(), tokenizer, patch_size=14, vision_feature_select_strategy="default", num_additional_image_tokens=1
+    )
+    return tf.VipLlavaForConditionalGeneration(config), processor, "<image>"
+
+
+def aria():
+    tokenizer = byte_level()
+    config = tf.AriaConfig(
+        vision_config=TOWER | {"model_type": "idefics3_vision", "image_size": 980, "patch_size": 140},
+        text_config=text_config(tokenizer, moe_num_experts=4, moe_topk=2, moe_num_shared_experts=1),
+        image_token_index=tokenizer.image_token_id,
+        projector_patch_to_query_dict={49: 4},
+    )
+    processor = tf.AriaProcessor(tf.AriaImageProcessorPil(), tokenizer, size_conversion={980: 4})
+    return tf.AriaForConditionalGeneration(config), processor, "<image>"
+
+
+def idefics2():
+    tokenizer = add_tokens(byte_level(named={"image_token": "<image>", "image_boundary_token": "<fake>"}))
+    images = tf.Idefics2ImageProcessorPil(size={"shortest_edge": 56, "longest_edge": 112})
+    processor = tf.Idefics2Processor(images, tokenizer, image_seq_len=4)
+    config = tf.Idefics2Config(
+        vision_config=TOWER | {"image_size": 112},
+        perceiver_config={
+            "hidden_size": 64,
+            "resampler_n_latents": 4,
+            "resampler_depth": 1,
+            "resampler_n_heads": 4,
+            "resampler_head_dim": 16,
+            "num_key_value_heads": 2,
+        },
+        text_config=text_config(tokenizer, model_type="mistral", head_dim=16),
+        image_token_id=tokenizer.image_token_id,
+    )
+    return tf.Idefics2ForConditionalGeneration(config), processor, "<image>"
+
+
+def got_ocr2():
+    tokenizer = byte_level(named={})
+    add_tokens(tokenizer, "<img>", "</img>", "<imgpad>", "<|im_start|>", "<|im_end|>")
+    config = tf.GotOcr2Config(
+        vision_config={
+            "hidden_size": 32,
+            "output_channels": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            # Its processor makes 256 tokens of every picture.
+            "image_size": 64,
+            "patch_size": 1,
+            "window_size": 4,
+            "global_attn_indexes": [],
+            "mlp_dim": 64,
+        },
+        text_config=text_config(tokenizer, model_type="qwen2"),
+        image_token_index=ids(tokenizer, "<imgpad>")[0],
+    )
+    images = tf.GotOcr2ImageProcessorPil(size={"height": 64, "width": 64})
+    return tf.GotOcr2ForConditionalGeneration(config), tf.GotOcr2Processor(images, tokenizer), "<img><imgpad></img>"
+
+
+def ovis2():
+    tokenizer = byte_level()
+    marks = ["<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>"]
+    add_tokens(tokenizer, "<IMG_ATOM>", *marks)
+    config = tf.Ovis2Config(
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "image_size": 56,
+            "patch_size": 14,
+            "vocab_size": 32,
+            "hidden_stride": 1,
+        },
+        text_config=text_config(tokenizer, model_type="qwen2"),
+        image_token_id=ids(tokenizer, "<IMG_ATOM>")[0],
+        visual_indicator_token_ids=ids(tokenizer, *marks),
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+    )
+    images = tf.Ovis2ImageProcessorPil(size=SQUARE)
+    processor = tf.Ovis2Processor(images, tokenizer, image_seq_length=16)
+    return tf.Ovis2ForConditionalGeneration(config), processor, "<image>"
+
+
+def deepseek_vl():
+    tokenizer = byte_level()
+    config = tf.DeepseekVLConfig(
+        vision_config=SIGLIP,
+        text_config=text_config(tokenizer, model_type="llama"),
+        image_token_id=tokenizer.image_token_id,
+    )
+    images = tf.DeepseekVLImageProcessorPil(size=SQUARE)
+    processor = tf.DeepseekVLProcessor(images, tokenizer, num_image_tokens=16)
+    return tf.DeepseekVLForConditionalGeneration(config), processor, "<image>"
+
+
+def janus():
+    tokenizer = byte_level(named={"image_token": "<image>", "boi_token": "<boi>", "eoi_token": "<eoi>"})
+    config = tf.JanusConfig(
+        vision_config=TOWER | {"mlp_ratio": 2.0, "projection_dim": 64, "num_image_tokens": 16, "depth": 2},
+        vq_config={
+            "embed_dim": 8,
+            "num_embeddings": 16,
+            "latent_channels": 8,
+            "base_channels": 32,
+            "channel_multiplier": [1, 1],
+            "num_res_blocks": 1,
+            "num_patches": 4,
+            "projection_dim": 64,
+            "image_token_embed_dim": 64,
+        },
+        text_config=text_config(tokenizer, model_type="llama"),
+        image_token_id=tokenizer.image_token_id,
+    )
+    images = tf.JanusImageProcessorPil(size=SQUARE)
+    processor = tf.JanusProcessor(images, tokenizer, num_image_tokens=16)
+    return tf.JanusForConditionalGeneration(config), processor, "<image>"
+
+
+def chameleon():
+    named = {"image_token": "<image>", "boi_token": "<racm3:break>", "eoi_token": "<eoss>", "sep_token": "<sep>"}
+    tokenizer = byte_level(named=named)
+    codes = [f"IMGIMG{letter}Z" for letter in "ABCDEFGH"]
+    tokenizer.add_tokens(codes)
+    config = tf.ChameleonConfig(
+        **text_config(tokenizer),
+        vq_config={
+            "embed_dim": 8,
+            "num_embeddings": 8,
+            "latent_channels": 8,
+            "resolution": 32,
+            "base_channels": 32,
+            "channel_multiplier": [1, 1],
+            "num_res_blocks": 1,
+        },
+        vocabulary_map={**dict(zip(codes, ids(tokenizer, *codes), strict=True)), "<image>": tokenizer.image_token_id},
+    )
+    images = tf.ChameleonImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    processor = tf.ChameleonProcessor(images, tokenizer, image_seq_length=64)
+    return tf.ChameleonForConditionalGeneration(config), processor, "<image>"
+
+
+def lighton_ocr():
+    named = {"image_token": "[IMG]", "image_break_token": "[IMG_BREAK]", "image_end_token": "[IMG_END]"}
+    tokenizer = byte_level(named=named)
+    config = tf.LightOnOcrConfig(
+        vision_config=PIXTRAL,
+        text_config=text_config(tokenizer, model_type="qwen3", head_dim=16),
+        image_token_id=tokenizer.image_token_id,
+        spatial_merge_size=2,
+    )
+    images = tf.PixtralImageProcessorPil(size={"longest_edge": 112}, patch_size=14)
+    processor = stills_only("LightOnOcrProcessor", images, tokenizer, patch_size=14, spatial_merge_size=2)
+    return tf.LightOnOcrForConditionalGeneration(config), processor, "[IMG]"
+
+
+def video_llama_3():
+    tokenizer = byte_level(named={"image_token": "<image>", "video_token": "<video>"})
+    config = tf.VideoLlama3Config(
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "patch_size": 14,
+        },
+        text_config=text_config(tokenizer, model_type="qwen2"),
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=tokenizer.video_token_id,
+    )
+    images = tf.VideoLlama3ImageProcessorPil(size={"shortest_edge": 28**2, "longest_edge": 56**2})
+    processor = stills_only("VideoLlama3Processor", images, tokenizer, None)
+    return tf.VideoLlama3ForConditionalGeneration(config), processor, "<image>"
+
+
+def qianfan_ocr():
+    named = {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>"}
+    tokenizer = byte_level(named=named)
+    config = tf.QianfanOCRConfig(
+        vision_config=TOWER | {"image_size": [56, 56], "patch_size": [14, 14]},
+        text_config=text_config(tokenizer, model_type="qwen3", head_dim=16),
+        image_token_id=ids(tokenizer, "<IMG_CONTEXT>")[0],
+    )
+    images = tf.GotOcr2ImageProcessorPil(size=SQUARE)
+    processor = tf.QianfanOCRProcessor(images, tokenizer, image_seq_length=4)
+    return tf.QianfanOCRForConditionalGeneration(config), processor, "<image>"
+
+
+def glm46v():
+    return glm4v("Glm46V", vision={"model_type": "glm4v_vision"}, model_type="glm4v_text")
+
+
+def qwen3_5_moe():
+    return _qwen3(
+        "Qwen3_5Moe",
+        {},
+        **LINEAR,
+        moe_intermediate_size=32,
+        num_experts=4,
+        num_experts_per_tok=2,
+        shared_expert_intermediate_size=32,
+    )
+
+
+def exaone4_5():
+    tokenizer = byte_level(named={"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"})
+    add_tokens(tokenizer, "<vision>", "</vision>")
+    config = tf.Exaone4_5_Config(
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 4,
+            "num_key_value_heads": 2,
+            "out_hidden_size": 64,
+            "window_size": 56,
+            "fullatt_block_indexes": [1],
+        },
+        text_config=text_config(
+            tokenizer, model_type="exaone4", sliding_window=8, layer_types=["sliding_attention", "full_attention"]
+        ),
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=tokenizer.video_token_id,
+    )
+    images = tf.Qwen2VLImageProcessorPil(patch_size=14, size={"shortest_edge": 56**2, "longest_edge": 112**2})
+    processor = stills_only("Exaone4_5_Processor", images, tokenizer, None)
+    return tf.Exaone4_5_ForConditionalGeneration(config), processor, "<vision><|image_pad|></vision>"
+
+
+def llava_next_video():
+    tokenizer = metaspace(named={"image_token": "<image>", "video_token": "<video>"})
+    pinpoints = [[56, 112], [112, 56], [112, 112]]
+    config = tf.LlavaNextVideoConfig(
+        vision_config=CLIP,
+        text_config=text_config(tokenizer, model_type="llama"),
+        image_token_index=tokenizer.image_token_id,
+        video_token_index=tokenizer.video_token_id,
+        image_grid_pinpoints=pinpoints,
+    )
+    images = tf.LlavaNextImageProcessorPil(size={"shortest_edge": 56}, crop_size=SQUARE, image_grid_pinpoints=pinpoints)
+    processor = stills_only(
+        "LlavaNextVideoProcessor",
+        None,
+        images,
+        tokenizer,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    )
+    return tf.LlavaNextVideoForConditionalGeneration(config), processor, "<image>"
+
+
+def deepseek_vl_hybrid():
+    tokenizer = byte_level()
+    config = tf.DeepseekVLHybridConfig(
+        vision_config=SIGLIP,
+        high_res_vision_config={
+            "hidden_size": 32,
+            "output_channels": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "image_size": 128,
+            "patch_size": 16,
+            "window_size": 4,
+            "global_attn_indexes": [1],
+            "mlp_dim": 64,
+        },
+        text_config=text_config(tokenizer, model_type="llama"),
+        image_token_id=tokenizer.image_token_id,
+    )
+    images = tf.DeepseekVLHybridImageProcessorPil(size=SQUARE, high_res_size={"height": 128, "width": 128})
+    processor = tf.DeepseekVLHybridProcessor(images, tokenizer, num_image_tokens=16)
+    return tf.DeepseekVLHybridForConditionalGeneration(config), processor, "<image>"
+
+
+def cosmos3_edge():
+    tokenizer = byte_level(named={"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"})
+    add_tokens(tokenizer, "<|vision_start|>", "<|vision_end|>")
+    config = tf.Cosmos3EdgeConfig(
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_patches": 64,
+        },
+        text_config=text_config(tokenizer, head_dim=16, rope_parameters=MROPE),
+        projector_hidden_size=64,
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=tokenizer.video_token_id,
+        vision_start_token_id=ids(tokenizer, "<|vision_start|>")[0],
+        vision_end_token_id=ids(tokenizer, "<|vision_end|>")[0],
+    )
+    images = tf.Cosmos3EdgeImageProcessorPil(size={"shortest_edge": 64**2, "longest_edge": 128**2})
+    processor = stills_only("Cosmos3EdgeProcessor", images, tokenizer, None)
+    return tf.Cosmos3EdgeForConditionalGeneration(config), processor, "<|vision_start|><|image_pad|><|vision_end|>"
+
+
+def hyperclovax():
+    tokenizer = byte_level(named={"image_token": "<|IMAGE_PAD|>", "video_token": "<|VIDEO_PAD|>"})
+    config = tf.HyperCLOVAXVisionV2Config(
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 4,
+            "out_hidden_size": 64,
+            "window_size": 56,
+            "fullatt_block_indexes": [1],
+        },
+        text_config=text_config(tokenizer, model_type="hyperclovax", head_dim=16),
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=tokenizer.video_token_id,
+    )
+    images = tf.Qwen2VLImageProcessorPil(patch_size=14, size={"shortest_edge": 56**2, "longest_edge": 112**2})
+    processor = stills_only("HyperCLOVAXVisionV2Processor", images, tokenizer, None)
+    return tf.HyperCLOVAXVisionV2ForConditionalGeneration(config), processor, "<|IMAGE_PAD|>"
+
+
+# -- encoder-decoders -------------------------------------------------------------------------------------------------
+
+
+def t5gemma2():
+    tokenizer = metaspace(
+        named={"image_token": "<image_soft_token>", "boi_token": "<start_of_image>", "eoi_token": "<end_of_image>"}
+    )
+    text = text_config(tokenizer, head_dim=16, sliding_window=8, query_pre_attn_scalar=16)
+    config = tf.T5Gemma2Config(
+        encoder={
+            "text_config": text,
+            "vision_config": SIGLIP,
+            "mm_tokens_per_image": 4,
+            "boi_token_index": tokenizer.boi_token_id,
+            "eoi_token_index": tokenizer.eoi_token_id,
+            "image_token_index": tokenizer.image_token_id,
+        },
+        decoder=text,
+        image_token_index=tokenizer.image_token_id,
+        eoi_token_index=tokenizer.eoi_token_id,
+    )
+    processor = tf.Gemma3Processor(tf.Gemma3ImageProcessorPil(size=SQUARE), tokenizer, image_seq_length=4)
+    return tf.T5Gemma2ForConditionalGeneration(config), processor, "<start_of_image>"
+
+
+GENERIC = (
+    idefics,
+    fuyu,
+    kosmos2_5,
+    ernie4_5_vl,
+    glm4v,
+    glm4v_moe,
+    glm_ocr,
+    paddleocr_vl,
+    qwen3_vl_moe,
+    qwen3_5,
+    qwen2_5_omni,
+    hunyuan_vl,
+    vipllava,
+    aria,
+    idefics2,
+    got_ocr2,
+    ovis2,
+    deepseek_vl,
+    janus,
+    chameleon,
+    lighton_ocr,
+    video_llama_3,
+    qianfan_ocr,
+    t5gemma2,
+    glm46v,
+    qwen3_5_moe,
+    exaone4_5,
+    llava_next_video,
+    deepseek_vl_hybrid,
+    cosmos3_edge,
+    hyperclovax,
+)
+
+# Whose image tokens stand for no part of the picture that is known.
+WITHOUT_BOXES = ("kosmos2_5",)
+# Which are read one row at a time.
+NOT_PACKED = ("kosmos2_5",)
