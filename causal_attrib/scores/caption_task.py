@@ -28,6 +28,7 @@ from causal_attrib.scores.settings import Settings, check_outcome
 from causal_attrib.scores.verdict import Calibration, judged
 from causal_attrib.version import __version__
 from causal_attrib.vlm import VLM, Continuation, Encoding
+from causal_attrib.vlm.threads import on_suited_threads
 
 # Called once before a run, with its interventions, its token positions at most, and about how many seconds it takes.
 Announce = Callable[[int, int, float], None]
@@ -76,6 +77,7 @@ class CaptionTask:
         return Job(self.encoding, plan, self.judge)
 
 
+@on_suited_threads
 def make_task(
     vlm: VLM,
     settings: Settings,
@@ -124,6 +126,7 @@ def make_task(
     )
 
 
+@on_suited_threads
 def run_tasks(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce | None = None) -> list[Attribution]:
     """The scored captions; `announce` is told of each group that is run together.
 

@@ -22,6 +22,7 @@ from causal_attrib.scores.caption_task import Announce, make_task, run_tasks
 from causal_attrib.scores.inputs import Caption, Inputs, check_inputs
 from causal_attrib.scores.settings import Settings
 from causal_attrib.vlm import VLM, load
+from causal_attrib.vlm.threads import on_suited_threads
 
 # Called with (interventions done, interventions in all).
 Progress = Callable[[int, int], None]
@@ -115,6 +116,7 @@ def score(
     return attribution
 
 
+@on_suited_threads
 def score_inputs(
     vlm: VLM,
     settings: Settings,

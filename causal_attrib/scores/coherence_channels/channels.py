@@ -36,6 +36,7 @@ from causal_attrib.scores.saliency_methods.features import Door
 from causal_attrib.scores.saliency_methods.geometry import token_grid
 from causal_attrib.vlm import VLM, Encoding, load
 from causal_attrib.vlm.text import tokenize
+from causal_attrib.vlm.threads import on_suited_threads
 
 WEIGHTS = {
     "image_to_reasoning": 1 / 6,
@@ -110,6 +111,7 @@ def coherence(
     return coherence_of(vlm, vlm.encode(image, prompt, caption, answer, question=question), draws=draws, seed=seed)
 
 
+@on_suited_threads
 def coherence_of(vlm: VLM, encoding: Encoding, *, draws: int = DRAWS, seed: int = 0) -> Coherence:
     """`coherence` of what is encoded already.
 

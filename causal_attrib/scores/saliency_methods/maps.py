@@ -36,6 +36,7 @@ from causal_attrib.scores.saliency_methods.smoothgrad import smoothgrad
 from causal_attrib.scores.saliency_methods.target import choose_target
 from causal_attrib.version import __version__
 from causal_attrib.vlm import VLM, load
+from causal_attrib.vlm.threads import on_suited_threads
 
 
 def saliency(
@@ -125,6 +126,7 @@ def saliency(
     )
 
 
+@on_suited_threads
 def map_picture(
     vlm: VLM,
     choice: SettledChoice,
