@@ -1,5 +1,6 @@
 """Scoring a file: what is written, what a kill or a failing row leaves, and shards that make the whole again."""
 
+import copy
 import json
 import multiprocessing
 import os
@@ -302,11 +303,13 @@ def test_a_full_disk_is_told_and_gone_on_from(whole, bundled, tmp_path, most_byt
 
 
 def test_an_error_of_no_row_is_a_failure_too_unless_strict(source, tmp_path, bundled):
-    scoring = {"outcome": "math:hypot"}  # takes no text
-    done = score_file(source, tmp_path / "a.jsonl", lambda: bundled, scoring=scoring, limit=1)
+    """Weights that are gone make every forward fail, which no row is to blame for."""
+    broken = causal_attrib.VLM(copy.deepcopy(bundled.model), bundled.processor, name="broken")
+    broken.model.lm_head = None
+    done = score_file(source, tmp_path / "a.jsonl", lambda: broken, limit=1)
     assert "TypeError" in done.failures[0].reason
     with pytest.raises(TypeError):
-        score_file(source, tmp_path / "b.jsonl", lambda: bundled, scoring=scoring, limit=1, strict=True)
+        score_file(source, tmp_path / "b.jsonl", lambda: broken, limit=1, strict=True)
 
 
 @pytest.mark.parametrize(

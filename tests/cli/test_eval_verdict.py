@@ -85,7 +85,7 @@ def test_score_with_verdicts(copo, tmp_path):
     path = tmp_path / "scores.csv"
     copo("score", PARK, FALSE, "--verdict", "--level", "word", "--out", path)
     frame = pd.read_csv(path, comment="#")
-    assert frame.verdict.tolist()[-2:] == ["language prior", "against the image"]
+    assert frame.verdict.tolist()[-2:] == ["no claim", "against the image"]
     assert Attribution.load(path)["sunset"][0].p_false > 0.9
 
 

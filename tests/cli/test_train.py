@@ -199,7 +199,7 @@ def test_a_key_that_nobody_knows(refused, flags):
         ({"full": None, "load_in_4bit": None}, "Quantised weights cannot be trained themselves"),
         ({"model": "nowhere"}, "nowhere"),
         ({"data": "nowhere.jsonl"}, "There is no file nowhere.jsonl"),
-        ({"data": "."}, "is no folder written by copo scenes"),
+        ({"data": "."}, "is a folder, but none that `copo scenes`"),
         ({"config": "nowhere.yaml"}, "There is no recipe nowhere.yaml"),
         ({"output_dir": "/dev/null/out"}, "cannot be written"),
         ({"resume": "nowhere"}, "nowhere is no checkpoint that can be resumed"),

@@ -68,7 +68,7 @@ def test_amber(run):
 def test_verdict(run):
     found = run("verdict")
     frame = found.to_frame().set_index("words_of")
-    assert frame.loc["kind function", "false"] == 0
+    assert frame.loc["all", "no_claim"] > 10  # articles and prepositions
     # Each of the four captions has one false word.
     assert found.words["false"].sum() == 4 == frame.false[frame.index.str.startswith("kind ")].sum()
 

@@ -112,7 +112,7 @@ def test_a_users_code_passes_a_strict_type_checker(installed, tmp_path, request)
         'causal_attrib.score("park.png", level="letter")',
         'causal_attrib.saliency("park.png", method="magic")',
         'causal_attrib.saliency("park.png", baseline="black")',
-        "causal_attrib.score(3)",
+        'causal_attrib.score("park.png", 3.5)',
         'causal_attrib.score("park.png", batch_size="many")',
         "causal_attrib.no_such_name",
     ]

@@ -73,6 +73,7 @@ def test_who_shows_the_bundled_model_a_photograph_is_told(bundled):
     said = "this picture is none, so its scores mean little"
     with pytest.warns(UserWarning, match=said):
         result = causal_attrib.score(PHOTOGRAPH, "a dog", model=bundled, level="word", verdict=True)
-    assert not result.verdict["calibrated"] and result.verdict["note"].startswith("not calibrated for this picture")
+    assert not result.verdict["calibrated"]
+    assert result.verdict["note"].startswith("outside of what was calibrated: this picture")
     with pytest.warns(UserWarning, match=said):
         causal_attrib.saliency(PHOTOGRAPH, "a dog", model=bundled, method="gradient_x_input")

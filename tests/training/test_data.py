@@ -202,10 +202,13 @@ def test_other_columns_are_kept_and_pictures_opened_as_rgb(read):
         ({"image": "1.png"}, "line 2 has no key 'prompt'"),
         ({"image": "3.png", "prompt": "x"}, "line 2, key 'image': There is no file .*3.png; check"),
         ({"image": 7, "prompt": "x"}, "line 2 has 7 under 'image'"),
-        ({"image": None, "prompt": "x"}, "line 2 has null under 'image'; give each row a picture"),
-        ({"images": [], "prompt": "x"}, "line 2 has .. under 'images'; give each row a picture"),
-        ({"images": [None, "1.png"], "prompt": "x"}, "line 2 has None under 'images'"),
-        ({"image": {"bytes": None, "path": None}, "prompt": "x"}, "line 2, key 'image': .* needs bytes or a path"),
+        ({"image": None, "prompt": "x"}, "line 2 has null under 'image'; give the path of its picture"),
+        ({"images": [], "prompt": "x"}, "line 2 has an empty list under 'images'; give the path of its picture"),
+        ({"images": [None, "1.png"], "prompt": "x"}, "line 2 has null under 'images'"),
+        (
+            {"image": {"bytes": None, "path": None}, "prompt": "x"},
+            "line 2 has .*None.* under 'image'; give the path of a picture",
+        ),
         ({"image": "x" * 5000, "prompt": "x"}, "line 2, key 'image': .*x… cannot be read .File name too long"),
         ({"image": "data:image/png;base64,AAAA", "prompt": "x"}, "line 2, key 'image': The image given as a data URI"),
         ({"image": "http://x.org/1.png", "prompt": "x"}, "line 2, key 'image': http.* is an address"),
@@ -277,10 +280,13 @@ def test_what_symmpo_needs(read, missing):
     [
         ({"image": None, "prompt": "x"}, "line 2 has null under 'image'; give the path"),
         ({"images": [], "prompt": "x"}, "line 2 has an empty list under 'images'; give the path"),
-        ({"image": "https://a.b/c.png", "prompt": "x"}, "line 2 has the address https://a.b/c.png under 'image'"),
-        ({"image": "data:image/png;base64,AAAA", "prompt": "x"}, "line 2 holds no image that can be read"),
+        ({"image": "https://a.b/c.png", "prompt": "x"}, "line 2, key 'image': https://a.b/c.png is an address"),
+        (
+            {"image": "data:image/png;base64,AAAA", "prompt": "x"},
+            "line 2, key 'image': The image given as a data URI is not an image that can be read",
+        ),
         ({"image": "1.png", "prompt": "a \ud800"}, "line 2 has half a character"),
-        ({"image": "n" * 5000, "prompt": "x"}, "line 2 names the picture n{70,80}.* but there is no file"),
+        ({"image": "n" * 5000, "prompt": "x"}, "line 2, key 'image': .*cannot be read .File name too long"),
     ],
 )
 def test_pictures_that_are_none(read, row, message):
@@ -300,7 +306,8 @@ def test_training_reads_what_scoring_reads(folder):
     uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
     (folder / "uri.jsonl").write_text(json.dumps({"image": uri, "prompt": "x"}))
     (row,) = read_data(folder / "uri.jsonl")
-    assert row["image"] == {"bytes": buffer.getvalue(), "path": None}
+    assert row["image"] == uri  # as it stands in the file, so that it can be written again
+    assert to_dataset([row])[0]["image"].getpixel((0, 0)) == (255, 0, 0)
 
 
 @pytest.mark.parametrize(

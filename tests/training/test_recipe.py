@@ -143,8 +143,8 @@ def test_the_page_has_every_key_as_help_has_it():
 @pytest.mark.parametrize(
     "text, said",
     [
-        ("a: " + "[" * 5000, "cannot be read .it nests deeper"),
-        ("max_steps: " + "9" * 5000, "cannot be read .*digits"),
+        ("a: " + "[" * 5000, "is nested too deeply for a recipe"),
+        ("max_steps: " + "9" * 5000, "holds a value that cannot be read .*digits"),
         ("max_steps: .nan", "'max_steps' of the recipe is nan"),
         ("max_steps: .inf", "'max_steps' of the recipe is inf"),
         ("learning_rate: .nan", "'learning_rate' of the recipe is nan"),

@@ -203,8 +203,8 @@ def _picture(value: object, name: str, where: str, root: Path) -> str | dict:
     try:
         stored = embedded(source)
         if stored["path"] is None:
-            check_picture(stored)
-            return stored
+            check_picture(source)
+            return source if isinstance(source, str) else stored
         _check_file(stored["path"], pixel_limit())
         return str(Path(stored["path"]).resolve())
     except InputError as error:

@@ -156,6 +156,8 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
         return [_converted(name, one, part) for one in (value if isinstance(value, list) else [value])]
     if kind is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return str(value)
+    if isinstance(value, float) and math.isnan(value):
+        raise InputError(f"The key {name!r} of the recipe is nan; give a number.")
     if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             return float(value)
