@@ -182,7 +182,8 @@ def _name(one: SignalScores) -> str:
 def _notes(result: DetectionResult) -> str:
     counts = result.counts
     lines = [
-        f"{eval_common.LEGEND} Higher is better, but for FPR and ECE. Cost: forwards beside the caption's own.",
+        f"{eval_common.LEGEND} Higher is better, but for FPR and ECE. Cost: forwards beside the caption's own; COPO's "
+        "are packed, and counted by the positions that they read.",
         f"Commonest word: {counts['commonest']}, {counts['commonest_units']} of {counts['units']}, "
         f"{100 * counts['commonest_true']:.0f} % of them true.",
         f"{result.comparisons} AUROCs were compared, and no interval is corrected for that: about one in twenty misses "

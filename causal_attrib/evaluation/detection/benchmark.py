@@ -517,7 +517,7 @@ def _scores(
 
 
 def _copo_cost(found: Sequence[dict]) -> dict[str, str]:
-    """Forwards of COPO's scores for a caption, on average."""
+    """What COPO's scores read for a caption, on average, in forwards over it."""
     costs: dict[str, list[float]] = {}
     for one in found:
         for caption in one["captions"]:

@@ -59,13 +59,15 @@ def enough(units: Units) -> bool:
 
 def base_rate(units: Units) -> np.ndarray:
     """Share of a word's units in other images that are true; where there are none, that of all words there (N,)."""
-    rates_N = np.empty(len(units.false_N))
-    for place, (image, word) in enumerate(zip(units.image_N, units.class_N, strict=True)):
-        others_N = units.image_N != image
-        of_word_N = others_N & (units.class_N == word)
-        chosen_N = of_word_N if of_word_N.any() else others_N
-        rates_N[place] = 1 - units.false_N[chosen_N].mean() if chosen_N.any() else 0.5
-    return rates_N
+    _, class_N = np.unique(units.class_N, return_inverse=True)
+    _, image_N = np.unique(units.image_N, return_inverse=True)
+    true_CI, all_CI = np.zeros((2, class_N.max() + 1, image_N.max() + 1))
+    np.add.at(all_CI, (class_N, image_N), 1)
+    np.add.at(true_CI, (class_N, image_N), ~units.false_N)
+    of_word_N, true_N = (cells[class_N].sum(-1) - cells[class_N, image_N] for cells in (all_CI, true_CI))
+    others_N, true_others_N = (cells.sum() - cells.sum(0)[image_N] for cells in (all_CI, true_CI))
+    overall_N = np.divide(true_others_N, others_N, out=np.full(len(class_N), 0.5), where=others_N > 0)
+    return np.divide(true_N, of_word_N, out=overall_N, where=of_word_N > 0)
 
 
 def _rate_from(seen: Units, class_N: np.ndarray) -> np.ndarray:

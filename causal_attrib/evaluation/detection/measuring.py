@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,28 +67,41 @@ class Measurer:
         asked: dict[str, tuple[float, float]] = {}
         named = [(given.sample, {unit.node for unit in units}) for given, _, units in captions]
         found = []
+        # What is drawn twice is measured once.
+        measured: dict[tuple[int, ...], tuple[list[dict], dict[str, float]]] = {}
         for place, (given, encoding, units) in enumerate(captions):
-            rows: list[dict] = [
-                {
-                    "start": unit.start,
-                    "stop": unit.stop,
-                    "word": unit.word,
-                    "node": unit.node,
-                    "false": unit.is_false,
-                    "first": unit.node not in {before.node for before in units[:number]},
-                    "signals": {},
-                }
-                for number, unit in enumerate(units)
-            ]
-            cost = self._signals(vlm, encoding, units, rows, other) if units else {}
-            if units:
-                cost |= self._copo(vlm, picture, encoding, units, rows)
+            if given.units is None and encoding.response_ids in measured:
+                rows, cost = copy.deepcopy(measured[encoding.response_ids])
+            else:
+                rows, cost = self._rows(vlm, picture, encoding, units, other)
+                measured[encoding.response_ids] = copy.deepcopy((rows, cost))
             for row in rows:
                 self._asked(vlm, picture, asked, row)
                 self._consistency(row, [nodes for at, (sample, nodes) in enumerate(named) if sample and at != place])
                 self._check(pictured, row)
             found.append({"sample": given.sample, "caption": encoding.response, "cost": cost, "units": rows})
         return {"captions": found}
+
+    def _rows(
+        self, vlm: VLM, picture: Picture, encoding: Encoding, units: Sequence[Unit], other: Image.Image | None
+    ) -> tuple[list[dict], dict[str, float]]:
+        """Units as JSON holds them, with the signals that the caption alone gives, and what these cost."""
+        rows: list[dict] = [
+            {
+                "start": unit.start,
+                "stop": unit.stop,
+                "word": unit.word,
+                "node": unit.node,
+                "false": unit.is_false,
+                "first": unit.node not in {before.node for before in units[:number]},
+                "signals": {},
+            }
+            for number, unit in enumerate(units)
+        ]
+        if not units:
+            return rows, {}
+        cost = self._signals(vlm, encoding, units, rows, other)
+        return rows, cost | self._copo(vlm, picture, encoding, units, rows)
 
     def _encoded(self, vlm: VLM, picture: Picture, pictured: Pictured) -> Iterator[tuple[Given, Encoding]]:
         """The captions of a picture, written first if there are none. One without a word is left out."""
@@ -158,7 +172,9 @@ class Measurer:
             for row, unit in zip(rows, units, strict=True):
                 of_unit = _copo_of(attribution, tokens_at(encoding.spans, unit.start, unit.stop))
                 row["signals"] |= {f"{name}{suffix}": of_unit[name] for name in names}
-            cost[f"copo{suffix}"] = float(attribution.cost["forwards"])
+            # Packed forwards are of many rows: what they read, in forwards over the caption.
+            whole = encoding.prompt_length + len(encoding.response_ids)
+            cost[f"copo{suffix}"] = attribution.cost["positions"] / whole
         return cost
 
     def _asked(self, vlm: VLM, picture: Picture, asked: dict[str, tuple[float, float]], row: dict) -> None:

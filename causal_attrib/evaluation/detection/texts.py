@@ -132,6 +132,8 @@ def read_described(
     find = _finder(captions, images)
     names = [row.image(row.need(IMAGE_KEYS)) for row in rows]
     called = known_as(names, truth)
+    # A file may be called by its name without the suffix.
+    called |= {name: stem for name in set(names) - set(called) if (stem := image_id(Path(name).stem)) in truth}
     unknown = [row for row, name in zip(rows, names, strict=True) if name not in called]
     if unknown:
         raise InputError(
@@ -174,10 +176,10 @@ def read_spans(
         of_image.append(Given(text, 0, _prompt(row), words_with_spans(text, spans)))
     if not groups:
         raise InputError(f"The tags of no row of {captions} give back its text; check the file.")
-    notes = [f"{len(skipped)} rows are left out, whose tags do not give back the text; first {skipped[0]}."]
-    return [Pictured(image, picture, tuple(given)) for image, (picture, given) in groups.items()], (
-        notes if skipped else []
-    )
+    notes = [
+        f"{len(skipped)} rows are left out, whose tags do not give back the text; first {where}." for where in skipped
+    ]
+    return [Pictured(image, picture, tuple(given)) for image, (picture, given) in groups.items()], notes[:1]
 
 
 def has_labels(captions: str | os.PathLike[str]) -> bool:
