@@ -153,11 +153,15 @@ def probed(hidden_ND: np.ndarray, units: Units) -> np.ndarray:
         seen_ND = hidden_ND[~held_N]
         mean_D, scale_D = seen_ND.mean(0), seen_ND.std(0)
         scale_D = np.where(scale_D > 0, scale_D, 1.0)
-        _, spread_K, axes_KD = np.linalg.svd((seen_ND - mean_D) / scale_D, full_matrices=False)
+        seen_ND = (seen_ND - mean_D) / scale_D
+        # Of the matrix of products, which is small where states are wide; in rising order.
+        square_N, left_NN = np.linalg.eigh(seen_ND @ seen_ND.T)
         # Directions that hold nothing but rounding are none.
-        kept = min(DIRECTIONS, int((spread_K > 1e-6 * max(spread_K[0], 1e-30)).sum()), max(1, len(seen_ND) // 5))
-        axes_DK = axes_KD[:kept].T / (spread_K[:kept] / np.sqrt(len(seen_ND)))
-        intercept, weight_K = fit_logistic((seen_ND - mean_D) / scale_D @ axes_DK, units.false_N[~held_N], RIDGE)
+        count = min(DIRECTIONS, int((square_N > 1e-8 * square_N[-1]).sum()), max(1, len(seen_ND) // 5))
+        square_K, left_NK = square_N[::-1][:count], left_NN[:, ::-1][:, :count]
+        # To unit variance in the fit.
+        axes_DK = seen_ND.T @ left_NK / np.maximum(square_K, 1e-30) * np.sqrt(len(seen_ND))
+        intercept, weight_K = fit_logistic(seen_ND @ axes_DK, units.false_N[~held_N], RIDGE)
         score_M = intercept + (hidden_ND[held_N] - mean_D) / scale_D @ axes_DK @ weight_K
         p_N[held_N] = np.exp(-np.logaddexp(0.0, -score_M))
     return p_N
