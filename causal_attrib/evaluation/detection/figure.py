@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import check_writable, replacing
@@ -43,6 +42,8 @@ def draw(
         scores: (N,) of each signal to draw, higher = more likely hallucinated; six at most.
         p_N: probabilities of the fitted combination.
     """
+    from matplotlib.figure import Figure
+
     plot = Figure(figsize=(9.6, 3.4))
     plot.subplots_adjust(0.06, 0.15, 0.98, 0.92, wspace=0.28)
     roc, pr, reliability = plot.subplots(1, 3)
