@@ -16,7 +16,6 @@ from causal_attrib.vlm.encoding import Encoding
 from causal_attrib.vlm.generation import plain_generation
 from causal_attrib.vlm.hiding import hide
 from causal_attrib.vlm.text import decode
-from causal_attrib.vlm.threads import on_suited_threads
 
 # A caption that the model writes itself, when the user gives none.
 LONGEST_CAPTION = 256
@@ -71,7 +70,6 @@ class Writer(Encoder):
         self.check_length(inputs[self.family.row].shape[1], 1)
         return inputs
 
-    @on_suited_threads
     @torch.no_grad()
     def write_together(self, asked: Sequence[dict[str, Tensor]], longest: int) -> list[tuple[int, ...]]:
         """Ids of what the model itself says (greedy) to each of B inputs of `ask`, all of the same shapes.
