@@ -10,8 +10,9 @@
 >>> scores.chair_i.value, scores.chair_s.value
 (25.0, 50.0)
 
-Each benchmark is a folder: `chair`, `pope`, `amber`, `verdict`, `degradation`, `background`, `faithfulness`. Its
-`benchmark.evaluate(...)`, which is its public face, reads files, judges rows, scores them, and returns a `Result` with
-`to_frame()` and `to_dict()`; the command line calls it and prints. Whether rows come from a file or from a model that
-answers is nothing to the scores: `prompts` of a benchmark says what it asks, and `replies` lets a model answer.
+Each benchmark is a folder: `chair`, `pope`, `amber`, `verdict`, `detection`, `degradation`, `background`,
+`faithfulness`. Its `benchmark.evaluate(...)`, which is its public face, reads files, judges rows, scores them, and
+returns a `Result` with `to_frame()` and `to_dict()`; the command line calls it and prints. Whether rows come from a
+file or from a model that answers is nothing to the scores: `prompts` of a benchmark says what it asks, and `replies`
+lets a model answer.
 """

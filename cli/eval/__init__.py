@@ -8,6 +8,7 @@ from causal_attrib_cli.eval.amber import amber
 from causal_attrib_cli.eval.background import background
 from causal_attrib_cli.eval.chair import chair
 from causal_attrib_cli.eval.degradation import degradation
+from causal_attrib_cli.eval.detection import detection
 from causal_attrib_cli.eval.faithfulness import faithfulness
 from causal_attrib_cli.eval.pope import pope
 from causal_attrib_cli.eval.verdict import verdict
@@ -17,6 +18,7 @@ app.command()(chair)
 app.command()(pope)
 app.command()(amber)
 app.command()(verdict)
+app.command()(detection)
 app.command()(degradation)
 app.command()(faithfulness)
 app.command()(background)

@@ -15,6 +15,7 @@ HEAVY = ("torch", "transformers", "pandas", "numpy", "matplotlib", "PIL")
         ["eval", "amber", "-h"],
         ["eval", "background", "-h"],
         ["eval", "degradation", "-h"],
+        ["eval", "detection", "-h"],
         ["eval", "faithfulness", "-h"],
         ["eval", "verdict", "-h"],
         ["pope", "build", "-h"],

@@ -1,0 +1,63 @@
+"""The signals that are compared: those of `scores.signals`, COPO's, what the model says when asked, and controls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from causal_attrib.errors import InputError
+from causal_attrib.scores.signals import SIGNALS
+
+COPO = ("sufficiency", "necessity", "causal_completeness", "effect")
+ASKED = ("p_yes", "p_yes_gain")
+CONSISTENCY, BASE_RATE, PROBE = "consistency", "base_rate", "probe"
+# Of `scores.signals`, and known without the picture: what any detector is to be held against.
+CONTROLS = ("position", BASE_RATE)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A signal: what it is, what it costs beside a caption's own forward, and the sign with which higher is truer."""
+
+    name: str
+    means: str
+    cost: str
+    truer: int
+
+
+def known() -> dict[str, Column]:
+    """All signals by name."""
+    columns = [Column(name, one.means, str(one.forwards), one.truer) for name, one in SIGNALS.items()]
+    for reference, against in (("", "one colour"), ("_blur", "the picture blurred")):
+        columns += [Column(f"{name}{reference}", f"{_COPO[name]}, against {against}", "", 1) for name in COPO]
+    columns += [
+        Column("p_yes", "P(yes) to whether there is such an object", "2 a noun", 1),
+        Column("p_yes_gain", "the same less that behind one colour", "4 a noun", 1),
+        Column(CONSISTENCY, "share of the other sampled captions that name the object", "captions", 1),
+        Column(BASE_RATE, "control: how often the word is true in other images", "labels", 1),
+        Column(PROBE, "logistic regression on the hidden states that predict the word", "fitted, 1", -1),
+    ]
+    return {column.name: column for column in columns}
+
+
+_COPO = {
+    "sufficiency": "COPO's sufficiency",
+    "necessity": "COPO's necessity",
+    "causal_completeness": "COPO's causal completeness",
+    "effect": "necessity in nats",
+}
+
+
+def chosen(signals: str | Sequence[str]) -> tuple[list[str], bool]:
+    """Names of signals, and whether they are simply all, so that those that a model lacks may be left out.
+
+    Raises:
+        InputError: there is no such signal.
+    """
+    names = [name.strip() for name in signals.split(",")] if isinstance(signals, str) else list(signals)
+    if names == ["all"]:
+        return list(known()), True
+    unknown = [name for name in names if name not in known()]
+    if unknown or not names:
+        raise InputError(f"There is no signal {', '.join(unknown)!r}; choose from {', '.join(known())}, or all.")
+    return list(dict.fromkeys(names)), False

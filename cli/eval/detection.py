@@ -1,0 +1,196 @@
+"""`copo eval detection`: which signal finds the words that a model hallucinates."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from causal_attrib_cli import common
+from causal_attrib_cli.eval import common as eval_common
+from causal_attrib_cli.eval import model_run
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from causal_attrib.evaluation.detection import DetectionResult
+    from causal_attrib.evaluation.detection.benchmark import SignalScores
+
+_TRUTH = "What is in the images"
+_CAPTIONS = "Captions"
+
+
+@common.reads_pictures
+@model_run.runs_model
+def detection(
+    captions: Annotated[
+        str | None,
+        typer.Option(
+            "--captions",
+            metavar="FILE",
+            help="Captions to judge, in place of the model's own; with spans, tags or lists they need no ground truth.",
+            show_default="the model writes them",
+            rich_help_panel=_CAPTIONS,
+        ),
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            "--prompt",
+            help="What the model is or was asked for.",
+            show_default="Describe this image.",
+            rich_help_panel=_CAPTIONS,
+        ),
+    ] = None,
+    samples: Annotated[
+        int,
+        typer.Option(
+            "--samples",
+            metavar="H",
+            help="Captions to draw at temperature 1 beside the greedy one.",
+            rich_help_panel=_CAPTIONS,
+        ),
+    ] = 0,
+    objects: Annotated[
+        str | None,
+        typer.Option("--objects", metavar="FILE", help="Objects of each image.", rich_help_panel=_TRUTH),
+    ] = None,
+    instances: Annotated[
+        str | None,
+        typer.Option("--instances", metavar="FILE", help="COCO instance annotations.", rich_help_panel=_TRUTH),
+    ] = None,
+    references: Annotated[
+        str | None,
+        typer.Option(
+            "--references", metavar="FILE", help="COCO captions; what they name counts too.", rich_help_panel=_TRUTH
+        ),
+    ] = None,
+    unknown_images: Annotated[
+        str,
+        typer.Option(
+            "--unknown-images",
+            metavar="NAME",
+            help="What images without ground truth are: error, skip.",
+            rich_help_panel=_TRUTH,
+        ),
+    ] = "error",
+    signals: Annotated[
+        str,
+        typer.Option("--signals", metavar="NAME,NAME", help="Signals to compare, or all (docs/detection.md)."),
+    ] = "all",
+    fit: Annotated[
+        str | None,
+        typer.Option("--fit", metavar="FILE.json", help="Fit a calibration of verdicts on these words and write it."),
+    ] = None,
+    curves: Annotated[
+        str | None,
+        typer.Option("--curves", metavar="FILE", help="Draw ROC, PR and reliability to a PNG or PDF."),
+    ] = None,
+    bootstrap: eval_common.Bootstrap = 1000,
+    seed: common.Seed = 0,
+    json: eval_common.Json = False,
+    out: eval_common.Out = None,
+    debug: common.Debug = False,
+    quiet: common.Quiet = False,
+    *,
+    running: model_run.Running,
+) -> None:
+    """Which signal finds the words that your model hallucinates?
+
+    The model describes the pictures, each object that it names is held against what is in them, and every signal is
+    measured by how well it puts those that are not there above those that are.
+    """
+    with common.told_plainly(debug=debug, quiet=quiet):
+        from causal_attrib.evaluation.intervals import check_draws
+
+        # What needs no torch is told before it is imported.
+        check_draws(resamples=bootstrap, seed=seed)
+
+        from causal_attrib.evaluation.detection import evaluate
+        from causal_attrib.results.formats import check_output
+
+        if out not in (None, "-"):
+            check_output(out)
+        common.check_outputs([out, running.save, fit, curves], [captions, objects, instances, references])
+        with common.progress("Measuring pictures", quiet=quiet) as progress:
+            result = evaluate(
+                functools.partial(
+                    common.load,
+                    None if running.model == "bundled" else running.model,
+                    debug=debug,
+                    **running.loading,
+                ),
+                images=running.images,
+                instances=instances,
+                objects=objects,
+                references=references,
+                unknown_images=unknown_images,
+                captions=captions,
+                prompt=prompt,
+                samples=samples,
+                signals=signals,
+                max_new_tokens=running.max_new_tokens,
+                batch_size=common.rows_per_forward(running.batch_size),
+                save=running.save,
+                fresh=running.fresh,
+                fit=fit,
+                curves=curves,
+                resamples=bootstrap,
+                seed=seed,
+                progress=progress,
+            )
+        eval_common.report(result, _view(result), json=json, out=out, quiet=quiet)
+        if not quiet:
+            for path in (running.save, curves):
+                if path is not None:
+                    common.tell(f"Wrote {path}")
+            if fit is not None:
+                common.tell(f"Wrote {fit}; use it with copo score --verdict --calibration {fit}")
+
+
+def _view(result: DetectionResult) -> list[RenderableType]:
+    counts, ends = result.counts, eval_common.shown
+    words = result.settings["units"]
+    main = eval_common.table(
+        f"Detection  {result.model_name}  {counts['images']} images, {counts['captions']} captions, {counts['units']} "
+        f"{words}, {counts['hallucinated']} hallucinated",
+        ("signal", "AUROC", "AUPRC", "FPR at 95 %\nrecall", "cost"),
+        ((_name(one), ends(one.auroc), ends(one.auprc), ends(one.fpr95), one.cost) for one in result.signals),
+    )
+    spans = any(one.f1_iou.value is not None for one in result.signals)
+    more = eval_common.table(
+        "AUROC under controls",
+        ("signal", "first mentions", f"without\n{counts['commonest']}", "within the\nsame word", "ECE")
+        + (("F1_IoU",) if spans else ()),
+        (
+            (
+                _name(one),
+                *(ends(each) for each in (one.first, one.without_commonest, one.within_word, one.ece)),
+                *((ends(one.f1_iou),) if spans else ()),
+            )
+            for one in result.signals
+        ),
+    )
+    return [main, more, _notes(result)]
+
+
+def _name(one: SignalScores) -> str:
+    return one.signal if one.kind == "signal" else f"{one.signal} ({one.kind})"
+
+
+def _notes(result: DetectionResult) -> str:
+    counts = result.counts
+    lines = [
+        f"{eval_common.LEGEND} Higher is better, but for FPR and ECE. Cost: forwards beside the caption's own; COPO's "
+        "are packed, and counted by the positions that they read.",
+        f"Commonest word: {counts['commonest']}, {counts['commonest_units']} of {counts['units']}, "
+        f"{100 * counts['commonest_true']:.0f} % of them true.",
+        f"{result.comparisons} AUROCs were compared, and no interval is corrected for that: about one in twenty misses "
+        "its value by chance, and the best of many looks better than it is.",
+    ]
+    steps = result.selection.get("steps")
+    if steps:
+        added = ", ".join(f"{step.signal} {step.auroc:.1f}" for step in steps)
+        lines.append(f"Forward selection (AUROC so far; chosen on these words, so too high): {added}.")
+    return "\n".join(lines)
