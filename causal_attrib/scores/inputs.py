@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from causal_attrib.errors import InputError
 from causal_attrib.io.pictures import ImageLike, Picture, read_picture
 from causal_attrib.scores.coherence_channels.reasoned import check_reasoned
 from causal_attrib.scores.settings import Settings
@@ -47,10 +48,15 @@ def check_inputs(
     """Read the picture and the calibration, and look at the texts.
 
     Raises:
-        InputError: a picture or calibration that cannot be read, or a caption that coherence cannot be taken of.
+        InputError: a picture or calibration that cannot be read, a text that is empty, or a caption that coherence
+            cannot be taken of.
     """
     calibration = calibration_of(settings)
     picture = read_picture(image)
+    if any(isinstance(caption, str) and not caption.strip() for caption in captions):
+        raise InputError("The caption is empty; give the words that are to be scored.")
+    if answer is not None and not answer.strip():
+        raise InputError("The reference answer is empty; give the answer that counts as right.")
     if settings.coherence:
         for caption in captions:
             if isinstance(caption, str):

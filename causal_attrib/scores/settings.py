@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 # COPO draws H completions per prefix and does not say how many; outcomes that read log-probabilities need none.
 SAMPLES_FOR_TEXT = 4
+# Each is a text of its own per prefix, kept until all are judged.
+MOST_SAMPLES = 10_000
 # What a verdict is calibrated on: necessity has to be measured with the same for coefficients to mean the same.
 OUTCOME, MASK = "grounding", "zero"
 
@@ -85,6 +87,8 @@ class CausalSettings:
         one_of("engine", self.engine, ENGINES)
         if self.samples is not None and self.samples < 0:
             raise InputError(f"The number of samples is {self.samples}, but it must be 0 or more.")
+        if self.samples is not None and self.samples > MOST_SAMPLES:
+            raise InputError(f"The number of samples is {self.samples}, but it must be {MOST_SAMPLES:,} or fewer.")
         check_batch_size(self.batch_size)
 
     def samples_for(self, judge: Outcome) -> int:
