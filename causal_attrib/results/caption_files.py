@@ -103,6 +103,8 @@ def read(path: str | os.PathLike) -> Iterator[Scored]:
     """
     readers = {"parquet": _read_parquet, "csv": _read_csv, "jsonl": _read_jsonl}
     reader = readers[format_of(path)]
+    if Path(path).is_dir():
+        raise InputError(f"{path} is a folder; give a file that `copo score --input` wrote.")
     if not Path(path).is_file():
         raise InputError(f"There is no file {path}; check the path.")
     try:

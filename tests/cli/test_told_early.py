@@ -83,6 +83,9 @@ WRONG = [
     (("doctor", "--image", "no.png"), "There is no file no.png"),
     (("merge", "x.parquet", "no.parquet"), "no.parquet"),
     (("diff", "no.parquet", "no.csv"), "no.parquet"),
+    (("diff", ".", "no.csv"), ". is a folder"),
+    (("eval", "verdict", "--captions", "no.jsonl"), "There is no file no.jsonl"),
+    (("eval", "verdict", "--scenes", "0"), "0 scenes tell nothing"),
 ]
 
 

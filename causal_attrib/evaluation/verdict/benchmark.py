@@ -11,15 +11,14 @@ from causal_attrib.choices import LEVELS, Against, BatchSize, Level, check_refer
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.intervals import check_draws, few_notes
 from causal_attrib.evaluation.results import FileName, Result, columns, frame, loaded
-from causal_attrib.evaluation.verdict.fit import fit as fitted
 from causal_attrib.evaluation.verdict.labelled import Labelled, Scenes, WordedScenes, read_captions
-from causal_attrib.evaluation.verdict.scores import BINS, WordVerdictScores, judge, measure
 from causal_attrib.results.formats import check_output
 from causal_attrib.scores.verdict import UNFITTED, model_of, read_calibration, write_calibration
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from causal_attrib.evaluation.verdict.scores import WordVerdictScores
     from causal_attrib.vlm import VLM
 
 
@@ -108,6 +107,10 @@ def evaluate(
             raise InputError(f"The calibration was fitted on the scenes of seed {seed}; test it on another --seed.")
     else:
         data, labelled = os.fspath(captions), read_captions(captions)
+    # Only now, since they import torch: what is wrong above is told without it.
+    from causal_attrib.evaluation.verdict.fit import fit as fitted
+    from causal_attrib.evaluation.verdict.scores import BINS, judge, measure
+
     vlm = loaded(model)
     words = judge(
         labelled,
