@@ -5,10 +5,12 @@ Whoever scores calls `check_inputs` before the model is loaded: what is wrong is
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from causal_attrib.errors import InputError
+from causal_attrib.io.parsing import shown
 from causal_attrib.io.pictures import ImageLike, Picture, read_picture
 from causal_attrib.scores.coherence_channels.reasoned import check_reasoned
 from causal_attrib.scores.settings import Settings
@@ -53,6 +55,14 @@ def check_inputs(
     """
     calibration = calibration_of(settings)
     picture = read_picture(image)
+    for what, text in (("prompt", prompt), ("question", question), ("answer", answer)):
+        if text is not None and not isinstance(text, str):
+            raise InputError(f"The {what} is {shown(text)}; give a string.")
+    if isinstance(objects, str):
+        raise InputError(f"The objects are {shown(objects)}; give a list of their names.")
+    for caption in captions:
+        if caption is not None and not isinstance(caption, str) and not _are_ids(caption):
+            raise InputError(f"The caption is {shown(caption)}; give a string, or the ids of its tokens.")
     if any(isinstance(caption, str) and not caption.strip() for caption in captions):
         raise InputError("The caption is empty; give the words that are to be scored.")
     if answer is not None and not answer.strip():
@@ -70,6 +80,14 @@ def check_inputs(
         objects=objects,
         calibration=calibration,
     )
+
+
+def _are_ids(caption: object) -> bool:
+    """Whether it is a sequence of whole numbers: a list, a tuple, an array or a tensor."""
+    try:
+        return all(operator.index(token) >= 0 for token in caption)  # type: ignore[attr-defined]
+    except TypeError:
+        return False
 
 
 def calibration_of(settings: Settings) -> Calibration | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 from causal_attrib.choices import (
@@ -85,6 +86,9 @@ class CausalSettings:
             )
         one_of("coupling", self.coupling, COUPLINGS)
         one_of("engine", self.engine, ENGINES)
+        whole = isinstance(self.samples, Integral) and not isinstance(self.samples, bool)
+        if self.samples is not None and not whole:
+            raise InputError(f"The number of samples is {self.samples!r}, but it must be a whole number.")
         if self.samples is not None and self.samples < 0:
             raise InputError(f"The number of samples is {self.samples}, but it must be 0 or more.")
         if self.samples is not None and self.samples > MOST_SAMPLES:
@@ -124,8 +128,8 @@ class Settings(CausalSettings):
         super().__post_init__()
         one_of("level", self.level, LEVELS)
         for what, value in (("lambda_s", self.lambda_s), ("lambda_n", self.lambda_n)):
-            if not (math.isfinite(value) and 0 <= value <= 1):
-                raise InputError(f"{what} is {value}, but the weights of the scores lie between 0 and 1.")
+            if not (isinstance(value, Real) and math.isfinite(value) and 0 <= value <= 1):
+                raise InputError(f"{what} is {value!r}, but the weights of the scores lie between 0 and 1.")
         check_seed(self.seed)
         if self.calibration is not None and not self.verdict:
             raise InputError("A calibration is for verdicts; ask for them too: add --verdict (or verdict=True).")

@@ -201,3 +201,24 @@ def test_refusals_are_one_sentence(bundled, how, said):
     with pytest.raises(InputError, match=said) as refusal:
         score(PARK, "a dog", model=bundled, **how)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "how, said",
+    [
+        ({"caption": 5}, "The caption is 5; give a string"),
+        ({"caption": ["a"]}, "give a string, or the ids of its tokens"),
+        ({"prompt": 3}, "The prompt is 3"),
+        ({"question": "Is it?", "answer": 5}, "The answer is 5"),
+        ({"objects": "dog"}, "The objects are 'dog'; give a list"),
+        ({"samples": 1.5}, "samples is 1.5, but it must be a whole number"),
+        ({"samples": math.nan}, "samples is nan"),
+        ({"lambda_s": "x"}, "lambda_s is 'x'"),
+    ],
+)
+def test_values_of_another_type_are_told_before_the_model_is_loaded(how, said):
+    def load():
+        raise AssertionError("the model is loaded only when the rest is right")
+
+    with pytest.raises(InputError, match=said):
+        score(PARK, **({"caption": CAPTION, "model": load} | how))
