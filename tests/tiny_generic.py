@@ -17,7 +17,6 @@ from tests.tiny_parts import (
 )
 from tests.tokenizers_of_kinds import byte_level, metaspace
 
-
 LINEAR = {
     "layer_types": ["linear_attention", "full_attention"],
     "linear_key_head_dim": 8,
@@ -474,7 +473,7 @@ def chameleon():
     )
     images = tf.ChameleonImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
     processor = tf.ChameleonProcessor(images, tokenizer, image_seq_length=64)
-    return tf.ChameleonForConditionalGeneration(config), processor, "<image>"
+    return tf.ChameleonForConditionalGeneration(config), processor, None
 
 
 def lighton_ocr():
@@ -528,7 +527,15 @@ def glm46v():
 
 
 def qwen3_5_moe():
-    return _qwen3("Qwen3_5Moe", {}, **LINEAR, moe_intermediate_size=32, num_experts=4, num_experts_per_tok=2, shared_expert_intermediate_size=32)
+    return _qwen3(
+        "Qwen3_5Moe",
+        {},
+        **LINEAR,
+        moe_intermediate_size=32,
+        num_experts=4,
+        num_experts_per_tok=2,
+        shared_expert_intermediate_size=32,
+    )
 
 
 def exaone4_5():
@@ -671,11 +678,54 @@ def t5gemma2():
     return tf.T5Gemma2ForConditionalGeneration(config), processor, "<start_of_image>"
 
 
-GENERIC = (idefics, fuyu, kosmos2_5, ernie4_5_vl, glm4v, glm4v_moe, glm_ocr, paddleocr_vl, qwen3_vl_moe, qwen3_5, qwen2_5_omni, hunyuan_vl, vipllava, aria, idefics2, got_ocr2, ovis2, deepseek_vl, janus, chameleon, lighton_ocr, video_llama_3, qianfan_ocr, t5gemma2, glm46v, qwen3_5_moe, exaone4_5, llava_next_video, deepseek_vl_hybrid, cosmos3_edge, hyperclovax)
+GENERIC = (
+    idefics,
+    fuyu,
+    kosmos2_5,
+    ernie4_5_vl,
+    glm4v,
+    glm4v_moe,
+    glm_ocr,
+    paddleocr_vl,
+    qwen3_vl_moe,
+    qwen3_5,
+    qwen2_5_omni,
+    hunyuan_vl,
+    vipllava,
+    aria,
+    idefics2,
+    got_ocr2,
+    ovis2,
+    deepseek_vl,
+    janus,
+    chameleon,
+    lighton_ocr,
+    video_llama_3,
+    qianfan_ocr,
+    t5gemma2,
+    glm46v,
+    qwen3_5_moe,
+    exaone4_5,
+    llava_next_video,
+    deepseek_vl_hybrid,
+    cosmos3_edge,
+    hyperclovax,
+)
 
 # Whose image tokens stand for no part of the picture that is known.
-WITHOUT_BOXES = ("kosmos2_5",)
-# Which are read one row at a time.
-NOT_PACKED = ("kosmos2_5",)
-
-
+WITHOUT_BOXES = (
+    "kosmos2_5",
+    "aria",
+    "idefics2",
+    "got_ocr2",
+    "ovis2",
+    "chameleon",
+    "video_llama_3",
+    "qianfan_ocr",
+    "t5gemma2",
+    "exaone4_5",
+    "hyperclovax",
+    "lighton_ocr",
+)
+# Which are read one row at a time: it takes no mask of ours, it counts positions by index, some layers are recurrent.
+NOT_PACKED = ("kosmos2_5", "t5gemma2", "qwen3_5", "qwen3_5_moe")
