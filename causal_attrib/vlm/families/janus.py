@@ -15,4 +15,5 @@ class Janus(Llava):
 
     def generate(self, inputs: dict[str, Tensor], **options: Any) -> Tensor:
         # Its own `generate` drops the logits processors of a text.
-        return GenerationMixin.generate(self.model, **inputs, **options)[:, inputs[self.row].shape[1] :]
+        settings: dict[str, Any] = inputs | options
+        return GenerationMixin.generate(self.model, **settings)[:, inputs[self.row].shape[1] :]
