@@ -148,6 +148,19 @@ def test_a_fit_never_sees_the_image_that_it_judges(noisy):
     assert (combining.probed(hidden_ND, noisy)[held_N] == flipped_labels).all()
 
 
+def test_the_penalty_is_chosen_without_what_is_judged(noisy):
+    rng = np.random.default_rng(4)
+    many = {"good": noisy.features["good"]} | {f"noise {n}": rng.normal(size=160) for n in range(100)}
+    units = combining.Units(many, noisy.false_N, noisy.image_N, noisy.class_N)
+    least, chosen_N = combining.judged(units, list(many), 1.0), combining.judged(units, list(many))
+    # A hundred signals that say nothing: a stronger penalty states probabilities that are likelier.
+    loss, loss_of_least = (-np.log(np.where(units.false_N, p_N, 1 - p_N)).mean() for p_N in (chosen_N, least))
+    assert loss < loss_of_least - 0.02
+    held_N = units.image_N == 7
+    flipped = combining.Units(many, np.where(held_N, ~units.false_N, units.false_N), units.image_N, units.class_N)
+    assert (combining.judged(flipped, list(many))[held_N] == chosen_N[held_N]).all()
+
+
 def test_noise_is_no_signal_once_fits_are_crossed(noisy):
     hidden_ND = np.random.default_rng(2).normal(size=(160, 300))
     # In the fit 300 numbers tell 160 units apart perfectly; on unseen images they tell nothing.
