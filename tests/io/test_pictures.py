@@ -13,7 +13,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -512,11 +512,7 @@ def _whole_files():
 WHOLE = list(_whole_files())
 
 
-@settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "200")),
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@fuzz
 @given(
     whole=st.sampled_from(WHOLE),
     changes=st.lists(
