@@ -30,6 +30,7 @@ from causal_attrib.io.pictures import (
 from causal_attrib.training.scoring.rollout import Rollout, encode_prompt
 from causal_attrib.views.picture import scored_picture
 from causal_attrib.vlm.reference_image import blurred, reference_image
+from tests.fuzz import fuzz
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
