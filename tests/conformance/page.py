@@ -234,7 +234,7 @@ def page(worst, reasons) -> str:
     return "\n".join(lines) + "\n" + LAYOUT_HEAD + "\n".join(map(_layout, BUILDERS)) + "\n" + _others()
 
 
-def tested_classes() -> set[str]:
+def classes_tested() -> set[str]:
     return {type(tiny(name).model).__name__ for name in BUILDERS}
 
 
