@@ -246,7 +246,7 @@ def test_a_model_that_hallucinates_by_itself(found, worlds):
         by_hand = auroc_of_verdicts(found.units["false"].to_numpy(), sign * found.units[name].to_numpy())
         assert table.auroc[name] == pytest.approx(100 * by_hand)
     assert table.kind["position"] == table.kind["base_rate"] == "control" and table.kind["probe"] == "fitted"
-    assert np.isnan(table.within_word["base_rate"]) and found.comparisons == 4 * len(table)
+    assert np.isnan(table.within_word["base_rate"]) and found.comparisons == 4 * len(table) - 1
     commonest = found.units.node.value_counts()
     assert found.counts["commonest_units"] == commonest.iloc[0] == commonest[found.counts["commonest"]]
     assert found.spearman["entropy"]["entropy"] == 1.0
@@ -310,6 +310,25 @@ def test_a_run_goes_on_where_it_ended(bundled, worlds, tmp_path):
     first = (tmp_path / "said.jsonl").read_bytes()
     detection.evaluate(bundled, **{**arguments, "save": tmp_path / "anew.jsonl"})
     assert (tmp_path / "anew.jsonl").read_bytes() == first
+
+
+def test_a_picture_that_fails_ends_the_run_and_is_tried_again(bundled, worlds, tmp_path):
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes((worlds / f"{number}.png").read_bytes())
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    arguments = {
+        "images": tmp_path,
+        "objects": worlds / "objects.json",
+        "samples": 2,
+        "signals": "logprob",
+        "resamples": 100,
+        "save": tmp_path / "said.jsonl",
+    }
+    with pytest.raises(InputError, match="1 of 3 pictures failed, first 1: .*kept for the next run"):
+        detection.evaluate(bundled, **arguments)
+    (tmp_path / "1.png").write_bytes((worlds / "1.png").read_bytes())
+    found = detection.evaluate(bundled, **arguments)
+    assert set(found.units.image) <= {"0", "1", "2"} and found.counts["captions"] == 9
 
 
 def test_labelled_spans_tags_and_lists(bundled, worlds, tmp_path):
