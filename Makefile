@@ -33,7 +33,7 @@ coverage: .venv/installed-dev
 
 # The tests with generated inputs, with 5,000 in place of 200 of each.
 fuzz: .venv/installed-dev
-	FUZZ_EXAMPLES=5000 $(BIN)/pytest -q -k fuzz
+	FUZZ_EXAMPLES=5000 $(BIN)/pytest -q -m fuzz
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .

@@ -473,7 +473,7 @@ def chameleon():
     )
     images = tf.ChameleonImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
     processor = tf.ChameleonProcessor(images, tokenizer, image_seq_length=64)
-    return tf.ChameleonForConditionalGeneration(config), processor, "<image>"
+    return tf.ChameleonForConditionalGeneration(config), processor, None
 
 
 def lighton_ocr():
@@ -713,6 +713,19 @@ GENERIC = (
 )
 
 # Whose image tokens stand for no part of the picture that is known.
-WITHOUT_BOXES = ("kosmos2_5",)
-# Which are read one row at a time.
-NOT_PACKED = ("kosmos2_5",)
+WITHOUT_BOXES = (
+    "kosmos2_5",
+    "aria",
+    "idefics2",
+    "got_ocr2",
+    "ovis2",
+    "chameleon",
+    "video_llama_3",
+    "qianfan_ocr",
+    "t5gemma2",
+    "exaone4_5",
+    "hyperclovax",
+    "lighton_ocr",
+)
+# Which are read one row at a time: it takes no mask of ours, it counts positions by index, some layers are recurrent.
+NOT_PACKED = ("kosmos2_5", "t5gemma2", "qwen3_5", "qwen3_5_moe")

@@ -22,6 +22,7 @@ from transformers import __version__ as transformers_version
 
 from causal_attrib.errors import InputError
 from causal_attrib.vlm.adapters import put_on
+from causal_attrib.vlm.families.refused import REFUSED
 from causal_attrib.vlm.hub import Home, find
 from causal_attrib.vlm.memory import check_room, count_weights, needed_bytes
 from causal_attrib.vlm.model import VLM
@@ -196,6 +197,10 @@ def _config(name: str, home: Home, trust_remote_code: bool) -> PreTrainedConfig:
         described, _ = PreTrainedConfig.get_config_dict(home.source, **home.options)
         _check_sizes(name, described)
         own_code, model_type = described.get("auto_map") or {}, described.get("model_type")
+        if model_type in REFUSED:
+            raise InputError(
+                f"{name} is a {model_type} model, which cannot be scored: {REFUSED[model_type]}; choose another model."
+            )
         if model_type not in CONFIG_MAPPING and own_code and not trust_remote_code:
             raise InputError(
                 f"{name} brings its own code, which would run on this machine; read it, and if you trust it add "

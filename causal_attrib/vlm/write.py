@@ -93,6 +93,7 @@ class Writer(Encoder):
         longest = self.room(inputs[self.family.row].shape[1], longest)
         if longest == 0:
             return [()] * len(noise.noises)
+        start = noise.place
         with plain_generation(self.model):
             written_BN = self.family.generate(
                 inputs,
@@ -101,6 +102,11 @@ class Writer(Encoder):
                 pad_token_id=self.pad_id,
                 suppress_tokens=self.unwritable_ids,
                 logits_processor=LogitsProcessorList([noise]),
+            )
+        if noise.place == start:
+            raise InputError(
+                f"{type(self.model).__name__} writes by rules of its own, so that what it writes is not known to be "
+                f"likely; give the text yourself, and choose scores that sample nothing."
             )
         return [self._until_end(ids) for ids in written_BN.tolist()]
 

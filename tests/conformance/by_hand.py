@@ -36,9 +36,10 @@ def paligemma(model, processor, prompt, ids, picture, left):
     return _decoder(model, processor, inputs, ids, left, types=1)
 
 
-def in_front(model, processor, prompt, ids, picture, left):
-    """Processors that put the picture in front themselves, before a text without a template."""
-    inputs = processor(text=f"{prompt}\n", images=picture, return_tensors="pt")
+def without_template(model, processor, prompt, ids, picture, left):
+    """Idefics, whose processor puts the picture in front itself, and Chameleon, whose closes the text with a token."""
+    token = "<image>" if model.config.model_type == "chameleon" else ""
+    inputs = processor(text=f"{token}{prompt}\n", images=picture, return_tensors="pt")
     return _decoder(model, processor, inputs, ids, left)
 
 
@@ -135,7 +136,8 @@ def pix2struct(model, processor, prompt, ids, picture, left):
 CALLS = {
     "paligemma": paligemma,
     "kosmos2": kosmos2,
-    "idefics": in_front,
+    "idefics": without_template,
+    "chameleon": without_template,
     "fuyu": fuyu,
     "kosmos2_5": kosmos2,
     "blip": blip,
@@ -172,7 +174,10 @@ def a_hidden_id(vlm, fill):
     }
     for layer, table in before.items():
         changed = table.detach().clone()
-        changed[gap] = 0 if fill == "zero" else table.detach().mean(0)
+        whole = table.detach().clone()
+        if hasattr(layer, "eoi_embedding"):
+            whole[layer.eoi_token_index] = layer.eoi_embedding.detach()  # T5Gemma 2 keeps one row apart
+        changed[gap] = 0 if fill == "zero" else whole.mean(0)
         layer.weight = nn.Parameter(changed)
     try:
         yield gap

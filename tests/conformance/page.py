@@ -8,15 +8,17 @@ from pathlib import Path
 
 import torch
 import transformers
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
+from causal_attrib.vlm.families.refused import REFUSED
 from tests.tiny_models import BUILDERS, tiny
 
 HEAD = """\
 # Models
 
-`--model` takes any model that `transformers.AutoModelForImageTextToText` loads, from a folder or the hub. What differs
-between architectures sits in one small file each, in `causal_attrib/vlm/families`. The tables below are written by the
-test suite from its own measurements:
+`--model` takes any model that `transformers.AutoModelForImageTextToText` loads, from a folder or the hub, but for a few
+that [are refused](#the-other-classes). What differs between architectures sits in one small file each, in
+`causal_attrib/vlm/families`. The tables below are written by the test suite from its own measurements:
 
     python -m pytest -p tests.conformance.page tests/conformance --models-page docs/models.md
 
@@ -49,6 +51,62 @@ CHECKS = {
     "saved and loaded": "saved to a folder and loaded by `causal_attrib.load`, against the model in memory",
     "picture seen": "change of a logit when the picture is another, in standard deviations of the logits; 0.01 or more",
 }
+
+TORCHVISION = "its pictures are prepared by torchvision only, which these tests do without"
+UNTRIED = {
+    **dict.fromkeys(
+        (
+            "Cohere2VisionForConditionalGeneration",
+            "Emu3ForConditionalGeneration",
+            "Gemma4UnifiedForConditionalGeneration",
+            "InklingForConditionalGeneration",
+            "Inkling2ForConditionalGeneration",
+            "Kimi_K25ForConditionalGeneration",
+            "Lfm2VlForConditionalGeneration",
+            "Llama4ForConditionalGeneration",
+            "MiniCPMOcrForConditionalGeneration",
+            "MiniMaxM3SparseForConditionalGeneration",
+            "Molmo2ForConditionalGeneration",
+            "MuseGlimmerForConditionalGeneration",
+            "MuseSparkForConditionalGeneration",
+            "NemotronH_Omni_Reasoning_V3",
+            "PPFormulaNetForConditionalGeneration",
+            "PerceptionLMForConditionalGeneration",
+            "Step3p7ForConditionalGeneration",
+            "UnlimitedOcrForConditionalGeneration",
+            "VideoLlavaForConditionalGeneration",
+        ),
+        TORCHVISION,
+    ),
+    "FastVlmForConditionalGeneration": "its vision tower is built by timm, which these tests do without",
+    "Cosmos3OmniForConditionalGeneration": "transformers has no processor for it",
+    **dict.fromkeys(
+        (
+            "CohereCompassForConditionalGeneration",
+            "DeepseekOcr2ForConditionalGeneration",
+            "Dots3NoteForConditionalGeneration",
+            "Glm5NextForConditionalGeneration",
+            "Granite4VisionForConditionalGeneration",
+            "GraniteDoclingForConditionalGeneration",
+            "Lfm3VlForConditionalGeneration",
+            "MistralLarge4ForConditionalGeneration",
+            "Qwen3OmniMoeThinkerForConditionalGeneration",
+            "Qwen4ExpForConditionalGeneration",
+        ),
+        "no tiny model of it was built yet",
+    ),
+}
+
+OTHERS_HEAD = """
+## The other classes
+
+Every other class that `AutoModelForImageTextToText` of transformers {version} knows. One that is **refused** ends in
+this sentence when it is loaded. One that is **untried** is loaded and read as any other, by what its processor and its
+config say; let `copo doctor` check it first.
+
+| class | | why |
+|---|---|---|
+"""
 
 LAYOUT_HEAD = """
 ## Image tokens
@@ -91,6 +149,37 @@ EXAMPLES = {
     "vision_encoder_decoder": "nlpconnect/vit-gpt2-image-captioning",
     "aya_vision": "CohereLabs/aya-vision-8b",
     "pix2struct": "google/pix2struct-textcaps-base",
+    "idefics": "HuggingFaceM4/idefics-9b-instruct",
+    "fuyu": "adept/fuyu-8b",
+    "kosmos2_5": "microsoft/kosmos-2.5",
+    "ernie4_5_vl": "baidu/ERNIE-4.5-VL-28B-A3B-PT",
+    "glm4v": "zai-org/GLM-4.1V-9B-Thinking",
+    "glm4v_moe": "zai-org/GLM-4.5V",
+    "glm46v": "zai-org/GLM-4.6V-Flash",
+    "glm_ocr": "zai-org/GLM-OCR",
+    "paddleocr_vl": "PaddlePaddle/PaddleOCR-VL",
+    "qwen3_vl_moe": "Qwen/Qwen3-VL-30B-A3B-Instruct",
+    "qwen3_5": "Qwen/Qwen3.5-27B",
+    "qwen3_5_moe": "Qwen/Qwen3.5-35B-A3B",
+    "qwen2_5_omni": "Qwen/Qwen2.5-Omni-7B",
+    "hunyuan_vl": "tencent/HunyuanOCR",
+    "vipllava": "llava-hf/vip-llava-7b-hf",
+    "aria": "rhymes-ai/Aria",
+    "idefics2": "HuggingFaceM4/idefics2-8b",
+    "got_ocr2": "stepfun-ai/GOT-OCR-2.0-hf",
+    "ovis2": "thisisiron/Ovis2-1B-hf",
+    "deepseek_vl": "deepseek-community/deepseek-vl-1.3b-chat",
+    "deepseek_vl_hybrid": "deepseek-community/deepseek-vl-7b-chat",
+    "janus": "deepseek-community/Janus-Pro-1B",
+    "chameleon": "facebook/chameleon-7b",
+    "lighton_ocr": "lightonai/LightOnOCR-1B-1025",
+    "video_llama_3": "lkhl/VideoLLaMA3-2B-Image-HF",
+    "qianfan_ocr": "baidu/Qianfan-OCR",
+    "t5gemma2": "google/t5gemma-2-270m-270m",
+    "exaone4_5": "LGAI-EXAONE/EXAONE-4.5-33B",
+    "llava_next_video": "llava-hf/LLaVA-NeXT-Video-7B-hf",
+    "cosmos3_edge": "nvidia/Cosmos3-Edge",
+    "hyperclovax": "naver-hyperclovax/HyperCLOVAX-SEED-Think-32B",
 }
 
 
@@ -142,7 +231,26 @@ def page(worst, reasons) -> str:
         cells = [_cell(model, check, worst, reasons, notes) for check in CHECKS]
         lines.append(f"| {model} | " + " | ".join(cells) + " |")
     lines += ["", *(f"[{number}] {note}." for number, note in enumerate(notes, start=1))]
-    return "\n".join(lines) + "\n" + LAYOUT_HEAD + "\n".join(map(_layout, BUILDERS)) + "\n"
+    return "\n".join(lines) + "\n" + LAYOUT_HEAD + "\n".join(map(_layout, BUILDERS)) + "\n" + _others()
+
+
+def classes_tested() -> set[str]:
+    return {type(tiny(name).model).__name__ for name in BUILDERS}
+
+
+def refused_classes() -> dict[str, str]:
+    """Of classes that no tested model has, those that are refused whatever their type, and why."""
+    types: dict[str, list[str]] = {}
+    for model_type, name in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.items():
+        types.setdefault(name, []).append(model_type)
+    return {name: REFUSED[kinds[0]] for name, kinds in types.items() if all(kind in REFUSED for kind in kinds)}
+
+
+def _others() -> str:
+    states = [(name, "refused", why) for name, why in refused_classes().items()]
+    states += [(name, "untried", why) for name, why in UNTRIED.items()]
+    rows = "\n".join(f"| {name} | {state} | {why} |" for name, state, why in sorted(states))
+    return OTHERS_HEAD.format(version=transformers.__version__) + rows + "\n"
 
 
 def _cell(model, check, worst, reasons, notes) -> str:

@@ -121,7 +121,9 @@ def test_boxes_cover_what_is_shown_evenly(name, size):
     for box in filter(None, layout.boxes):
         inside_x, inside_y = (points >= box[0]) & (points < box[2]), (points >= box[1]) & (points < box[3])
         cover += inside_y[:, None] & inside_x[None, :]
-    region = shown(vlm.processor.image_processor, size) if name in ("llava_clip_llama", "git") else (0, 0, 1, 1)
+    region = (
+        shown(vlm.processor.image_processor, size) if name in ("llava_clip_llama", "vipllava", "git") else (0, 0, 1, 1)
+    )
     seen = (points > max(region[1], 0))[:, None] & (points < min(region[3], 1))[:, None]
     seen = seen & (points > max(region[0], 0)) & (points < min(region[2], 1))
     assert len(set(cover[seen])) == 1 and cover[seen][0] in (1, 2)

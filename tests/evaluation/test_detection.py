@@ -148,6 +148,19 @@ def test_a_fit_never_sees_the_image_that_it_judges(noisy):
     assert (combining.probed(hidden_ND, noisy)[held_N] == flipped_labels).all()
 
 
+def test_the_penalty_is_chosen_without_what_is_judged(noisy):
+    rng = np.random.default_rng(4)
+    many = {"good": noisy.features["good"]} | {f"noise {n}": rng.normal(size=160) for n in range(100)}
+    units = combining.Units(many, noisy.false_N, noisy.image_N, noisy.class_N)
+    least, chosen_N = combining.judged(units, list(many), 1.0), combining.judged(units, list(many))
+    # A hundred signals that say nothing: a stronger penalty states probabilities that are likelier.
+    loss, loss_of_least = (-np.log(np.where(units.false_N, p_N, 1 - p_N)).mean() for p_N in (chosen_N, least))
+    assert loss < loss_of_least - 0.02
+    held_N = units.image_N == 7
+    flipped = combining.Units(many, np.where(held_N, ~units.false_N, units.false_N), units.image_N, units.class_N)
+    assert (combining.judged(flipped, list(many))[held_N] == chosen_N[held_N]).all()
+
+
 def test_noise_is_no_signal_once_fits_are_crossed(noisy):
     hidden_ND = np.random.default_rng(2).normal(size=(160, 300))
     # In the fit 300 numbers tell 160 units apart perfectly; on unseen images they tell nothing.
@@ -233,7 +246,7 @@ def test_a_model_that_hallucinates_by_itself(found, worlds):
         by_hand = auroc_of_verdicts(found.units["false"].to_numpy(), sign * found.units[name].to_numpy())
         assert table.auroc[name] == pytest.approx(100 * by_hand)
     assert table.kind["position"] == table.kind["base_rate"] == "control" and table.kind["probe"] == "fitted"
-    assert np.isnan(table.within_word["base_rate"]) and found.comparisons == 4 * len(table)
+    assert np.isnan(table.within_word["base_rate"]) and found.comparisons == 4 * len(table) - 1
     commonest = found.units.node.value_counts()
     assert found.counts["commonest_units"] == commonest.iloc[0] == commonest[found.counts["commonest"]]
     assert found.spearman["entropy"]["entropy"] == 1.0
@@ -297,6 +310,25 @@ def test_a_run_goes_on_where_it_ended(bundled, worlds, tmp_path):
     first = (tmp_path / "said.jsonl").read_bytes()
     detection.evaluate(bundled, **{**arguments, "save": tmp_path / "anew.jsonl"})
     assert (tmp_path / "anew.jsonl").read_bytes() == first
+
+
+def test_a_picture_that_fails_ends_the_run_and_is_tried_again(bundled, worlds, tmp_path):
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes((worlds / f"{number}.png").read_bytes())
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    arguments = {
+        "images": tmp_path,
+        "objects": worlds / "objects.json",
+        "samples": 2,
+        "signals": "logprob",
+        "resamples": 100,
+        "save": tmp_path / "said.jsonl",
+    }
+    with pytest.raises(InputError, match="1 of 3 pictures failed, first 1: .*kept for the next run"):
+        detection.evaluate(bundled, **arguments)
+    (tmp_path / "1.png").write_bytes((worlds / "1.png").read_bytes())
+    found = detection.evaluate(bundled, **arguments)
+    assert set(found.units.image) <= {"0", "1", "2"} and found.counts["captions"] == 9
 
 
 def test_labelled_spans_tags_and_lists(bundled, worlds, tmp_path):

@@ -13,7 +13,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -30,6 +30,7 @@ from causal_attrib.io.pictures import (
 from causal_attrib.training.scoring.rollout import Rollout, encode_prompt
 from causal_attrib.views.picture import scored_picture
 from causal_attrib.vlm.reference_image import blurred, reference_image
+from tests.fuzz import fuzz
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -512,11 +513,7 @@ def _whole_files():
 WHOLE = list(_whole_files())
 
 
-@settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "200")),
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@fuzz
 @given(
     whole=st.sampled_from(WHOLE),
     changes=st.lists(

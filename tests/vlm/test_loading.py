@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import causal_attrib
 from causal_attrib.errors import InputError
+from causal_attrib.vlm.families.refused import REFUSED
 from causal_attrib.vlm.loading import load
 from tests.conftest import PARK
 from tests.tiny_models import llava_clip_llama
@@ -231,6 +232,15 @@ def test_no_memory_left_while_loading(folder, monkeypatch):
 def test_models_that_are_not_vision_language_models(tmp_path, model):
     model.config_class().save_pretrained(tmp_path)
     assert "does not turn a picture and text into text" in refusal(str(tmp_path))
+
+
+@pytest.mark.parametrize("model_type", REFUSED)
+def test_types_that_cannot_be_scored_say_why(tmp_path, model_type):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    said = refusal(str(tmp_path))
+    assert said == (
+        f"{tmp_path} is a {model_type} model, which cannot be scored: {REFUSED[model_type]}; choose another model."
+    )
 
 
 def test_unknown_model_type(tmp_path):

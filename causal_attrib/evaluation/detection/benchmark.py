@@ -236,7 +236,11 @@ def evaluate(
         warnings,
         measured,
         counts,
-        len(measured) * (4 if any(one.first.value is not None for one in measured) else 1),
+        sum(
+            of.value is not None
+            for one in measured
+            for of in (one.auroc, one.first, one.without_commonest, one.within_word)
+        ),
         selection,
         combining.spearman(correlated),
         table.drop(columns=["hidden"], errors="ignore"),

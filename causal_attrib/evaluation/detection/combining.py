@@ -21,8 +21,10 @@ from causal_attrib.evaluation.verdict.scores import BINS
 FOLDS = 5
 # Forward selection ends where no signal adds so much AUROC (from 0 to 1), or with so many.
 LEAST, MOST = 0.005, 6
+# Weights of the penalty on standardised signals: 1 is a normal prior of unit variance.
+RIDGES = (1.0, 10.0, 100.0, 1000.0)
 # Directions of the hidden states that a probe reads, and the weight of its penalty.
-DIRECTIONS, RIDGE = 32, 10.0
+DIRECTIONS, RIDGE = 32, 100.0
 
 
 @dataclass(frozen=True)
@@ -77,25 +79,36 @@ def _rate_from(seen: Units, class_N: np.ndarray) -> np.ndarray:
     return np.array([rate_of.get(word, overall) for word in class_N])
 
 
-def judged(units: Units, names: Sequence[str]) -> np.ndarray:
-    """Probability (N,) that each unit is false, by a logistic regression on signals that has not seen its image."""
+def judged(units: Units, names: Sequence[str], ridge: float | None = None) -> np.ndarray:
+    """Probability (N,) that each unit is false, by a logistic regression on signals that has not seen its image.
+
+    Args:
+        ridge: weight of the penalty; None: of `RIDGES` that with the least log loss when the images of a fit are
+            themselves crossed.
+    """
     p_N = np.empty(len(units.false_N))
     for fold in range(FOLDS):
         held_N = units.fold_N == fold
         if held_N.any():
-            p_N[held_N] = _fitted(units[~held_N], units[held_N], names)
+            p_N[held_N] = _fitted(units[~held_N], units[held_N], names, ridge)
     return p_N
 
 
-def _fitted(seen: Units, held: Units, names: Sequence[str]) -> np.ndarray:
+def _fitted(seen: Units, held: Units, names: Sequence[str], ridge: float | None) -> np.ndarray:
     if not names:
         return np.full(len(held.false_N), seen.false_N.mean())
+    if ridge is None:
+        ridge = min(RIDGES, key=lambda one: _log_loss(seen.false_N, judged(seen, names, one))) if enough(seen) else 1.0
     seen_NF, held_MF = _matrix(seen, None, names), _matrix(held, seen, names)
     # In units of their spread in the fit: `fit_logistic` standardises too, but solves for raw weights.
     mean_F, scale_F = seen_NF.mean(0), seen_NF.std(0)
     scale_F = np.where(scale_F > 0, scale_F, 1.0)
-    intercept, weight_F = fit_logistic((seen_NF - mean_F) / scale_F, seen.false_N)
+    intercept, weight_F = fit_logistic((seen_NF - mean_F) / scale_F, seen.false_N, ridge)
     return np.exp(-np.logaddexp(0.0, -(intercept + (held_MF - mean_F) / scale_F @ weight_F)))
+
+
+def _log_loss(false_N: np.ndarray, p_N: np.ndarray) -> float:
+    return float(-np.log(np.clip(np.where(false_N, p_N, 1 - p_N), 1e-12, None)).mean())
 
 
 def _matrix(units: Units, seen: Units | None, names: Sequence[str]) -> np.ndarray:
@@ -121,7 +134,7 @@ def selected(units: Units, candidates: Sequence[str]) -> list[Step]:
     best, left = 0.5, list(candidates)
     while left and len(steps) < MOST and enough(units):
         so_far = [step.signal for step in steps]
-        values = [ranking.of("auroc", units.false_N, judged(units, [*so_far, name])) for name in left]
+        values = [ranking.of("auroc", units.false_N, judged(units, [*so_far, name], 1.0)) for name in left]
         place = int(np.nanargmax(values))
         if values[place] < best + LEAST:
             break
@@ -138,7 +151,7 @@ def nested(units: Units, candidates: Sequence[str]) -> tuple[np.ndarray, list[li
         if held_N.any():
             seen = units[~held_N]
             names = [step.signal for step in selected(seen, candidates)]
-            p_N[held_N] = _fitted(seen, units[held_N], names)
+            p_N[held_N] = _fitted(seen, units[held_N], names, 1.0)
             chosen.append(names)
     return p_N, chosen
 

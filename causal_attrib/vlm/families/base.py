@@ -253,16 +253,18 @@ class Family:
     def _step(
         self, prefix: PrefixCache, embedded_BQD: Tensor, position_Q: Tensor, mask: AttentionMask, wanted_N: Tensor
     ) -> Tensor:
+        # Some take an argument that they do not know for one of their attention's, and give all logits.
+        keeps = "logits_to_keep" in inspect.signature(self.decoder.forward).parameters
         output = self.decoder(
             inputs_embeds=embedded_BQD,
             position_ids=self._position_ids(position_Q),
             attention_mask=mask,
             past_key_values=prefix.cache,
             use_cache=True,
-            logits_to_keep=wanted_N,
+            **({"logits_to_keep": wanted_N} if keeps else {}),
             **prefix.shared,
         )
-        return output.logits[0]
+        return output.logits[0] if keeps else output.logits[0, wanted_N]
 
     def _position_ids(self, position_Q: Tensor) -> Tensor:
         return position_Q[None]

@@ -16,9 +16,11 @@ from causal_attrib.vlm.families.gemma3n import Gemma3n
 from causal_attrib.vlm.families.gemma4 import Gemma4
 from causal_attrib.vlm.families.generic import Generic, GenericSeq2Seq
 from causal_attrib.vlm.families.git import Git
+from causal_attrib.vlm.families.hunyuan_vl import HunYuanVL
 from causal_attrib.vlm.families.idefics import Idefics
 from causal_attrib.vlm.families.idefics3 import Idefics3
 from causal_attrib.vlm.families.internvl import InternVL
+from causal_attrib.vlm.families.janus import Janus
 from causal_attrib.vlm.families.kosmos2 import Kosmos2
 from causal_attrib.vlm.families.llava import Llava
 from causal_attrib.vlm.families.llava_next import LlavaNext
@@ -37,12 +39,18 @@ def choose_family(model: PreTrainedModel, processor: Any) -> Family:
     match config.model_type:
         case "llava":
             family = Pixtral if config.vision_config.model_type == "pixtral" else Llava
+        case "vipllava" | "deepseek_vl" | "deepseek_vl_hybrid":
+            family = Llava
+        case "janus":
+            family = Janus
         case "mistral3":
             family = Pixtral
-        case "llava_next":
+        case "llava_next" | "llava_next_video":
             family = LlavaNext
         case "llava_onevision":
             family = LlavaOnevision
+        case "hunyuan_vl":
+            family = HunYuanVL
         case "idefics":
             family = Idefics
         case "idefics3" | "smolvlm":

@@ -52,7 +52,7 @@ class Fuyu(Family):
 
 @contextlib.contextmanager
 def _patches_from_tensors(images: Any) -> Iterator[None]:
-    """While it lasts, an image processor cuts tensors into patches: its PIL make is handed them and knows arrays."""
+    """While it lasts, an image processor cuts tensors into patches; its PIL make is handed them and knows arrays."""
     cut = images.patchify_image
 
     def patchify_image(image: Any, patch_size: Any = None) -> Tensor:
