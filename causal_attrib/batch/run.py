@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from causal_attrib.batch.caption_rows import CaptionRow, read_caption_rows, shard_of
 from causal_attrib.errors import InputError
-from causal_attrib.io.atomic import check_not_input, check_writable
+from causal_attrib.io.atomic import check_not_input, check_writable, is_stream
 from causal_attrib.io.failures import Failure, reason_of, write_failures
 from causal_attrib.io.journal import Journal, digest
 from causal_attrib.io.journalled import REASON, finish, outcomes_of
@@ -92,6 +92,8 @@ def score_file(
     settings = Settings(**scoring)
     calibration = calibration_of(settings)
     caption_files.format_of(output)
+    if is_stream(output):
+        raise InputError(f"{output} is a device or a pipe, beside which no journal can be kept; give a file.")
     check_writable(output)
     check_not_input(output, files_of(source))
     if limit is not None and limit < 1:

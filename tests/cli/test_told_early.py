@@ -54,6 +54,7 @@ WRONG = [
     ((*SCORE, "--objects", "dog", "--input", "rows.jsonl", "--output", "x.parquet"), "IMAGE is for one caption"),
     (("score", "--input", "no.jsonl", "--output", "x.parquet"), "There is no file no.jsonl"),
     (("score", "--input", "rows.jsonl", "--output", "x.txt"), "x.txt names no format"),
+    (("score", "--input", "rows.jsonl", "--output", "/dev/null"), "/dev/null is a device or a pipe"),
     (("score", "--input", "rows.jsonl", "--output", "x.csv", "--shard", "3/2"), "A shard cannot be '3/2'"),
     (("score", "--input", "words.txt", "--output", "x.csv"), "words.txt"),
     (("saliency", "no.png", "a dog"), "There is no file no.png"),
