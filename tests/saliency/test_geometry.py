@@ -23,8 +23,16 @@ SIZES = [(168, 112), (60, 130), (97, 93)]
 SHOWS_LESS = {"llava_clip_llama", "git", "kosmos2"}  # they crop to the middle
 
 
+# Their processors even out the greys of each picture.
+EVENED_OUT = {"pix2struct", "kosmos2_5"}
+# The order of their patches is not known: maps of their pixels are refused, those of image tokens and occlusion are not.
+UNKNOWN_ORDER = {"fuyu", "paddleocr_vl", "hunyuan_vl", "video_llama_3", "exaone4_5", "cosmos3_edge", "hyperclovax"}
+# They are given the picture in two tensors.
+GIVEN_TWICE = {"deepseek_vl_hybrid"}
+
+
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", [name for name in BUILDERS if name != "pix2struct"])
+@pytest.mark.parametrize("name", [name for name in BUILDERS if name not in EVENED_OUT | UNKNOWN_ORDER | GIVEN_TWICE])
 def test_a_planted_gradient_lies_where_it_was_planted(name, size):
     """The gradient of "how much of this patch is to be seen" lies on the patch, wherever the processor puts that."""
     vlm = tiny(name)
@@ -90,10 +98,25 @@ def test_large_pictures_get_maps_as_fine_as_the_model_sees(bundled, park):
     assert PixelInput(reader_of(bundled, park)).geometry.shape == (96, 96)
 
 
-def test_pixels_that_are_equalised_are_refused():
+@pytest.mark.parametrize("name", sorted(EVENED_OUT))
+def test_pixels_that_are_equalised_are_refused(name):
     with pytest.raises(InputError, match="evens out"):
-        reader = reader_of(tiny("pix2struct"))
+        reader = reader_of(tiny(name))
         locate_pixels(reader.vlm, reader.encoding, reader.pixels)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", sorted(UNKNOWN_ORDER))
+def test_pixels_in_an_order_that_is_not_known_are_refused(name, size):
+    reader = reader_of(tiny(name), noise(size))
+    with pytest.raises(InputError, match="The order in which .* is not known; take level='embedding'"):
+        locate_pixels(reader.vlm, reader.encoding, reader.pixels)
+
+
+@pytest.mark.parametrize("name", sorted(GIVEN_TWICE))
+def test_a_picture_that_is_given_twice_is_refused(name):
+    with pytest.raises(InputError, match="more than once .pixel_values, high_res_pixel_values."):
+        reader_of(tiny(name))
 
 
 @pytest.mark.parametrize("size", SIZES)

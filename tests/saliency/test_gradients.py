@@ -139,7 +139,10 @@ def test_gradient_x_input_is_their_product(bundled):
     assert norm_HW[2, 3] == pytest.approx(gradient_1X[0, 2 * 8 + 3].norm().item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in BUILDERS if name not in NO_BOXES])
+# Of Idefics the image tokens are not reached, and DeepSeek-VL hybrids are given the picture twice; both are refused.
+@pytest.mark.parametrize(
+    "name", [name for name in BUILDERS if name not in NO_BOXES | {"idefics", "deepseek_vl_hybrid"}]
+)
 def test_image_tokens_put_back_change_nothing_and_others_are_seen(name):
     vlm = tiny(name)
     reader = reader_of(vlm, words="dog red")

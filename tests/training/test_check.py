@@ -103,7 +103,7 @@ def test_trl_s_settings_are_read_from_its_source_as_they_are():
         (LAUGHS, "is nested too deeply"),
         ("max_steps: " + "9" * 5000, "holds a value that cannot be read (Exceeds the limit"),
         ("learning_rate: " + "9" * 400, "'learning_rate' of the recipe is inf"),
-        ("max_steps: .nan", "'max_steps' of the recipe is nan; give a whole number"),
+        ("max_steps: .nan", "'max_steps' of the recipe is nan; give a number"),
         ("max_steps: .inf", "'max_steps' of the recipe is inf; give a whole number"),
         ("when: 2020-99-99", "holds a value that cannot be read"),
         ("method: " + str(["x" * 50] * 50), "...; give text."),

@@ -27,6 +27,9 @@ class Reader:
 
     Attributes:
         count: rows put through the model so far.
+
+    Raises:
+        InputError: the model is given the picture in more than one tensor.
     """
 
     def __init__(
@@ -44,9 +47,15 @@ class Reader:
         self.on_done = on_done
         self.count = 0
         # Masks may be floating-point too (Pix2Struct).
-        self.input_name = next(
+        names = [
             name for name, value in encoding.prompt_inputs.items() if value.is_floating_point() and "mask" not in name
-        )
+        ]
+        if len(names) > 1:
+            raise InputError(
+                f"{vlm.name} is given the picture more than once ({', '.join(names)}), and a map would change only the "
+                "first; there are no maps for it."
+            )
+        self.input_name = names[0]
         self._before = vlm.family.converse(encoding.prompt).before
 
     def pixels(self, picture: Image.Image) -> Tensor:
