@@ -9,6 +9,7 @@ from causal_attrib.engine.base import Draft, Request
 from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.vlm import Continuation
 from tests.conformance.test_models import CAPTION, LOGITS, PICTURE, PROMPT
+from tests.tiny_models import kernels_of, put_back
 
 WHY_NOT = "its family does not pack: every edit takes a forward of its own"
 
@@ -20,12 +21,12 @@ def encoding(vlm):
 
 @contextlib.contextmanager
 def attending(vlm, kernel):
-    before = vlm.model.config._attn_implementation
+    before = kernels_of(vlm.model)
     vlm.model.set_attn_implementation(kernel)
     try:
         yield
     finally:
-        vlm.model.set_attn_implementation(before)
+        put_back(before)
 
 
 def rows_of_all_kinds(vlm, encoding):

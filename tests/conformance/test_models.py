@@ -14,6 +14,7 @@ from causal_attrib.vlm import Continuation
 from causal_attrib.vlm.processors import ImageAndTokenizer
 from causal_attrib.vlm.reference_image import one_colour
 from tests.conformance.by_hand import a_hidden_id, logits_by_hand
+from tests.tiny_models import kernels_of, put_back
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
 OTHER = Image.fromarray(np.random.default_rng(1).integers(0, 255, (60, 80, 3), dtype=np.uint8))
@@ -128,7 +129,7 @@ def test_padding_on_the_left_changes_nothing(vlm, encoding, measured, without):
 def test_attention_kernels_agree(vlm, encoding, attention, measured, without):
     rows = [Continuation(encoding.response_ids, (2,)), Continuation(encoding.response_ids[:3])]
     reference = vlm.read(encoding, rows)
-    before = vlm.model.config._attn_implementation
+    before = kernels_of(vlm.model)
     try:
         vlm.model.set_attn_implementation(attention)
     except ValueError:
@@ -136,7 +137,7 @@ def test_attention_kernels_agree(vlm, encoding, attention, measured, without):
     try:
         logits = vlm.read(encoding, rows)
     finally:
-        vlm.model.set_attn_implementation(before)
+        put_back(before)
     measured(attention, max(far(vlm, a, b) for a, b in zip(logits, reference, strict=True)), LOGITS)
 
 

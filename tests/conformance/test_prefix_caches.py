@@ -7,7 +7,7 @@ from PIL import Image
 
 from causal_attrib.vlm import Continuation
 from tests.tiny_generic import NOT_PACKED
-from tests.tiny_models import BUILDERS, tiny
+from tests.tiny_models import BUILDERS, kernels_of, put_back, tiny
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
 # Kosmos-2 takes no mask of our own, the others count positions by index: they are read one row at a time.
@@ -34,7 +34,7 @@ def sees_what_is_before_it(prompt, prefix, branches):
 @torch.no_grad()
 def test_packed_branches_equal_rows_read_alone(name, attention):
     vlm = tiny(name)
-    before = vlm.model.config._attn_implementation
+    before = kernels_of(vlm.model)
     try:
         vlm.model.set_attn_implementation(attention)
     except ValueError:
@@ -64,7 +64,7 @@ def test_packed_branches_equal_rows_read_alone(name, attention):
         )
         torch.testing.assert_close(again_NV, branch_TV[[3, 5]], atol=1e-5, rtol=0)
     finally:
-        vlm.model.set_attn_implementation(before)
+        put_back(before)
 
 
 @pytest.mark.parametrize("name", sorted(DO_NOT_PACK))

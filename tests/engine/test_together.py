@@ -16,7 +16,7 @@ from causal_attrib.scores import necessity, sufficiency
 from causal_attrib.vlm import VLM, Continuation
 from causal_attrib.vlm.prefix_cache import JoinedCache
 from tests.conftest import DIGEST, PARK
-from tests.tiny_models import BUILDERS, ONE_OF_EACH_KIND, tiny
+from tests.tiny_models import BUILDERS, ONE_OF_EACH_KIND, kernels_of, put_back, tiny
 
 CAPTIONS = ("a dog and a red frisbee", "two cats", "a very long red bus on the grass")
 # Layers that look at the picture beside the keys, or no further than a window, or out of sight.
@@ -168,14 +168,14 @@ def test_pictures_are_joined_where_that_is_right(name):
 def test_a_model_that_attends_out_of_sight_takes_pictures_one_by_one():
     known = tiny("llava_siglip_qwen2")
     vlm = VLM(known.model, known.processor, name="fresh")
-    before = vlm.model.config._attn_implementation
+    before = kernels_of(vlm.model)
     vlm.model.set_attn_implementation("eager")
     try:
         assert chosen(vlm).pictures == 1
         with pytest.raises(together.NotJoinedError):
             PackedEngine(vlm, pictures=3).run_jobs(jobs(vlm, Grounding()))
     finally:
-        vlm.model.set_attn_implementation(before)
+        put_back(before)
 
 
 def test_a_model_that_goes_wrong_over_several_pictures_is_found_out(monkeypatch):

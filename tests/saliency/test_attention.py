@@ -8,16 +8,16 @@ from causal_attrib.errors import InputError
 from causal_attrib.scores.saliency_methods.attention import attention
 from tests.conformance.test_layouts import NO_BOXES
 from tests.saliency.common import reader_of
-from tests.tiny_models import BUILDERS, tiny
+from tests.tiny_models import BUILDERS, kernels_of, put_back, tiny
 
 
 @pytest.fixture
 def eager(request):
     vlm = tiny(request.param)
-    before = vlm.model.config._attn_implementation
+    before = kernels_of(vlm.model)
     vlm.model.set_attn_implementation("eager")
     yield vlm
-    vlm.model.set_attn_implementation(before)
+    put_back(before)
 
 
 @pytest.mark.parametrize(

@@ -161,8 +161,10 @@ def _eager(vlm: VLM) -> Iterator[None]:
     if before == "eager":
         yield
         return
-    configs = [part.config for part in model.modules() if hasattr(part, "config")]
-    kept = [getattr(config, "_attn_implementation", None) for config in configs]
+    # What a layer calls its config may be something else (Idefics).
+    found = [getattr(part, "config", None) for part in model.modules()]
+    configs = [config for config in found if hasattr(config, "_attn_implementation")]
+    kept = [config._attn_implementation for config in configs]
     try:
         model.set_attn_implementation("eager")
         yield
