@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from causal_attrib.evaluation.chair.scores import ChairDifference, ChairScores
 
 _CAPTIONS = "Captions"
-_TRUTH = "What is in the images"
 _RULES = "How objects are found"
 
 
@@ -81,29 +80,10 @@ def chair(
         bool,
         typer.Option("--drop-truncated", help="Drop a last sentence without an end.", rich_help_panel=_CAPTIONS),
     ] = False,
-    objects: Annotated[
-        str | None,
-        typer.Option("--objects", metavar="FILE", help="Objects of each image.", rich_help_panel=_TRUTH),
-    ] = None,
-    instances: Annotated[
-        str | None,
-        typer.Option("--instances", metavar="FILE", help="COCO instance annotations.", rich_help_panel=_TRUTH),
-    ] = None,
-    references: Annotated[
-        str | None,
-        typer.Option(
-            "--references", metavar="FILE", help="COCO captions; what they name counts too.", rich_help_panel=_TRUTH
-        ),
-    ] = None,
-    unknown_images: Annotated[
-        str,
-        typer.Option(
-            "--unknown-images",
-            metavar="NAME",
-            help="What images without ground truth are: error, skip.",
-            rich_help_panel=_TRUTH,
-        ),
-    ] = "error",
+    objects: eval_common.Objects = None,
+    instances: eval_common.Instances = None,
+    references: eval_common.References = None,
+    unknown_images: eval_common.UnknownImages = "error",
     rules: Annotated[
         str,
         typer.Option(

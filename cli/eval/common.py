@@ -33,6 +33,32 @@ Out = Annotated[
     ),
 ]
 
+_TRUTH = "What is in the images"
+
+Objects = Annotated[
+    str | None,
+    typer.Option("--objects", metavar="FILE", help="Objects of each image.", rich_help_panel=_TRUTH),
+]
+Instances = Annotated[
+    str | None,
+    typer.Option("--instances", metavar="FILE", help="COCO instance annotations.", rich_help_panel=_TRUTH),
+]
+References = Annotated[
+    str | None,
+    typer.Option(
+        "--references", metavar="FILE", help="COCO captions; what they name counts too.", rich_help_panel=_TRUTH
+    ),
+]
+UnknownImages = Annotated[
+    str,
+    typer.Option(
+        "--unknown-images",
+        metavar="NAME",
+        help="What images without ground truth are: error, skip.",
+        rich_help_panel=_TRUTH,
+    ),
+]
+
 LEGEND = "Percent, with 95 % bootstrap intervals over images."
 
 
