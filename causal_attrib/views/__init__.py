@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from causal_attrib.lazy import lazily
 from causal_attrib.views.report_page import notebook, report
 from causal_attrib.views.token_table import table
 
@@ -10,14 +11,22 @@ if TYPE_CHECKING:
     from causal_attrib.views.figure_scores import plot_scores
     from causal_attrib.views.maps_table import saliency_table
     from causal_attrib.views.saliency_folder import check_folder, write_saliency
+else:
+    # matplotlib takes its time to import; a table or a page should not wait for it.
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "check_folder": "saliency_folder",
+            "notebook": "report_page",
+            "plot_maps": "figure_maps",
+            "plot_scores": "figure_scores",
+            "report": "report_page",
+            "saliency_table": "maps_table",
+            "table": "token_table",
+            "write_saliency": "saliency_folder",
+        },
+    )
 
-_HOME = {
-    "check_folder": "saliency_folder",
-    "plot_maps": "figure_maps",
-    "plot_scores": "figure_scores",
-    "saliency_table": "maps_table",
-    "write_saliency": "saliency_folder",
-}
 
 __all__ = [
     "check_folder",
@@ -29,12 +38,3 @@ __all__ = [
     "table",
     "write_saliency",
 ]
-
-
-def __getattr__(name: str) -> object:
-    # matplotlib takes its time to import; a table or a page should not wait for it.
-    if name in _HOME:
-        import importlib
-
-        return getattr(importlib.import_module(f"causal_attrib.views.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,22 +1,12 @@
 """AMBER: captions and yes/no questions on one set of images."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
+
+from causal_attrib.lazy import lazily
 
 if TYPE_CHECKING:
     from causal_attrib.evaluation.amber.benchmark import AmberResult, evaluate
+else:
+    __getattr__, __dir__ = lazily(__name__, {"AmberResult": "benchmark", "evaluate": "benchmark"})
 
 __all__ = ["AmberResult", "evaluate"]
-
-
-def __getattr__(name: str) -> object:
-    if name in __all__:
-        from causal_attrib.evaluation.amber import benchmark
-
-        return getattr(benchmark, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

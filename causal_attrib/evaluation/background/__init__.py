@@ -1,22 +1,12 @@
 """How much of an answer's saliency lies on the background, and what a swap of the background does."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
+
+from causal_attrib.lazy import lazily
 
 if TYPE_CHECKING:
     from causal_attrib.evaluation.background.benchmark import BackgroundResult, evaluate
+else:
+    __getattr__, __dir__ = lazily(__name__, {"BackgroundResult": "benchmark", "evaluate": "benchmark"})
 
 __all__ = ["BackgroundResult", "evaluate"]
-
-
-def __getattr__(name: str) -> object:
-    if name in __all__:
-        from causal_attrib.evaluation.background import benchmark
-
-        return getattr(benchmark, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

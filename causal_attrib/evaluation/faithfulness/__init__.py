@@ -1,22 +1,12 @@
 """Does a map point at what the model uses? Curves, controls, proofs, rankings on scenes."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
+
+from causal_attrib.lazy import lazily
 
 if TYPE_CHECKING:
     from causal_attrib.evaluation.faithfulness.benchmark import FaithfulnessResult, evaluate
+else:
+    __getattr__, __dir__ = lazily(__name__, {"FaithfulnessResult": "benchmark", "evaluate": "benchmark"})
 
 __all__ = ["FaithfulnessResult", "evaluate"]
-
-
-def __getattr__(name: str) -> object:
-    if name in __all__:
-        from causal_attrib.evaluation.faithfulness import benchmark
-
-        return getattr(benchmark, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

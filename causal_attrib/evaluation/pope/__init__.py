@@ -1,22 +1,12 @@
 """POPE and other yes/no questions."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
+
+from causal_attrib.lazy import lazily
 
 if TYPE_CHECKING:
     from causal_attrib.evaluation.pope.benchmark import PopeResult, evaluate
+else:
+    __getattr__, __dir__ = lazily(__name__, {"PopeResult": "benchmark", "evaluate": "benchmark"})
 
 __all__ = ["PopeResult", "evaluate"]
-
-
-def __getattr__(name: str) -> object:
-    if name in __all__:
-        from causal_attrib.evaluation.pope import benchmark
-
-        return getattr(benchmark, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

@@ -88,15 +88,7 @@ class Scenes(_Rendered):
     def __len__(self) -> int:
         return len(self._scenes)
 
-    @overload
-    def __getitem__(self, number: int) -> Labelled: ...
-
-    @overload
-    def __getitem__(self, number: slice) -> list[Labelled]: ...
-
-    def __getitem__(self, number: int | slice) -> Labelled | list[Labelled]:
-        if isinstance(number, slice):
-            return [self[index] for index in range(*number.indices(len(self)))]
+    def _caption(self, number: int) -> Labelled:
         scene, (text, words, false) = self._scenes[number]
         return Labelled(str(number), render(scene)[0], text, _labels(words, false), "function")
 
