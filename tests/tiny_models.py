@@ -681,15 +681,3 @@ def tiny(name: str) -> VLM:
                 # The usual initialisation makes logits so flat that a wrong mask or position hardly shows.
                 parameter.mul_(3.0)
     return VLM(model.float(), processor, name=name)
-
-
-def kernels_of(model):
-    """The attention kernel of each part of a model: tiny models are shared, and parts may differ (GOT-OCR2)."""
-    configs = [getattr(part, "config", None) for part in model.modules()]
-    return [(config, config._attn_implementation) for config in configs if hasattr(config, "_attn_implementation")]
-
-
-def put_back(kernels) -> None:
-    """Undo what was set since `kernels_of`."""
-    for config, kernel in kernels:
-        config._attn_implementation = kernel

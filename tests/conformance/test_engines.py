@@ -1,15 +1,13 @@
 """The packed engine gives the plain engine's numbers and words on every architecture, with every attention kernel."""
 
-import contextlib
-
 import pytest
 
 from causal_attrib.engine import PackedEngine, PlainEngine, choose_engine
 from causal_attrib.engine.base import Draft, Request
 from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.vlm import Continuation
+from causal_attrib.vlm.modes import attention_kernel
 from tests.conformance.test_models import CAPTION, LOGITS, PICTURE, PROMPT
-from tests.tiny_models import kernels_of, put_back
 
 WHY_NOT = "its family does not pack: every edit takes a forward of its own"
 
@@ -17,16 +15,6 @@ WHY_NOT = "its family does not pack: every edit takes a forward of its own"
 @pytest.fixture
 def encoding(vlm):
     return vlm.encode(PICTURE, PROMPT, CAPTION, "a red dog", question="Who?")
-
-
-@contextlib.contextmanager
-def attending(vlm, kernel):
-    before = kernels_of(vlm.model)
-    vlm.model.set_attn_implementation(kernel)
-    try:
-        yield
-    finally:
-        put_back(before)
 
 
 def rows_of_all_kinds(vlm, encoding):
@@ -55,7 +43,7 @@ def test_packed_log_probabilities_are_those_of_ordinary_forwards(vlm, encoding, 
     if not vlm.family.packs:
         without("packed", WHY_NOT)
     try:
-        with attending(vlm, attention):
+        with attention_kernel(vlm.model, attention):
             requests = [Request(encoding, *each) for each in rows_of_all_kinds(vlm, encoding)]
             plain, packed = (kind(vlm).logprobs(requests, lambda count: None) for kind in (PlainEngine, PackedEngine))
     except ValueError:
@@ -99,7 +87,7 @@ def test_packed_writing_is_that_of_generate(vlm, encoding, attention, measured, 
         for k in (0, 1)
     ]
     try:
-        with attending(vlm, attention):
+        with attention_kernel(vlm.model, attention):
             plain, packed = (kind(vlm).write(drafts) for kind in (PlainEngine, PackedEngine))
     except ValueError:
         without(attention, "transformers has no such kernel for it")

@@ -3,6 +3,8 @@
 Each check measures something for each model of `tests.tiny_models` and holds it against a tolerance.
 """
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,10 @@ from PIL import Image
 import causal_attrib
 from causal_attrib.errors import InputError
 from causal_attrib.vlm import Continuation
+from causal_attrib.vlm.modes import attention_kernel
 from causal_attrib.vlm.processors import ImageAndTokenizer
 from causal_attrib.vlm.reference_image import one_colour
 from tests.conformance.by_hand import a_hidden_id, logits_by_hand
-from tests.tiny_models import kernels_of, put_back
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
 OTHER = Image.fromarray(np.random.default_rng(1).integers(0, 255, (60, 80, 3), dtype=np.uint8))
@@ -129,15 +131,12 @@ def test_padding_on_the_left_changes_nothing(vlm, encoding, measured, without):
 def test_attention_kernels_agree(vlm, encoding, attention, measured, without):
     rows = [Continuation(encoding.response_ids, (2,)), Continuation(encoding.response_ids[:3])]
     reference = vlm.read(encoding, rows)
-    before = kernels_of(vlm.model)
-    try:
-        vlm.model.set_attn_implementation(attention)
-    except ValueError:
-        without(attention, "transformers has no such kernel for it")
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(attention_kernel(vlm.model, attention))
+        except ValueError:
+            without(attention, "transformers has no such kernel for it")
         logits = vlm.read(encoding, rows)
-    finally:
-        put_back(before)
     measured(attention, max(far(vlm, a, b) for a, b in zip(logits, reference, strict=True)), LOGITS)
 
 

@@ -1,13 +1,16 @@
 """Branches packed into one forward behind a prompt that was read once equal ordinary forwards of each branch."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from causal_attrib.vlm import Continuation
+from causal_attrib.vlm.modes import attention_kernel
 from tests.tiny_generic import NOT_PACKED
-from tests.tiny_models import BUILDERS, kernels_of, put_back, tiny
+from tests.tiny_models import BUILDERS, tiny
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8))
 # Kosmos-2 takes no mask of our own, the others count positions by index: they are read one row at a time.
@@ -34,12 +37,11 @@ def sees_what_is_before_it(prompt, prefix, branches):
 @torch.no_grad()
 def test_packed_branches_equal_rows_read_alone(name, attention):
     vlm = tiny(name)
-    before = kernels_of(vlm.model)
-    try:
-        vlm.model.set_attn_implementation(attention)
-    except ValueError:
-        pytest.skip("transformers has no such kernel for it")
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(attention_kernel(vlm.model, attention))
+        except ValueError:
+            pytest.skip("transformers has no such kernel for it")
         encoding = vlm.encode(PICTURE, "What is it?", "a dog and a red frisbee on the grass")
         ids = encoding.response_ids
         # The second row leaves the caption behind two tokens.
@@ -63,8 +65,6 @@ def test_packed_branches_equal_rows_read_alone(name, attention):
             prefix, embedded_QD[count:], depth_Q[count:], seen_QK[count:], torch.tensor([0, 2])
         )
         torch.testing.assert_close(again_NV, branch_TV[[3, 5]], atol=1e-5, rtol=0)
-    finally:
-        put_back(before)
 
 
 @pytest.mark.parametrize("name", sorted(DO_NOT_PACK))

@@ -14,9 +14,10 @@ from causal_attrib.interventions import Keep
 from causal_attrib.outcomes import Grounding, Likelihood
 from causal_attrib.scores import necessity, sufficiency
 from causal_attrib.vlm import VLM, Continuation
+from causal_attrib.vlm.modes import attention_kernel
 from causal_attrib.vlm.prefix_cache import JoinedCache
 from tests.conftest import DIGEST, PARK
-from tests.tiny_models import BUILDERS, ONE_OF_EACH_KIND, kernels_of, put_back, tiny
+from tests.tiny_models import BUILDERS, ONE_OF_EACH_KIND, tiny
 
 CAPTIONS = ("a dog and a red frisbee", "two cats", "a very long red bus on the grass")
 # Layers that look at the picture beside the keys, or no further than a window, or out of sight.
@@ -168,14 +169,10 @@ def test_pictures_are_joined_where_that_is_right(name):
 def test_a_model_that_attends_out_of_sight_takes_pictures_one_by_one():
     known = tiny("llava_siglip_qwen2")
     vlm = VLM(known.model, known.processor, name="fresh")
-    before = kernels_of(vlm.model)
-    vlm.model.set_attn_implementation("eager")
-    try:
+    with attention_kernel(vlm.model, "eager"):
         assert chosen(vlm).pictures == 1
         with pytest.raises(together.NotJoinedError):
             PackedEngine(vlm, pictures=3).run_jobs(jobs(vlm, Grounding()))
-    finally:
-        put_back(before)
 
 
 def test_a_model_that_goes_wrong_over_several_pictures_is_found_out(monkeypatch):

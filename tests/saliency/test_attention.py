@@ -6,18 +6,17 @@ import torch
 
 from causal_attrib.errors import InputError
 from causal_attrib.scores.saliency_methods.attention import attention
+from causal_attrib.vlm.modes import attention_kernel
 from tests.conformance.test_layouts import NO_BOXES
 from tests.saliency.common import reader_of
-from tests.tiny_models import BUILDERS, kernels_of, put_back, tiny
+from tests.tiny_models import BUILDERS, tiny
 
 
 @pytest.fixture
 def eager(request):
     vlm = tiny(request.param)
-    before = kernels_of(vlm.model)
-    vlm.model.set_attn_implementation("eager")
-    yield vlm
-    put_back(before)
+    with attention_kernel(vlm.model, "eager"):
+        yield vlm
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.io.pictures import at_least_smallest
 from causal_attrib.scores.signals.spoilt import spoilt_pictures
 from causal_attrib.vlm import VLM, Continuation, Encoding
-from causal_attrib.vlm.modes import eval_mode
+from causal_attrib.vlm.modes import attention_kernel, eval_mode
 
 
 class Readings:
@@ -156,18 +156,8 @@ class Readings:
 @contextmanager
 def _eager(vlm: VLM) -> Iterator[None]:
     """Attention that gives out its weights while the context lasts; other kernels keep them to themselves."""
-    model = vlm.model
-    before = model.config.get_text_config(decoder=True)._attn_implementation
-    if before == "eager":
+    if vlm.model.config.get_text_config(decoder=True)._attn_implementation == "eager":
         yield
         return
-    # What a layer calls its config may be something else (Idefics).
-    found = [getattr(part, "config", None) for part in model.modules()]
-    configs = [config for config in found if hasattr(config, "_attn_implementation")]
-    kept = [config._attn_implementation for config in configs]
-    try:
-        model.set_attn_implementation("eager")
+    with attention_kernel(vlm.model, "eager"):
         yield
-    finally:
-        for config, implementation in zip(configs, kept, strict=True):
-            config._attn_implementation = implementation
