@@ -25,8 +25,7 @@ from causal_attrib.training.recipe.method import COPO, GRPO, check_whole_groups
 from causal_attrib.training.scoring.policy_scores import PolicyScorer, PolicyScores, Scoring
 from causal_attrib.training.scoring.rollout import Rollout
 from causal_attrib.training.trainers.checkpoints import check_save_steps
-from causal_attrib.training.trainers.lora import finish_adapter
-from causal_attrib.training.trainers.resume import restore
+from causal_attrib.training.trainers.files import OwnFiles
 from causal_attrib.training.trainers.sharding import check_sharding
 from causal_attrib.training.watch.completions import SampledBatch
 from causal_attrib.training.watch.phases import REWARD, SAMPLE, SCORE, UPDATE, PhaseClock
@@ -39,7 +38,7 @@ TESTED = ("1.16", "1.17")
 ROW = "copo_row"
 
 
-class CopoGRPOTrainer(GRPOTrainer):
+class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
     """`trl.GRPOTrainer` with the methods grpo, copo, hero and cepo.
 
     An update has these phases, which are the methods below in this order; `clock` knows the seconds of each, and they
@@ -258,21 +257,6 @@ class CopoGRPOTrainer(GRPOTrainer):
         metrics["score_seconds"] = self.accelerator.gather(seconds).max().item()
         for name, value in metrics.items():
             self._metrics["train" if self.model.training else "eval"][f"copo/{name}"].append(value)
-
-    # -- files, and the network -----------------------------------------------------------------------------------
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        super().save_model(output_dir, _internal_call)
-        if self.args.should_save:
-            finish_adapter(output_dir or str(self.args.output_dir))
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        if not restore(self, resume_from_checkpoint, model):
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-
-    def _send_telemetry(self) -> None:
-        # TRL reports on each trainer that is made; nothing here calls the network but for a model that lies there.
-        return
 
 
 def pictures_of(row: dict[str, Any]) -> list:

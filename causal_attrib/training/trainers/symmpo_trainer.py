@@ -25,8 +25,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.objectives import LogRatios, log_ratio, symmpo_loss
 from causal_attrib.training.data.pairs import contrastive_pairs
 from causal_attrib.training.recipe.method import SymMPO
-from causal_attrib.training.trainers.lora import finish_adapter
-from causal_attrib.training.trainers.resume import restore
+from causal_attrib.training.trainers.files import OwnFiles
 from causal_attrib.training.watch.phases import UPDATE, PhaseClock
 
 
@@ -42,7 +41,7 @@ class SymMPOCollator(DataCollatorForVisionPreference):
         return super().torch_call([pair for kind in zip(*pairs, strict=True) for pair in kind])
 
 
-class SymMPOTrainer(DPOTrainer):
+class SymMPOTrainer(OwnFiles, DPOTrainer):
     """`trl.DPOTrainer` with the loss of `objectives.symmpo_loss`; 4 ln 2 before the first step.
 
     The reference is TRL's: a model of its own, or the policy without its adapter.
@@ -152,19 +151,6 @@ class SymMPOTrainer(DPOTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         self.clock.note(logs)
         super().log(logs, start_time)
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        super().save_model(output_dir, _internal_call)
-        if self.args.should_save:
-            finish_adapter(output_dir or str(self.args.output_dir))
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        if not restore(self, resume_from_checkpoint, model):
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-
-    def _send_telemetry(self) -> None:
-        # TRL reports on each trainer that is made; nothing here calls the network but for a model that lies there.
-        return
 
 
 def _logprobs(model: nn.Module, inputs: dict[str, Tensor], *, tail: bool) -> Tensor:
