@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.atomic import is_stream, replacing
+from causal_attrib.io.atomic import replacing
 from causal_attrib.io.parsing import PARSER_ERRORS, has_half_characters, parse_json, reason_of, shown
+from causal_attrib.results import formats
 from causal_attrib.results.attribution import Attribution
 from causal_attrib.results.checks import check_record
 from causal_attrib.results.formats import for_spreadsheets, read_parquet_table, records_of, records_of_csv
@@ -70,18 +71,8 @@ class Scored:
 
 
 def format_of(path: str | os.PathLike) -> str:
-    """The format that the suffix of `path` names.
-
-    Raises:
-        InputError: it names none.
-    """
-    suffix = Path(path).suffix.lower().removeprefix(".")
-    if suffix not in FORMATS:
-        if is_stream(path):
-            return "jsonl"
-        known = ", ".join(f".{name}" for name in FORMATS)
-        raise InputError(f"The suffix of {path} names no format for many captions; end it in one of {known}.")
-    return suffix
+    """As `formats.format_of`, of the formats that hold many captions."""
+    return formats.format_of(path, FORMATS, of_stream="jsonl", what_for=" for many captions")
 
 
 def write(path: str | os.PathLike, captions: Iterable[Scored], *, kept: str = "") -> None:

@@ -15,7 +15,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -39,18 +39,20 @@ _BESIDE_TOKENS = ("caption_id", "image", "about")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
-def format_of(path: str | os.PathLike) -> str:
-    """The format that the suffix of `path` names; JSON for a device or a pipe whose name has none.
+def format_of(
+    path: str | os.PathLike, formats: Sequence[str] = FORMATS, *, of_stream: str = "json", what_for: str = ""
+) -> str:
+    """The format that the suffix of `path` names; `of_stream` for a device or a pipe whose name has none.
 
     Raises:
-        InputError: it names none.
+        InputError: it names none; `what_for` is said of the format.
     """
     suffix = Path(path).suffix.lower().removeprefix(".")
-    if suffix not in FORMATS:
+    if suffix not in formats:
         if is_stream(path):
-            return "json"
-        known = ", ".join(f".{name}" for name in FORMATS)
-        raise InputError(f"The suffix of {path} names no format; end it in one of {known}.")
+            return of_stream
+        known = ", ".join(f".{name}" for name in formats)
+        raise InputError(f"The suffix of {path} names no format{what_for}; end it in one of {known}.")
     return suffix
 
 
