@@ -87,7 +87,8 @@ def train(
             _quieten()
         from causal_attrib.training.plan import make_plan
 
-        plan = make_plan(recipe, checkpoint)
+        with common.progress("Opening pictures", quiet=quiet) as progress:
+            plan = make_plan(recipe, checkpoint, progress)
         load = functools.partial(common.load, debug=debug)
         quiet = quiet or plan.arguments.process_index > 0  # one of several processes speaks
         tell = _silent if quiet else common.tell

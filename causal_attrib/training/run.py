@@ -34,7 +34,7 @@ from causal_attrib.training.trainers.checkpoints import put_in_place
 from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
 from causal_attrib.training.trainers.lora import lora_config
 from causal_attrib.training.trainers.symmpo_trainer import SymMPOTrainer
-from causal_attrib.training.trainers.trainable import check_texts, check_trainable
+from causal_attrib.training.trainers.trainable import check_places, check_texts, check_trainable
 from causal_attrib.training.watch.completions import Sample, ShowCompletions
 from causal_attrib.training.watch.early_signs import EarlySigns
 from causal_attrib.training.watch.loss_check import CheckLoss
@@ -129,8 +129,8 @@ def build(plan: Plan, load: Callable[..., VLM] = load) -> CopoGRPOTrainer | SymM
     check_trainable(vlm)
     for some, path in ((plan.rows, recipe.data), (plan.eval_rows or [], recipe.eval_file)):
         check_sizes(vlm, some, path)
-    check_texts(vlm, plan.rows, recipe.data)
-    check_texts(vlm, plan.eval_rows or [], recipe.eval_file)
+        check_texts(vlm, some, path)
+        check_places(vlm, some, path)
     if vlm.revision is not None and recipe.full:
         # TRL loads the reference from the same place.
         arguments.model_init_kwargs = {"revision": vlm.revision}

@@ -24,6 +24,7 @@ from trl.trainer.utils import use_adapter
 from causal_attrib.errors import InputError
 from causal_attrib.objectives import LogRatios, log_ratio, symmpo_loss
 from causal_attrib.training.data.pairs import contrastive_pairs
+from causal_attrib.training.data.places import bare
 from causal_attrib.training.recipe.method import SymMPO
 from causal_attrib.training.trainers.files import OwnFiles
 from causal_attrib.training.watch.phases import UPDATE, PhaseClock
@@ -37,7 +38,7 @@ class SymMPOCollator(DataCollatorForVisionPreference):
     """
 
     def torch_call(self, examples: list[dict]) -> dict:
-        pairs = [contrastive_pairs(example) for example in examples]
+        pairs = [contrastive_pairs(example | {"prompt": bare(example["prompt"])}) for example in examples]
         return super().torch_call([pair for kind in zip(*pairs, strict=True) for pair in kind])
 
 
