@@ -24,6 +24,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
 from causal_attrib.training.data.picture_sizes import check_sizes
 from causal_attrib.training.data.reading import to_dataset
+from causal_attrib.training.model_card import model_card
 from causal_attrib.training.plan import Plan
 from causal_attrib.training.recipe.arguments import has_bf16, refused_in_a_sentence
 from causal_attrib.training.recipe.file import changes, write_recipe
@@ -36,6 +37,7 @@ from causal_attrib.training.trainers.lora import lora_config
 from causal_attrib.training.trainers.symmpo_trainer import SymMPOTrainer
 from causal_attrib.training.trainers.trainable import check_places, check_texts, check_trainable
 from causal_attrib.training.watch.completions import Sample, ShowCompletions
+from causal_attrib.training.watch.drawing import DrawTraining
 from causal_attrib.training.watch.early_signs import EarlySigns
 from causal_attrib.training.watch.loss_check import CheckLoss
 from causal_attrib.training.watch.out_of_memory import out_of_memory
@@ -45,7 +47,7 @@ from causal_attrib.vlm import VLM, load
 
 Tell = Callable[[str], None]
 
-RECIPE, VERSIONS, COMPLETIONS = "recipe.yaml", "versions.json", "completions.txt"
+RECIPE, VERSIONS, COMPLETIONS, SAMPLES = "recipe.yaml", "versions.json", "completions.txt", "completions.jsonl"
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes", "vllm", "deepspeed")
 # What a line of the log says, in this order, and how.
@@ -111,7 +113,9 @@ def train(
     if isinstance(trainer, CopoGRPOTrainer):
         trainer.add_callback(CheckLoss(trainer, lambda sign: tell(f"Warning: {sign}")))
         if plan.recipe.show_completions:
-            trainer.add_callback(ShowCompletions(trainer, plan.recipe.show_completions, folder / COMPLETIONS, show))
+            files = folder / COMPLETIONS, folder / SAMPLES
+            trainer.add_callback(ShowCompletions(trainer, plan.recipe.show_completions, *files, show))
+    trainer.add_callback(DrawTraining(folder, folder / SAMPLES, plan.resolved))
     with explained(plan.recipe, trainer.clock):
         trainer.train(resume_from_checkpoint=None if plan.checkpoint is None else str(plan.checkpoint))
         trainer.save_model()
@@ -154,6 +158,8 @@ def build(plan: Plan, load: Callable[..., VLM] = load) -> CopoGRPOTrainer | SymM
                 rewards[0] = CEPOReward(scorer, rewards[0], plan.method, recipe.seed, options)
             trainer = CopoGRPOTrainer(reward_funcs=rewards, scoring=plan.scoring, **shared)
     trainer.remove_callback(PrinterCallback)
+    found = versions()
+    trainer.card = lambda: model_card(plan, trainer.state.log_history, found, vlm.revision)
     return trainer
 
 

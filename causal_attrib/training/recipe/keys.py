@@ -26,7 +26,7 @@ MODEL, DATA, METHOD, SCORES, REWARD, TRAINING, RUN = (
 
 # Methods and rewards by name (`training.recipe.method`, `training.scoring.rewards`), and the losses of TRL 1.16.
 METHODS = ("grpo", "copo", "hero", "cepo", "symmpo")
-REWARDS = ("match", "choice", "numeric", "yesno", "objects", "format")
+REWARDS = ("match", "likeness", "choice", "numeric", "yesno", "objects", "format")
 LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")
 
 
@@ -115,7 +115,7 @@ class Recipe:
     num_train_epochs: float | None = _key(None, TRAINING, "Passes over the data.", "1; symmpo 2", least=0)
     max_steps: int = _key(-1, TRAINING, "Updates; -1 goes by epochs.", least=-1)
     per_device_train_batch_size: int = _key(8, TRAINING, "Completions (symmpo: rows) per device and backward.", least=1)
-    gradient_accumulation_steps: int = _key(4, TRAINING, "Backwards per update.", least=1)
+    gradient_accumulation_steps: int | None = _key(None, TRAINING, "Backwards per update.", "4; hero 5", least=1)
     num_generations: int = _key(8, TRAINING, "Completions per prompt.", least=2)
     max_completion_length: int = _key(512, TRAINING, "Tokens of a completion.", least=1)
     temperature: float = _key(1.0, TRAINING, "Of sampling.", least=0.001)
@@ -137,6 +137,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         self.output_dir = self.output_dir or f"runs/{self.method}"
+        if self.gradient_accumulation_steps is None:
+            # Five prompts of eight completions, of which HERO's 60 % are three; of four they would be three too.
+            self.gradient_accumulation_steps = 5 if self.method == "hero" else 4
 
     @property
     def folder(self) -> Path:
