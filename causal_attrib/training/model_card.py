@@ -14,6 +14,7 @@ import yaml
 
 from causal_attrib.io.rows import CAPTIONS, QUESTIONS, sha256_of
 from causal_attrib.training.plan import Plan
+from causal_attrib.training.recipe.keys import PREFERENCES
 from causal_attrib.training.recipe.papers import PAPERS
 from causal_attrib.vlm.loading import BUNDLED
 
@@ -116,7 +117,7 @@ def _data(plan: Plan) -> Iterable[str]:
         if path is None or rows is None:
             continue
         pictures = {str(one) if isinstance(one, str) else hashlib.sha256(one["bytes"]).hexdigest() for one in _of(rows)}
-        of_scenes = CAPTIONS if plan.method.name == "symmpo" else QUESTIONS
+        of_scenes = CAPTIONS if plan.method.name in PREFERENCES else QUESTIONS
         file = Path(path) / of_scenes if (Path(path) / of_scenes).is_file() else Path(path)
         digest = sha256_of(file)
         yield f"- {use}: `{Path(path).name}`, {len(rows)} rows with {len(pictures)} pictures, SHA-256 {digest}"

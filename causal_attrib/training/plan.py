@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from causal_attrib.training.recipe.arithmetic import (
 )
 from causal_attrib.training.recipe.check import check_recipe, method_of
 from causal_attrib.training.recipe.keys import METHOD, SCORES, Recipe, keys
-from causal_attrib.training.recipe.method import CEPO, Method, SymMPO, check_whole_groups
+from causal_attrib.training.recipe.method import CEPO, DPO, Method, check_whole_groups
 from causal_attrib.training.scoring.policy_scores import Scoring
 from causal_attrib.training.scoring.rewards import Reward, check_names, check_not_async, check_reward, choose_reward
 from causal_attrib.training.trainers.checkpoints import check_boundary, check_save_steps, updates_done
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from trl import DPOConfig, GRPOConfig
 
 # Methods that take rows of several pictures.
-_SEVERAL = ("grpo", "hero", "copo")
+_SEVERAL = ("grpo", "hero", "copo", "dpo")
+# What rows of methods that learn from preferences have.
+_KINDS = {"symmpo": "contrasts", "dpo": "preferences"}
 # Columns that an outcome of copo cannot do without.
 _NEEDS = {"objects": "objects", "likelihood": "answer", "match": "answer"}
 
@@ -71,7 +74,7 @@ class Plan:
         blind = sum(not (row.get("image") or row.get("images")) for row in self.rows)
         if blind:
             said.append(f"{blind} of {len(self.rows)} rows have no picture, and are trained on as text alone.")
-        if not isinstance(self.method, SymMPO) and of_rollouts(self.arguments):
+        if not isinstance(self.method, DPO) and of_rollouts(self.arguments):
             of_gate = gate_remark(self.method.keep, prompts_at_once(self.arguments))
             said += [of_gate] if of_gate else []
         return said
@@ -82,14 +85,16 @@ class Plan:
         recipe = self.recipe
         values = {key.name: getattr(recipe, key.name) for key in keys()}
         values |= {name: getattr(self.arguments, name) for name in values if hasattr(self.arguments, name)}
-        values["loss_type"] = None if isinstance(self.method, SymMPO) else values["loss_type"]
+        if isinstance(self.method, DPO):
+            values["loss_type"] = recipe.loss_type
+        values = {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
         for key in keys():
             if key.metadata["group"] in (METHOD, SCORES) and key.name != "method":
                 values[key.name] = None
         values |= {
             name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.method).items()
         }
-        if not isinstance(self.method, SymMPO):
+        if not isinstance(self.method, DPO):
             values["delta"] = recipe.delta  # TRL's
         if self.method.name == "copo":
             values |= _scoring_keys(self.scoring)
@@ -117,7 +122,7 @@ def make_plan(recipe: Recipe, resume: str | None = None, progress: Callable[[int
         check_not_async(recipe.reward[0], rewards[0], "cepo")
     _check_model(recipe)
     arguments = trl_arguments(recipe)
-    if not isinstance(method, SymMPO) and of_rollouts(arguments):
+    if not isinstance(method, DPO) and of_rollouts(arguments):
         check_save_steps(arguments)
         check_whole_groups(method, arguments)
     _check_sharding(method, arguments)
@@ -130,11 +135,17 @@ def make_plan(recipe: Recipe, resume: str | None = None, progress: Callable[[int
     for some, path in ((rows, recipe.data), (eval_rows or [], recipe.eval_file)):
         _check_pictures(some, path, method, scoring)
         check_columns(some)
-        if not isinstance(method, SymMPO):
+        if not isinstance(method, DPO):
             check_names(some, path)
             for name, reward in zip(recipe.reward, rewards, strict=True):
                 check_reward(name, reward, some, path, alone=len(rewards) == 1)
             _check_outcome(some, path, recipe, scoring)
+    counts = {bool(row.get("image") or row.get("images")) for row in rows}
+    if recipe.use_vllm and len(counts) > 1:
+        raise InputError(
+            f"{recipe.data} has rows with and without a picture, which TRL does not hand to vLLM in one batch; leave "
+            "out use_vllm, or train on one kind."
+        )
     updates(arguments, len(rows))
     if checkpoint is not None and of_rollouts(arguments):
         check_boundary(checkpoint, arguments, updates_per_epoch(arguments, len(rows)))
@@ -177,7 +188,7 @@ def _rows(
 ) -> list[dict]:
     rows = read_data(
         path,
-        "contrasts" if isinstance(method, SymMPO) else "answers",
+        _KINDS.get(method.name, "answers"),
         recipe.image_root,
         text_only=method.name == "grpo",
         share=share,

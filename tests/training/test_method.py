@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from causal_attrib.errors import InputError
-from causal_attrib.training.recipe.method import CEPO, COPO, GRPO, HERO, METHODS, SymMPO, choose_method
+from causal_attrib.training.recipe.method import CEPO, COPO, DPO, GRPO, HERO, METHODS, SymMPO, choose_method
 from causal_attrib.training.scoring.policy_scores import PolicyScores
 
 SCORES = PolicyScores(
@@ -41,14 +41,14 @@ def test_hero_weighs_and_grpo_does_nothing():
 
 
 def test_methods_by_name():
-    assert [choose_method(name) for name in METHODS] == [GRPO(), COPO(), HERO(), CEPO(), SymMPO()]
+    assert [choose_method(name) for name in METHODS] == [GRPO(), COPO(), HERO(), CEPO(), SymMPO(), DPO()]
     assert choose_method("hero", negative_only=True, keep=1.0) == HERO(keep=1.0, negative_only=True)
 
 
 @pytest.mark.parametrize(
     "name, settings, message",
     [
-        ("ppo", {}, "There is no method 'ppo'; choose one of grpo, copo, hero, cepo, symmpo"),
+        ("ppo", {}, "There is no method 'ppo'; choose one of grpo, copo, hero, cepo, symmpo, dpo"),
         ("grpo", {"lambda_s": 1}, "The method grpo has no setting 'lambda_s'; it has keep"),
         ("grpo", {"keep": 0.0}, "The share of prompts to keep is 0.0"),
         ("copo", {"lambda_s": 1.5}, "lambda_s is 1.5, but it must be a number from 0 to 1"),

@@ -5,6 +5,7 @@
     hero    weighs tokens by how sure the model was of them ("Dynamic Entropy-Aware Reinforcement Learning")
     cepo    has a reward of its own (arXiv 2509.23095), and leaves advantages as they are
     symmpo  has a loss and data of its own (arXiv 2506.11712)
+    dpo     preferences, as TRL learns from them (arXiv 2305.18290)
 
 Settings that TRL has already (group size, epsilon, beta, loss type, learning rate) are TRL's. Settings are read and
 checked without torch, which takes seconds to import: a slip in a recipe is told at once.
@@ -168,7 +169,14 @@ class CEPO(GRPO):
 
 
 @dataclass(frozen=True)
-class SymMPO:
+class DPO:
+    """Preferences by TRL's DPO (arXiv 2305.18290), whose settings are all TRL's."""
+
+    name: ClassVar[str] = "dpo"
+
+
+@dataclass(frozen=True)
+class SymMPO(DPO):
     """Settings of `objectives.symmpo_loss`; its beta is that of TRL's `DPOConfig`."""
 
     pair: float = 0.5
@@ -207,9 +215,9 @@ def check_whole_groups(method: GRPO, arguments: GRPOConfig) -> None:
             )
 
 
-Method = GRPO | SymMPO
+Method = GRPO | DPO
 
-METHODS: dict[str, type[GRPO] | type[SymMPO]] = {kind.name: kind for kind in (GRPO, COPO, HERO, CEPO, SymMPO)}
+METHODS: dict[str, type[GRPO] | type[DPO]] = {kind.name: kind for kind in (GRPO, COPO, HERO, CEPO, SymMPO, DPO)}
 
 
 def choose_method(name: str, **settings: Any) -> Method:
@@ -226,5 +234,5 @@ def choose_method(name: str, **settings: Any) -> Method:
     known = [field.name for field in dataclasses.fields(METHODS[name])]
     for setting in settings:
         if setting not in known:
-            raise InputError(f"The method {name} has no setting {setting!r}; it has {', '.join(known)}.")
+            raise InputError(f"The method {name} has no setting {setting!r}; it has {', '.join(known) or 'none'}.")
     return METHODS[name](**settings)

@@ -120,7 +120,8 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
     def _tokenize_prompts(self, *args: Any, **kwargs: Any) -> Any:
         # What TRL 1.16 says of a prompt without pictures beside one with some, no processor of transformers takes.
         ids, images, fields = super()._tokenize_prompts(*args, **kwargs)
-        return ids, images and [of_prompt or [] for of_prompt in images], fields
+        # vLLM is handed them as they are, and takes no list without one.
+        return ids, images if self.use_vllm or not images else [of_prompt or [] for of_prompt in images], fields
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         with self.clock.phase(REWARD):
