@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causal_attrib.errors import InputError
+from causal_attrib.io.hub import find
 from causal_attrib.training.data.reading import check_columns, check_folder, read_data, with_system_prompt
 from causal_attrib.training.recipe.arguments import trl_arguments
 from causal_attrib.training.recipe.arithmetic import (
@@ -25,7 +26,6 @@ from causal_attrib.training.scoring.policy_scores import Scoring
 from causal_attrib.training.scoring.rewards import Reward, check_names, check_not_async, check_reward, choose_reward
 from causal_attrib.training.trainers.checkpoints import check_boundary, check_save_steps, updates_done
 from causal_attrib.training.trainers.sharding import check_sharding
-from causal_attrib.vlm.hub import find
 from causal_attrib.vlm.loading import BUNDLED
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from causal_attrib.choices import COUPLINGS, ENGINES, ESTIMATORS, FILLS, REFERENCES
+from causal_attrib.choices import COUPLINGS, ENGINES, ESTIMATORS, FILLS, MOST_DRAWN, MOST_TOKENS, REFERENCES
 from causal_attrib.scores.settings import SAMPLES_FOR_TEXT, CausalSettings
 
 MODEL, DATA, METHOD, SCORES, REWARD, TRAINING, RUN = (
@@ -116,8 +116,8 @@ class Recipe:
     max_steps: int = _key(-1, TRAINING, "Updates; -1 goes by epochs.", least=-1)
     per_device_train_batch_size: int = _key(8, TRAINING, "Completions (symmpo: rows) per device and backward.", least=1)
     gradient_accumulation_steps: int = _key(4, TRAINING, "Backwards per update.", least=1)
-    num_generations: int = _key(8, TRAINING, "Completions per prompt.", least=2)
-    max_completion_length: int = _key(512, TRAINING, "Tokens of a completion.", least=1)
+    num_generations: int = _key(8, TRAINING, "Completions per prompt.", least=2, most=MOST_DRAWN)
+    max_completion_length: int = _key(512, TRAINING, "Tokens of a completion.", least=1, most=MOST_TOKENS)
     temperature: float = _key(1.0, TRAINING, "Of sampling.", least=0.001)
     beta: float | None = _key(None, TRAINING, "Weight of the KL term; symmpo: DPO's beta.", "0; symmpo 0.1")
     loss_type: str | None = _key(None, TRAINING, "How token losses are averaged.", "grpo")
