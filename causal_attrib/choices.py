@@ -6,7 +6,7 @@ Neither torch nor numpy is imported: the help of the command line is made of thi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import field, fields
 from numbers import Integral
 from typing import Any, Literal, get_args
 
@@ -74,6 +74,13 @@ def setting(default: Any, help: str, *, shown: str | None = None, metavar: str |
         metavar: what stands for the value in the help.
     """
     return field(default=default, metadata={"help": help, "shown": shown, "metavar": metavar})
+
+
+def kind_of(settings: type, name: str) -> type:
+    """What the value of a field of settings is read as: a switch or a number where the field takes one, else a text."""
+    (told,) = (str(each.type) for each in fields(settings) if each.name == name)
+    kinds = [part.strip() for part in told.split("|")]
+    return next((kind for kind in (bool, int, float) if kind.__name__ in kinds), str)
 
 
 def one_of(what: str, value: str | None, allowed: Sequence[str]) -> None:
