@@ -23,6 +23,8 @@ Coupling = Literal["independent", "gumbel"]
 Level = Literal["token", "word"]
 EngineName = Literal["auto", "packed", "plain"]
 BatchSize = int | Literal["auto"]
+# Which words an outcome looks at: all of them, or those that claim something (`words.claims`).
+OutcomeWords = Literal["all", "content"]
 
 Method = Literal[
     "occlusion", "regions", "integrated_gradients", "gradient_x_input", "gradient", "smoothgrad", "attention"
@@ -46,6 +48,7 @@ MAP_LEVELS: tuple[MapLevel, ...] = get_args(MapLevel)
 MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+OUTCOME_WORDS: tuple[OutcomeWords, ...] = get_args(OutcomeWords)
 
 # What signals hold a picture against, by the end of their names, and those that exist for each of these
 # (`scores.signals`, where it says what they are).
@@ -87,6 +90,24 @@ def one_of(what: str, value: str | None, allowed: Sequence[str]) -> None:
     """Raise an `InputError` that names the choices, unless the value is one of them."""
     if value not in allowed:
         raise InputError(f"There is no {what} {value!r}; choose one of {', '.join(allowed)}.")
+
+
+def signal_names(signals: str | Sequence[str]) -> tuple[str, ...]:
+    """The signals that a text with commas between them or a list names, each once; "all" is all of them.
+
+    >>> signal_names("kl, k3,kl"), signal_names(["kl"])
+    (('kl', 'k3'), ('kl',))
+
+    Raises:
+        InputError: there is no such signal.
+    """
+    names = [name.strip() for name in signals.split(",")] if isinstance(signals, str) else list(signals)
+    if names == ["all"]:
+        return SIGNALS
+    unknown = [str(name) for name in names if name not in SIGNALS]
+    if unknown or not names:
+        raise InputError(f"There is no signal {', '.join(unknown)!r}; choose from {', '.join(SIGNALS)}, or all.")
+    return tuple(dict.fromkeys(names))
 
 
 def check_reference(against: str) -> None:

@@ -18,8 +18,8 @@ _MANY = "Many captions"
 
 # What score takes beside them, batch_size and seed, other commands take too.
 _SETTINGS = (
-    *("outcome", "against", "mask", "samples", "estimator", "coupling", "level", "lambda_s", "lambda_n", "engine"),
-    *("coherence", "verdict", "calibration"),
+    *("outcome", "against", "outcome_words", "mask", "samples", "estimator", "coupling", "level", "lambda_s"),
+    *("lambda_n", "engine", "signals", "coherence", "verdict", "calibration"),
 )
 
 
@@ -163,6 +163,10 @@ def score(
         "answer": answer,
         "objects": None if objects is None else [name.strip() for name in objects.split(",")],
     }
+    # A run of many captions goes on where one began that knew nothing of these.
+    for later in ("signals", "outcome_words"):
+        if scoring[later] == getattr(Settings, later):
+            del scoring[later]
     scoring |= {"batch_size": common.rows_per_forward(batch_size), "seed": seed}
     with common.told_plainly(debug=debug, quiet=quiet):
         many = {"--output": output, "--limit": limit, "--shard": shard, "--fresh": fresh}

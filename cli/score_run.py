@@ -128,6 +128,7 @@ def score_one(
         if attributions[0].generated:
             common.tell(f'No caption was given, so the model wrote one: "{attributions[0].caption}"')
         _tell_of(attributions[0].verdict)
+        _tell_left_out(attributions[0].signals)
 
     if file is not None:
         _save(attributions, file)
@@ -230,6 +231,7 @@ def score_many(
         before = f", {done.before} of them by an earlier run" if done.before else ""
         common.tell(f"Wrote {done.scored} captions to {output}{before}")
         _tell_of(done.verdict)
+        _tell_left_out(done.signals)
     if gate.is_set:
         from causal_attrib.results import caption_files
 
@@ -243,6 +245,15 @@ def _tell_of(verdict: dict[str, Any] | None) -> None:
     """Warn of verdicts that nothing is known of how often they err."""
     if verdict is not None and not verdict["calibrated"]:
         common.tell(f"Warning: the verdicts are {verdict['note']}.", "yellow")
+
+
+def _tell_left_out(signals: dict[str, Any] | None) -> None:
+    """Say which of all signals there are not, and why."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in (signals or {}).get("left_out", {}).items():
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        common.tell(f"Left out: {', '.join(names)}, since {reason[:1].lower()}{reason[1:]}", "yellow")
 
 
 def output_of(

@@ -43,13 +43,15 @@ _ASKED = ("prompt", "question", "answer", "objects")
 class Done:
     """What came of a file: how many captions were scored, how many of them by an earlier run, and what failed.
 
-    `verdict` is how the verdicts of the first caption were reached; None where none were asked for.
+    `verdict` is how the verdicts of the first caption were reached, and `signals` which it has; None where none were
+    asked for.
     """
 
     scored: int
     before: int
     failures: list[Failure]
     verdict: dict | None = None
+    signals: dict | None = None
 
 
 def score_file(
@@ -136,8 +138,8 @@ def score_file(
         caption_files.write(output, noted(), kept=journal.kept)
         write_failures(output, failures)
         journal.close(remove=not failures)
-    verdict = first[0].record.get("verdict") if first else None
-    return Done(sum(map(len, groups.values())) - len(failures), before, failures, verdict)
+    verdict, signals = ((first[0].record.get(name) if first else None) for name in ("verdict", "signals"))
+    return Done(sum(map(len, groups.values())) - len(failures), before, failures, verdict, signals)
 
 
 def _check_askable(rows: Sequence[CaptionRow], asked: dict, settings: Settings) -> None:
