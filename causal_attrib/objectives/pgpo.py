@@ -8,8 +8,8 @@ PGPO (arXiv 2604.01840). p is the policy's distribution of token t with the pict
             1 + beta * (I_t - tau) / (1 - tau)     else
     Ahat_t = A * w_t * T / sum_t w_t                             (eq. 7)
 
-tau = 0.4 and beta = 2 are the paper's. Its code is not out: these formulas, with the paper's numbers, are those on which
-two independent re-implementations agree. Choices of ours: w_t = 1 where log(1 + S_t) is the same (to 1e-6) for all
+tau = 0.4 and beta = 2 are the paper's. Its code is not out: these formulas, with the paper's numbers, are those that
+two independent re-implementations give. Choices of ours: w_t = 1 where log(1 + S_t) is the same (to 1e-6) for all
 tokens of a response; the token that depends least keeps its weight of 0; and q is taken from the same conversation
 without its picture (`training.scoring.spoilt`), where others hide the picture's tokens from attention.
 

@@ -35,9 +35,7 @@ def test_equals_the_published_code_with_its_gradient():
         loss.backward()
         return [loss.detach(), *(leaf.grad for leaf in leaves)]
 
-    ours = gradients(
-        lambda a, b: perception_loss(a, b, mask, gamma=0.02, eta=0.03, eta_spoilt=0.05).sum() / mask.sum()
-    )
+    ours = gradients(lambda a, b: perception_loss(a, b, mask, gamma=0.02, eta=0.03, eta_spoilt=0.05).sum() / mask.sum())
     for found, expected in zip(ours, gradients(published), strict=True):
         torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-9)
 
