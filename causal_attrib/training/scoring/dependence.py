@@ -86,8 +86,8 @@ def read_dependence(
             read_2BT[1][one.places] = vocabulary_dependency(logits_TV, spoilt_TV).cpu()
         return
     with_picture = _logprobs(engine, alike, reference=False)
-    for one, logprob_T in zip(alike, with_picture, strict=True):
-        read_2BT[0][one.places] = logprob_T
+    for one, seen_T in zip(alike, with_picture, strict=True):
+        read_2BT[0][one.places] = seen_T
     if dependence is not None:
         # Without a picture the prompt is another, of which branches have not been held against ordinary forwards.
         spoilt = _logprobs(PlainEngine(engine.vlm, _ROWS) if blind else engine, alike, reference=True)
