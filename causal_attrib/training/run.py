@@ -164,7 +164,13 @@ def build(plan: Plan, load: Callable[..., VLM] = load) -> CopoGRPOTrainer | Pref
                 scorer = _load(recipe, load, cpu=cpu)
                 options = getattr(arguments, "chat_template_kwargs", None)
                 rewards[0] = CEPOReward(scorer, rewards[0], plan.method, recipe.seed, options)
-            trainer = CopoGRPOTrainer(reward_funcs=rewards, scoring=plan.scoring, method=plan.method, **shared)
+            trainer = CopoGRPOTrainer(
+                reward_funcs=rewards,
+                scoring=plan.scoring,
+                method=plan.method,
+                token_reward=plan.token_reward,
+                **shared,
+            )
     trainer.remove_callback(PrinterCallback)
     found = versions()
     trainer.card = lambda: model_card(plan, trainer.state.log_history, found, vlm.revision)

@@ -16,7 +16,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.scores.settings import CausalSettings
 from causal_attrib.training.recipe.file import unknown_key
 from causal_attrib.training.recipe.keys import LOSSES, METHOD, PREFERENCES, REWARDS, SCORES, Recipe, keys
-from causal_attrib.training.recipe.method import Method, choose_method
+from causal_attrib.training.recipe.method import DPO, Method, check_loss_type, choose_method
 from causal_attrib.training.trainers.checkpoints import check_kind, find_checkpoint, last_checkpoint
 
 # Digits of a whole number.
@@ -69,6 +69,13 @@ def check_recipe(recipe: Recipe, resume: str | None = None) -> Path | None:
     _check_loss(recipe, method)
     for name in recipe.reward:
         check_reward_name(name)
+    if recipe.token_reward is not None:
+        if recipe.method in PREFERENCES:
+            raise InputError(
+                f"{recipe.method} has no advantages, to which a token_reward could be added; leave it out."
+            )
+        if ":" not in recipe.token_reward:
+            raise InputError(f"The token_reward {recipe.token_reward!r} names no function; give module:function.")
     if recipe.reward_weights is not None and len(recipe.reward_weights) != len(recipe.reward):
         raise InputError(
             f"There are {len(recipe.reward)} rewards and {len(recipe.reward_weights)} reward_weights; give one for "
@@ -191,7 +198,7 @@ def _settings_of_trl() -> dict[str, set[str]] | None:
 
 def _check_loss(recipe: Recipe, method: Method) -> None:
     """What TRL says behind the first sampling only."""
-    if method.name in PREFERENCES:
+    if isinstance(method, DPO):
         return
     if recipe.loss_type is not None and recipe.loss_type.lower() == "gspo":
         raise InputError(
@@ -204,6 +211,7 @@ def _check_loss(recipe: Recipe, method: Method) -> None:
         # YAML reads no as false, and TRL false as none.
         if value not in among and not (name == "scale_rewards" and isinstance(value, bool)):
             raise InputError(f"There is no {name} {value!r}; choose one of {', '.join(among)}.")
+    check_loss_type(method, recipe.loss_type or "grpo")
     for name, reason in _refused(recipe).items():
         if recipe.others.get(name):
             raise InputError(f"{name} {reason}.")

@@ -76,21 +76,36 @@ class Rollout:
         return (*(picture.sha256 for picture in self.pictures), hashlib.sha256(said.encode()).hexdigest())
 
 
-def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour") -> Encoding:
+def chat_of(vlm: VLM, rollout: Rollout, *, picture: bool = True) -> str:
+    """The conversation as the chat template writes it, up to where the model begins to speak.
+
+    Args:
+        picture: with the placeholder of the picture; without it the conversation is text alone.
+    """
+    turns = rollout.conversation
+    if not picture:
+        turns = [turn | {"content": [part for part in turn["content"] if part["type"] != "image"]} for turn in turns]
+    # Of the base class: overrides deal with videos, and fail where there is no video processor.
+    return ProcessorMixin.apply_chat_template(
+        vlm.processor, turns, tokenize=False, add_generation_prompt=True, **rollout.options
+    )
+
+
+def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour", unseen: Image.Image | None = None) -> Encoding:
     """Picture and prompt of a rollout as an encoding; its response is a stand-in.
 
     Args:
-        against: what outcomes hold the picture against, as in `VLM.encode`.
+        against: what outcomes hold the picture against, as in `VLM.encode`; with `unseen`, what that is called.
+        unseen: a picture of the same size that it is held against; None is made as `against` says.
 
     Raises:
         PromptMismatch: the prompt is not the one that the policy saw.
         InputError: the processor refuses the picture.
     """
-    # Of the base class: overrides deal with videos, and fail where there is no video processor.
-    before = ProcessorMixin.apply_chat_template(
-        vlm.processor, rollout.conversation, tokenize=False, add_generation_prompt=True, **rollout.options
-    )
+    before = chat_of(vlm, rollout)
     picture = rollout.picture
+    if unseen is None:
+        unseen = reference_image(against, picture.pixels, vlm.neutral_colour)
 
     def inputs(pixels: Image.Image) -> dict[str, Tensor]:
         """Those of all pictures, with this in the place of the one that is asked about."""
@@ -98,7 +113,7 @@ def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour") -> Encodi
         every[rollout.index] = pixels
         return vlm.prompt_inputs(before, *map(at_least_smallest, every))
 
-    shown, unseen = inputs(picture.pixels), inputs(reference_image(against, picture.pixels, vlm.neutral_colour))
+    shown, held_against = inputs(picture.pixels), inputs(unseen)
     ids_L = shown[vlm.family.row][0]
     if rollout.prompt_ids is not None and tuple(ids_L.tolist()) != rollout.prompt_ids:
         raise PromptMismatch(
@@ -110,7 +125,7 @@ def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour") -> Encodi
         **stand_in | {"prompt": before},
         picture=picture,
         prompt_inputs=shown,
-        reference_inputs=unseen,
+        reference_inputs=held_against,
         against=against,
         prompt_length=len(ids_L),
         layout=(
