@@ -25,6 +25,7 @@ from causal_attrib.io.rows import files_of, sha256_of
 from causal_attrib.results import caption_files
 from causal_attrib.results.attribution import Attribution
 from causal_attrib.results.caption_files import Scored
+from causal_attrib.results.caption_tables import blocks_of, token_columns
 from causal_attrib.scores.inputs import calibration_of
 from causal_attrib.scores.settings import Settings
 
@@ -91,11 +92,14 @@ def score_file(
     asked, scoring = asked or {}, scoring or {}
     settings = Settings(**scoring)
     calibration = calibration_of(settings)
-    caption_files.format_of(output)
-    if is_stream(output):
+    if caption_files.format_of(output) == "folder":
+        caption_files.check_folder(output)
+    elif is_stream(output):
         raise InputError(f"{output} is a device or a pipe, beside which no journal can be kept; give a file.")
-    check_writable(output)
-    check_not_input(output, files_of(source))
+    else:
+        check_writable(output)
+    for file in caption_files.files_at(output):
+        check_not_input(file, files_of(source))
     if limit is not None and limit < 1:
         raise InputError(f"The limit is {limit}, but it must be 1 or more.")
     rows = read_caption_rows(source)[:limit]
@@ -108,7 +112,7 @@ def score_file(
         "shard": shard,
     }
     failures: list[Failure] = []
-    first: list[Scored] = []
+    first: list[dict] = []
 
     def fail(row: CaptionRow, reason: str) -> None:
         failures.append(Failure(row.number, row.caption_id, row.image, row.where, one_line(reason)))
@@ -127,15 +131,15 @@ def score_file(
         )
         failures.sort(key=lambda failure: failure.row)
 
-        def noted() -> Iterator[Scored]:
+        def noted() -> Iterator[dict]:
             for one in _in_order(journal, groups):
                 first[:] = first or [one]
                 yield one
 
-        caption_files.write(output, noted(), kept=journal.kept)
+        caption_files.write_blocks(output, blocks_of(noted()), kept=journal.kept)
         write_failures(output, failures)
         journal.close(remove=not failures)
-    verdict = first[0].record.get("verdict") if first else None
+    verdict = first[0].get("verdict") if first else None
     return Done(sum(map(len, groups.values())) - len(failures), before, failures, verdict)
 
 
@@ -170,6 +174,7 @@ def _score_group(
     def scored(row: CaptionRow, attribution: Attribution) -> dict:
         record = attribution.to_dict()
         del record["cost"]["seconds"]
+        record["tokens"] = token_columns(record["tokens"], attribution.columns)
         return Scored(row.caption_id, {"row": row.number, **of_input}, record).to_dict()
 
     outcomes: dict[int, dict] = {}
@@ -213,11 +218,11 @@ def _run(vlm: VLM, tasks: Sequence[CaptionTask], settings: Settings) -> list[Att
     return run_tasks(engine, tasks)
 
 
-def _in_order(journal: Journal, groups: Mapping[str, Sequence[CaptionRow]]) -> Iterator[Scored]:
+def _in_order(journal: Journal, groups: Mapping[str, Sequence[CaptionRow]]) -> Iterator[dict]:
     """The scored captions in the order of the input. Few groups are in memory at a time, however many there are."""
     found_at = {row.number: (key, index) for key, group in groups.items() for index, row in enumerate(group)}
     of_group = functools.lru_cache(maxsize=256)(functools.partial(outcomes_of, journal))
     for _, (key, index) in sorted(found_at.items()):
         outcome = of_group(key)[index]
         if REASON not in outcome:
-            yield Scored.from_dict(outcome)
+            yield outcome
