@@ -23,6 +23,8 @@ from causal_attrib.results.tokens import COLUMNS, FIELDS, NUMBERS, VERDICT_COLUM
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from causal_attrib.results.attribution import Attribution
+
 # Of the two tables. Version 1 was one table, whose `about` in the first row of each caption held all but the tokens.
 VERSION = 2
 # Captions of a block: of a row group of a parquet file, which is read at once.
@@ -79,6 +81,16 @@ class Block:
 def token_columns(tokens: Sequence[dict], names: Sequence[str]) -> dict[str, list]:
     """The tokens of an object in columns, which take a third of the room and the time as JSON."""
     return {name: [token.get(name) for token in tokens] for name in names}
+
+
+def attribution_of(record: dict) -> Attribution:
+    """The attribution of an object whose tokens may be in columns."""
+    from causal_attrib.results.attribution import Attribution
+
+    tokens = record["tokens"]
+    if isinstance(tokens, dict):
+        tokens = [dict(zip(tokens, values, strict=True)) for values in zip(*tokens.values(), strict=True)]
+    return Attribution.from_dict({**record, "tokens": tokens})
 
 
 def blocks_of(records: Iterable[dict], size: int = AT_ONCE) -> Iterator[Block]:

@@ -16,7 +16,7 @@ from PIL import Image
 
 import causal_attrib
 from causal_attrib import Attribution, InputError
-from causal_attrib.batch import run as batch
+from causal_attrib.batch import caption_rows as batch
 from causal_attrib.batch.caption_rows import read_caption_rows
 from causal_attrib.batch.merge import merge
 from causal_attrib.batch.run import score_file
@@ -153,7 +153,8 @@ def test_tables_open_in_pandas(whole, tmp_path):
         texts = frame.groupby("caption_id", sort=False)["text"].sum()
         assert texts.tolist() == captions["caption"].tolist() == [row["caption"] for row in ROWS]
         assert frame["image"].nunique() == 3 and captions["caption_id"].tolist() == ["1", "cat", *"3456"]
-        assert captions["outcome"].tolist() == ["grounding", "grounding", "likelihood", "grounding", "objects", "grounding"]
+        named = {2: "likelihood", 4: "objects"}
+        assert captions["outcome"].tolist() == [named.get(row, "grounding") for row in range(6)]
         assert captions["value"].tolist() == pytest.approx(values, nan_ok=True)
         assert captions["tokens"].tolist() == frame.groupby("caption_id", sort=False).size().tolist()
         assert captions["words"].tolist() == frame.groupby("caption_id", sort=False)["word"].nunique().tolist()
@@ -272,7 +273,7 @@ def test_a_journal_cut_anywhere_gives_the_same_bytes(whole, bundled, tmp_path, m
     """What a kill, a full disk or a power cut leaves is a beginning of the whole journal."""
     source, written = whole
     output, journal = tmp_path / "scores.jsonl", tmp_path / "scores.jsonl.partial.jsonl"
-    monkeypatch.setattr(batch.Journal, "close", lambda self, remove: self._file.close())
+    monkeypatch.setattr("causal_attrib.batch.run.Journal.close", lambda self, remove: self._file.close())
     score_file(source, output, lambda: bundled)
     complete = journal.read_bytes()
     ends = [place + 1 for place, byte in enumerate(complete) if byte == ord("\n")]

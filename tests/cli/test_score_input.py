@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from causal_attrib import Attribution
-from causal_attrib.batch import run as batch
+from causal_attrib.batch import caption_rows as batch
 from causal_attrib.scenes import PARK, render
 
 ROWS = [
