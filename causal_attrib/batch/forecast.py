@@ -57,8 +57,8 @@ class Forecast:
         spent = f"{self.hours * self.workers:.3g} {'GPU-hours' if self.on_gpu else 'worker-hours'}"
         lines = [
             f"{self.captions:,} captions to score; measured on {self.measured}, {self.failed} of those tried failed",
-            f"{self.per_second:.3g} captions a second with {self.workers} worker{'s' if self.workers > 1 else ''}, if each "
-            "is as fast as the one that was measured",
+            f"{self.per_second:.3g} captions a second by {self.workers} worker{'s' if self.workers > 1 else ''}, "
+            "each as fast as the one that was measured",
             f"about {self.hours:.3g} hours, {spent}",
         ]
         if self.bytes_each is not None:

@@ -102,7 +102,8 @@ def _fetched(address: str, largest: int) -> bytes:
                     data += piece
                     if len(data) > largest:
                         raise InputError(
-                            f"{_short(address)} has more than {largest / 2**20:.0f} MB; fetch it yourself, and give the file."
+                            f"{_short(address)} has more than {largest / 2**20:.0f} MB; fetch it yourself, and give "
+                            "the file."
                         )
             return bytes(data)
         except InputError:
@@ -113,8 +114,8 @@ def _fetched(address: str, largest: int) -> bytes:
         except Exception as error:
             if not left or isinstance(error, (PermissionError, ImportError)):
                 raise InputError(
-                    f"{_short(address)} cannot be fetched ({reason_of(error)}); check the address, and that this machine "
-                    "may read it."
+                    f"{_short(address)} cannot be fetched ({reason_of(error)}); check the address, and that this "
+                    "machine may read it."
                 ) from None
             time.sleep(PAUSE * (TRIES - left))
     raise AssertionError

@@ -1,6 +1,7 @@
 """Rows of a file, whatever wrote it, each with the line it stands on, so that an error can say where it is.
 
-.json, .jsonl, ...  a JSON list, JSON Lines, or objects that follow each other however they are printed; captions of COCO
+.json, .jsonl, ...  a JSON list, JSON Lines, or objects that follow each other however they are printed;
+                    of an object that is a file of COCO captions, its captions
 .csv                a row per line, under the names in the first
 .parquet            pictures in it stay the bytes that they are
 *.gz                any of these, gzipped

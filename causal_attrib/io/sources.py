@@ -110,7 +110,7 @@ def _of_hub(name: str, config: str | None, split: str, limit: int | None) -> Sou
         data = datasets.load_dataset(name, config, split=split, streaming="[" not in split)
     except Exception as error:  # of the hub, the network, the builder
         raise InputError(
-            f"There is no file {name}:{split}, and the data set cannot be loaded from the hub ({reason_of(error)}); check "
+            f"There is no file {name}:{split}, and the hub gives no data set of this name ({reason_of(error)}); check "
             "the name, or give a folder that save_to_disk of datasets wrote."
         ) from None
     rows = [
