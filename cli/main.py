@@ -18,6 +18,7 @@ from causal_attrib_cli.saliency import saliency
 from causal_attrib_cli.scenes import scenes
 from causal_attrib_cli.score import Score, score
 from causal_attrib_cli.select import select
+from causal_attrib_cli.serve import serve
 from causal_attrib_cli.train import train
 
 # TRL's name for the flag.
@@ -46,6 +47,7 @@ app.command()(pairs)
 app.command()(merge_adapter)
 app.command()(doctor)
 app.command()(scenes)
+app.command()(serve)
 app.command()(env)
 app.add_typer(evaluations, name="eval")
 app.add_typer(pope, name="pope")

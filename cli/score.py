@@ -20,8 +20,8 @@ _MANY = "Many captions"
 
 # What score takes beside them, batch_size and seed, other commands take too.
 _SETTINGS = (
-    *("outcome", "against", "mask", "samples", "estimator", "coupling", "level", "lambda_s", "lambda_n", "engine"),
-    *("coherence", "verdict", "calibration"),
+    *("outcome", "against", "outcome_words", "mask", "samples", "estimator", "coupling", "level", "lambda_s"),
+    *("lambda_n", "engine", "signals", "coherence", "verdict", "calibration"),
 )
 
 
@@ -181,6 +181,25 @@ def score(
         bool,
         typer.Option("--log-json", help="Progress and failures as lines of JSON on stderr.", rich_help_panel=_MANY),
     ] = False,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server",
+            metavar="URL",
+            help="Let a server of copo serve score, whose model is loaded already.",
+            rich_help_panel=common.MODEL,
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            metavar="TEXT",
+            envvar="COPO_TOKEN",
+            help="What the server asks for.",
+            rich_help_panel=common.MODEL,
+        ),
+    ] = None,
     model: common.Model = None,
     batch_size: common.BatchSize = str(Settings.batch_size),
     debug: common.Debug = False,
@@ -202,6 +221,10 @@ def score(
         "answer": answer,
         "objects": None if objects is None else [name.strip() for name in objects.split(",")],
     }
+    # A run of many captions goes on where one began that knew nothing of these.
+    for later in ("signals", "outcome_words"):
+        if scoring[later] == getattr(Settings, later):
+            del scoring[later]
     scoring |= {"batch_size": common.rows_per_forward(batch_size), "seed": seed}
     with common.told_plainly(debug=debug, quiet=quiet):
         many = {
@@ -221,9 +244,13 @@ def score(
         gate = score_run.Gate(summary, fail_above)
         gate.check(verdict=bool(scoring["verdict"]), beside=[out, output], inputs=[image, input])
         load = functools.partial(common.load, model, debug=debug, **loading)
+        if server is not None:
+            score_run.check_server(server, token, input, {"model": model, **loading}, scoring)
         if input is None:
             place = score_run.output_of(out, format, json, several=bool(also))
-            score_run.score_one(str(image), [caption, *(also or [])], load, asked, scoring, place, gate, quiet=quiet)
+            by = None if server is None else (server, token)
+            captions = [caption, *(also or [])]
+            score_run.score_one(str(image), captions, load, asked, scoring, place, gate, server=by, quiet=quiet)
         else:
             how_many = int(workers) if workers.isdecimal() else workers
             which = {"limit": limit, "shard": shard or "1/1", "fetch": fetch}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from causal_attrib.batch import caption_rows
 from causal_attrib.batch.caption_rows import CaptionRow, groups_of, read_captions, shard_of
-from causal_attrib.batch.scorer import Scorer
+from causal_attrib.batch.scorer import ASKED, Scorer
 from causal_attrib.batch.workers import Groups, Result, count_of, in_processes, in_this_process
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import check_not_input, check_writable, is_stream
@@ -25,7 +25,7 @@ from causal_attrib.io.parsing import one_line
 from causal_attrib.io.pictures import pixel_limit
 from causal_attrib.results import caption_files
 from causal_attrib.results.caption_tables import blocks_of
-from causal_attrib.scores.inputs import calibration_of
+from causal_attrib.scores.inputs import calibration_of, check_asked_of
 from causal_attrib.scores.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,13 +36,15 @@ if TYPE_CHECKING:
 class Done:
     """What came of a file: how many captions were scored, how many of them by an earlier run, and what failed.
 
-    `verdict` is how the verdicts of the first caption were reached; None where none were asked for.
+    `verdict` is how the verdicts of the first caption were reached, and `signals` which it has; None where none were
+    asked for.
     """
 
     scored: int
     before: int
     failures: list[Failure]
     verdict: dict | None = None
+    signals: dict | None = None
 
 
 def score_file(
@@ -92,7 +94,8 @@ def score_file(
         InputError: a file that cannot be read or written, or a journal of other settings.
     """
     asked, scoring = asked or {}, scoring or {}
-    calibration_of(Settings(**scoring))  # what is wrong with them is told before all else
+    settings = Settings(**scoring)
+    calibration_of(settings)  # what is wrong with it is told before all else
     if ray is None:
         count = count_of(workers, model or {})
     else:
@@ -113,6 +116,7 @@ def score_file(
         check_not_input(file, given.files)
     rows = given.rows[:limit]
     groups = {str(group[0].number): group for group in shard_of(groups_of(rows, asked), shard)}
+    check_askable(rows, asked, settings)
     of_input = {"input": given.sha256, "rows": len(rows), "flags": digest({**asked, **scoring})}
     of_files = {
         "input": of_input["input"],
@@ -162,8 +166,39 @@ def score_file(
         caption_files.write_blocks(output, blocks_of(noted()), kept=journal.kept)
         write_failures(output, failures)
         journal.close(remove=not failures)
-    verdict = first[0].get("verdict") if first else None
-    return Done(sum(map(len, groups.values())) - len(failures), before, failures, verdict)
+    verdict, signals = ((first[0].get(name) if first else None) for name in ("verdict", "signals"))
+    return Done(sum(map(len, groups.values())) - len(failures), before, failures, verdict, signals)
+
+
+def check_askable(rows: Sequence[CaptionRow], asked: dict, settings: Settings) -> None:
+    """Raises InputError if no row of the file can be scored for what goes with its caption, such as rows of training.
+
+    Where only some cannot, they fail and do not stop the others.
+    """
+    first = None
+    for row in rows:
+        if row.fault is not None:
+            return
+        given = {name: getattr(row, name) for name in ASKED if getattr(row, name) is not None}
+        question, answer, objects = (({**asked, **given}).get(name) for name in ("question", "answer", "objects"))
+        if row.caption is None:
+            # A caption that the model writes may reason, which is known when it has been written.
+            if answer is None or question is not None or settings.coherence:
+                return
+            reason = (
+                "an answer, but no caption and no question, like rows to train on: add the captions that are to be "
+                "scored, or rename 'prompt' to 'question' to score a caption that the model writes by what it does to "
+                "the answer"
+            )
+            first = first or f"{row.where} has {reason}"
+        else:
+            try:
+                check_asked_of(settings, row.caption, question, answer, objects)
+                return
+            except InputError as error:
+                first = first or f"{row.where}: {str(error).rstrip('.')}"
+    if first is not None:
+        raise InputError(f"{first}. So it is with every row.")
 
 
 def _one_device(record: dict) -> dict:

@@ -16,7 +16,7 @@ from causal_attrib.io.pictures import Picture, read_picture
 from causal_attrib.io.remote import fetching
 from causal_attrib.results.attribution import Attribution
 from causal_attrib.results.caption_files import Scored
-from causal_attrib.results.caption_tables import block_of, token_columns
+from causal_attrib.results.caption_tables import block_of, blocks_of, token_columns
 from causal_attrib.scores.inputs import calibration_of
 from causal_attrib.scores.settings import Settings
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from causal_attrib.vlm import VLM
 
 Key = TypeVar("Key")
-_ASKED = ("prompt", "question", "answer", "objects")
+ASKED = ("prompt", "question", "answer", "objects")
 # Pictures read at a time for the next group, which is mostly waiting for a disk or a network.
 _READERS = 8
 
@@ -132,7 +132,7 @@ class Scorer:
                 if row.fault is not None:
                     outcomes[row.number] = {REASON: row.fault}
                     continue
-                given = {name: getattr(row, name) for name in _ASKED if getattr(row, name) is not None}
+                given = {name: getattr(row, name) for name in ASKED if getattr(row, name) is not None}
                 try:
                     if row.image not in read:
                         found = (pictures or {}).get(row.image)
@@ -200,7 +200,8 @@ class Scorer:
     def _scored(self, row: CaptionRow, attribution: Attribution) -> dict:
         record = attribution.to_dict()
         del record["cost"]["seconds"]
-        record["tokens"] = token_columns(record["tokens"], attribution.columns)
+        names = attribution.columns if attribution.signals is None else (*attribution.columns, "signals")
+        record["tokens"] = token_columns(record["tokens"], names)
         return Scored(row.caption_id, {"row": row.number, **self.batch}, record).to_dict()
 
     def _reason(self, error: Exception) -> dict:
@@ -231,7 +232,7 @@ def _table(rows: Sequence[CaptionRow], outcomes: Sequence[dict], *, judged: bool
     import pyarrow as pa
 
     done = [outcome for outcome in outcomes if REASON not in outcome]
-    block = block_of(done, judged=judged)
+    (block,) = blocks_of(done, size=max(len(done), 1)) if done else [block_of([], judged=judged)]
     names = [name for name in block.tokens.column_names if name not in ("caption_id", "image")]
     kinds = pa.struct([(name, block.tokens.schema.field(name).type) for name in names])
     per_token = pa.StructArray.from_arrays(

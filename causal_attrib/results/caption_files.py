@@ -411,7 +411,7 @@ def _read_csv(path: Path) -> Iterator[dict]:
                 formats.plain_cell(one["caption_id"]) != record["caption_id"] for one in some
             ):
                 raise ValueError("the tokens are not those of the captions")
-            of_tokens = map(formats.token_of_text, some)
+            of_tokens = (formats.token_of_text(one, record) for one in some)
             judged = record.get("verdict") is not None
             yield {
                 **record,

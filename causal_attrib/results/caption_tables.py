@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.parsing import parse_json
-from causal_attrib.results.tokens import COLUMNS, FIELDS, NUMBERS, VERDICT_COLUMNS
+from causal_attrib.results.tokens import COLUMNS, FIELDS, NUMBERS, VERDICT_COLUMNS, signal_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,16 +101,19 @@ def blocks_of(records: Iterable[dict], size: int = AT_ONCE) -> Iterator[Block]:
     records = iter(records)
     some = list(itertools.islice(records, size))
     judged = any(record.get("verdict") is not None for record in some)
-    yield block_of(some, judged=judged)
+    # A file has the columns of its first block: all its captions are scored alike.
+    signals = tuple(dict.fromkeys(name for record in some for name in _signals(record)))
+    yield block_of(some, judged=judged, signals=signals)
     while some := list(itertools.islice(records, size)):
-        yield block_of(some, judged=judged)
+        yield block_of(some, judged=judged, signals=signals)
 
 
-def block_of(records: Sequence[dict], *, judged: bool) -> Block:
+def block_of(records: Sequence[dict], *, judged: bool, signals: Sequence[str] = ()) -> Block:
     """The block of these objects.
 
     Args:
         judged: whether tokens bear verdicts.
+        signals: that tokens have, each of which is a column.
 
     Raises:
         InputError: a number is NaN or infinite.
@@ -121,14 +124,17 @@ def block_of(records: Sequence[dict], *, judged: bool) -> Block:
 
     names = FIELDS if judged else COLUMNS
     of_token: dict[str, list] = {name: [] for name in names}
+    of_signal: dict[str, list] = {name: [] for name in signals}
     rows: dict[str, list] = {name: [] for name in CAPTION_COLUMNS}
     for record in records:
         tokens = record["tokens"]
         if not isinstance(tokens, dict):
-            tokens = token_columns(tokens, names)
+            tokens = token_columns(tokens, (*names, "signals") if signals else names)
         count = len(tokens["index"])
         for name, values in of_token.items():
             values += tokens[name] if name in tokens else [None] * count
+        for name, values in of_signal.items():
+            values += [(one or {}).get(name) for one in tokens.get("signals") or [None] * count]
         for name, value in _caption_row(record).items():
             rows[name].append(value)
         rows["tokens"].append(count)
@@ -138,11 +144,13 @@ def block_of(records: Sequence[dict], *, judged: bool) -> Block:
     )
     place = np.repeat(np.arange(len(records)), rows["tokens"])
     beside = [captions.column(name).take(place) for name in ("caption_id", "image")]
-    columns = [pa.array(values, _arrow(_TOKEN_KINDS[name])) for name, values in of_token.items()]
-    for name, column in zip(names, columns, strict=True):
-        if _TOKEN_KINDS[name] is float and pc.any(pc.invert(pc.is_finite(column))).as_py():
+    numbers = of_token | {signal_column(name): values for name, values in of_signal.items()}
+    schema = _token_schema(judged, signals)
+    columns = [pa.array(values, schema.field(name).type) for name, values in numbers.items()]
+    for name, column in zip(numbers, columns, strict=True):
+        if column.type == pa.float64() and pc.any(pc.invert(pc.is_finite(column))).as_py():
             raise InputError(f"The {name} of a token is NaN or infinite, which is no score: score again.")
-    tokens_table = pa.table([*beside, *columns], schema=_token_schema(judged))
+    tokens_table = pa.table([*beside, *columns], schema=schema)
     return Block(captions.combine_chunks(), tokens_table.combine_chunks())
 
 
@@ -161,9 +169,16 @@ def records_of(block: Block) -> Iterator[dict]:
         if row["tokens"] < 0 or end > len(owner) or any(one != row["caption_id"] for one in owner[start:end]):
             raise ValueError("the tokens are not those of the captions")
         record = _filled(row)
-        names = [name for name in tokens if record.get("verdict") is not None or name not in VERDICT_COLUMNS]
+        signals = {name: tokens[signal_column(name)][start:end] for name in _signals(record)}
+        names = [
+            name
+            for name in tokens
+            if name in COLUMNS or (name in VERDICT_COLUMNS and record.get("verdict") is not None)
+        ]
         columns = [tokens[name][start:end] for name in names]
         record["tokens"] = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+        for place, token in enumerate(record["tokens"] if signals else ()):
+            token["signals"] = {name: values[place] for name, values in signals.items()}
         yield record
         start = end
     if start != len(owner):
@@ -302,12 +317,17 @@ def _caption_schema() -> pa.Schema:
     return pa.schema([(name, _arrow(kind)) for name, kind in CAPTION_COLUMNS.items()], _metadata())
 
 
-def _token_schema(judged: bool) -> pa.Schema:
+def _token_schema(judged: bool, signals: Sequence[str]) -> pa.Schema:
     import pyarrow as pa
 
-    names = FIELDS if judged else COLUMNS
     columns = [("caption_id", pa.string()), ("image", pa.string())]
-    return pa.schema([*columns, *((name, _arrow(_TOKEN_KINDS[name])) for name in names)], _metadata())
+    columns += [(name, _arrow(_TOKEN_KINDS[name])) for name in (FIELDS if judged else COLUMNS)]
+    return pa.schema([*columns, *((signal_column(name), pa.float64()) for name in signals)], _metadata())
+
+
+def _signals(record: dict) -> Sequence[str]:
+    """Names of the signals that the tokens of an object have."""
+    return tuple((record.get("signals") or {}).get("columns", ()))
 
 
 def _metadata() -> dict[str, str]:
