@@ -6,7 +6,7 @@ Neither torch nor numpy is imported: the help of the command line is made of thi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import field, fields
 from numbers import Integral
 from typing import Any, Literal, get_args
 
@@ -23,6 +23,8 @@ Coupling = Literal["independent", "gumbel"]
 Level = Literal["token", "word"]
 EngineName = Literal["auto", "packed", "plain"]
 BatchSize = int | Literal["auto"]
+# Which words an outcome looks at: all of them, or those that claim something (`words.claims`).
+OutcomeWords = Literal["all", "content"]
 
 Method = Literal[
     "occlusion", "regions", "integrated_gradients", "gradient_x_input", "gradient", "smoothgrad", "attention"
@@ -46,6 +48,7 @@ MAP_LEVELS: tuple[MapLevel, ...] = get_args(MapLevel)
 MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+OUTCOME_WORDS: tuple[OutcomeWords, ...] = get_args(OutcomeWords)
 
 # What signals hold a picture against, by the end of their names, and those that exist for each of these
 # (`scores.signals`, where it says what they are).
@@ -76,10 +79,35 @@ def setting(default: Any, help: str, *, shown: str | None = None, metavar: str |
     return field(default=default, metadata={"help": help, "shown": shown, "metavar": metavar})
 
 
+def kind_of(settings: type, name: str) -> type:
+    """What the value of a field of settings is read as: a switch or a number where the field takes one, else a text."""
+    (told,) = (str(each.type) for each in fields(settings) if each.name == name)
+    kinds = [part.strip() for part in told.split("|")]
+    return next((kind for kind in (bool, int, float) if kind.__name__ in kinds), str)
+
+
 def one_of(what: str, value: str | None, allowed: Sequence[str]) -> None:
     """Raise an `InputError` that names the choices, unless the value is one of them."""
     if value not in allowed:
         raise InputError(f"There is no {what} {value!r}; choose one of {', '.join(allowed)}.")
+
+
+def signal_names(signals: str | Sequence[str]) -> tuple[str, ...]:
+    """The signals that a text with commas between them or a list names, each once; "all" is all of them.
+
+    >>> signal_names("kl, k3,kl"), signal_names(["kl"])
+    (('kl', 'k3'), ('kl',))
+
+    Raises:
+        InputError: there is no such signal.
+    """
+    names = [name.strip() for name in signals.split(",")] if isinstance(signals, str) else list(signals)
+    if names == ["all"]:
+        return SIGNALS
+    unknown = [str(name) for name in names if name not in SIGNALS]
+    if unknown or not names:
+        raise InputError(f"There is no signal {', '.join(unknown)!r}; choose from {', '.join(SIGNALS)}, or all.")
+    return tuple(dict.fromkeys(names))
 
 
 def check_reference(against: str) -> None:
@@ -102,7 +130,7 @@ def check_count(what: str, count: object, most: int, least: int = 1) -> None:
     Traceback (most recent call last):
     causal_attrib.errors.InputError: The number of new tokens is 0, but it must be a whole number from 1 to 131,072.
     """
-    if not isinstance(count, Integral) or isinstance(count, bool) or not least <= count <= most:
+    if not isinstance(count, Integral) or isinstance(count, bool) or not least <= int(count) <= most:
         shown = str(count)[:40] if isinstance(count, Integral) else f"{count!r}"[:40]
         raise InputError(f"{what} is {shown}, but it must be a whole number from {least} to {most:,}.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from causal_attrib.choices import OutcomeName
+from causal_attrib.choices import OutcomeName, OutcomeWords
 from causal_attrib.outcomes.base import Outcome
 from causal_attrib.outcomes.function import Function, import_outcome
 from causal_attrib.outcomes.grounding import Grounding
@@ -14,11 +14,16 @@ from causal_attrib.outcomes.yesno import YesNo
 from causal_attrib.vlm import Encoding
 
 
-def choose_outcome(name: OutcomeName | str, encoding: Encoding, objects: list[str] | None = None) -> Outcome:
+def choose_outcome(
+    name: OutcomeName | str, encoding: Encoding, objects: list[str] | None = None, *, words: OutcomeWords = "all"
+) -> Outcome:
     """The outcome called `name` for this encoding.
 
     "auto" is the likelihood of the answer where there is one, the objects where they are annotated, and otherwise
     grounding, which finds false words however many there are (docs/choosing-an-outcome.md).
+
+    Args:
+        words: which words grounding looks at.
 
     Raises:
         InputError: there is no such outcome, or what it compares with was not given.
@@ -43,5 +48,5 @@ def choose_outcome(name: OutcomeName | str, encoding: Encoding, objects: list[st
         case "yesno":
             return YesNo()
         case "grounding":
-            return Grounding(encoding.against)
+            return Grounding(encoding.against, words)
     return Function(name, import_outcome(name), encoding.answer)

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from causal_attrib.choices import SIGNALS
+from causal_attrib.choices import SIGNALS, Against, OutcomeWords
 from causal_attrib.errors import InputError
 
 COPO = ("sufficiency", "necessity", "causal_completeness", "effect")
+# How the outcome of COPO's scores is taken, by the end of their names: what the picture is held against, and over which
+# words.
+COPO_OUTCOMES: dict[str, tuple[Against, OutcomeWords]] = {
+    "": ("colour", "all"),
+    "_blur": ("blur", "all"),
+    "_content": ("colour", "content"),
+}
 ASKED = ("p_yes", "p_yes_gain")
 CONSISTENCY, BASE_RATE, PROBE = "consistency", "base_rate", "probe"
 # Of `scores.signals`, and known without the picture: what any detector is to be held against.
 CONTROLS = ("position", BASE_RATE)
 # All of them, in the order of `known`.
-NAMES = (*SIGNALS, *COPO, *(f"{name}_blur" for name in COPO), *ASKED, CONSISTENCY, BASE_RATE, PROBE)
+NAMES = (*SIGNALS, *(f"{name}{end}" for end in COPO_OUTCOMES for name in COPO), *ASKED, CONSISTENCY, BASE_RATE, PROBE)
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,9 @@ def known() -> dict[str, Column]:
     from causal_attrib.scores import signals
 
     columns = [Column(name, one.means, str(one.forwards), one.truer) for name, one in signals.SIGNALS.items()]
-    for reference, against in (("", "one colour"), ("_blur", "the picture blurred")):
-        columns += [Column(f"{name}{reference}", f"{_COPO[name]}, against {against}", "", 1) for name in COPO]
+    told = {"": "against one colour", "_blur": "against the picture blurred", "_content": "of content words only"}
+    for end in COPO_OUTCOMES:
+        columns += [Column(f"{name}{end}", f"{_COPO[name]}, {told[end]}", "", 1) for name in COPO]
     columns += [
         Column("p_yes", "P(yes) to whether there is such an object", "2 a noun", 1),
         Column("p_yes_gain", "the same less that behind one colour", "4 a noun", 1),
