@@ -62,6 +62,9 @@ SIGNALS: tuple[str, ...] = (
 
 # What torch takes.
 MOST_SEED = 2**63 - 1
+# Ceilings of counts, above which a run would not end or not fit into memory: tokens of a text, what is drawn of one
+# thing, and rendered scenes.
+MOST_TOKENS, MOST_DRAWN, MOST_SCENES = 131_072, 10_000, 10_000
 # What a model is asked where nothing is said of it.
 DEFAULT_PROMPT = "Describe this image."
 
@@ -118,6 +121,26 @@ def check_batch_size(batch_size: object) -> None:
     whole = isinstance(batch_size, int) and not isinstance(batch_size, bool) and batch_size >= 1
     if batch_size != "auto" and not whole:
         raise InputError(f"The batch size is {batch_size!r}, but it must be a whole number from 1 up, or auto.")
+
+
+def check_count(what: str, count: object, most: int, least: int = 1) -> None:
+    """Raises InputError unless `count` is a whole number from `least` to `most`.
+
+    >>> check_count("The number of new tokens", 0, MOST_TOKENS)
+    Traceback (most recent call last):
+    causal_attrib.errors.InputError: The number of new tokens is 0, but it must be a whole number from 1 to 131,072.
+    """
+    if not isinstance(count, Integral) or isinstance(count, bool) or not least <= int(count) <= most:
+        shown = str(count)[:40] if isinstance(count, Integral) else f"{count!r}"[:40]
+        raise InputError(f"{what} is {shown}, but it must be a whole number from {least} to {most:,}.")
+
+
+def check_scenes(count: int, seed: int, least: int = 2) -> None:
+    """Raises InputError for numbers that give no scenes, or more than a run comes to the end of."""
+    if count < least:
+        raise InputError(f"{count} scenes tell nothing; ask for {least} or more.")
+    check_count("The number of scenes", count, MOST_SCENES)
+    check_seed(seed)
 
 
 def check_seed(seed: int) -> None:

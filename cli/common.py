@@ -283,9 +283,18 @@ def check_outputs(outputs: Sequence[str | None], inputs: Sequence[str | None]) -
         check_not_input(output, [one for one in (*inputs, *written[:place]) if one is not None])
 
 
+def check_model(model: str | None, loading: Mapping[str, Any]) -> None:
+    """Raise an `InputError` for a model that is not there, before torch is imported."""
+    from causal_attrib.io.model_options import check_choice
+
+    check_choice(model, **loading)
+
+
 def load(model: str | None, *, debug: bool, **options: Any) -> VLM:
     """`causal_attrib.load`, without what transformers has to say of it (unless `debug`)."""
     import causal_attrib
+
+    check_model(model, options)
     from causal_attrib.vlm.loading import BUNDLED
 
     if not debug:

@@ -48,6 +48,7 @@ class Service:
     def __init__(self, resident: Resident, limits: Limits, calibration: str | None = None) -> None:
         self.resident, self.limits, self.calibration = resident, limits, calibration
         self.results = Results(limits)
+        self._reading = 0
         # One: a picture of the largest size takes a tenth of a gigabyte while it is read.
         self._side = ThreadPoolExecutor(1, thread_name_prefix="side")
 
@@ -60,8 +61,15 @@ class Service:
         self._side.shutdown()
 
     async def ask(self, request: Request, kind: Kind) -> Response:
-        values, data = await self._read(request)
-        asked = await self.aside(read_asked, kind, values, data, self.limits, self.calibration)
+        # Bodies are in memory while they are read.
+        if self._reading >= self.limits.queue:
+            raise FullError
+        self._reading += 1
+        try:
+            values, data = await self._read(request)
+            asked = await self.aside(read_asked, kind, values, data, self.limits, self.calibration)
+        finally:
+            self._reading -= 1
         if "text/event-stream" in request.headers.get("accept", ""):
             return StreamingResponse(self._events(asked), media_type="text/event-stream")
         ticket = self.resident.submit(asked)

@@ -17,6 +17,7 @@ class Limits:
     samples:    sampled completions per prefix
     steps:      of integrated gradients, noisy copies and orders of regions
     queue:      requests that wait for the model; more are told to come again
+    waiting:    bytes of the pixels of those that wait
     seconds:    from the arrival of a request to its answer
     kept:       results that can be downloaded, the last ones
     kept_bytes: of their pictures together
@@ -30,7 +31,8 @@ class Limits:
     characters: int = setting(4_000, "Characters of a caption, at most.", metavar="N")
     samples: int = 16
     steps: int = 256
-    queue: int = setting(64, "Requests that wait, at most; more are told to come again.", metavar="N")
+    queue: int = setting(32, "Requests that wait, at most; more are told to come again.", metavar="N")
+    waiting: int = 1_000_000_000
     seconds: float = setting(120.0, "Seconds until a request is given up.", metavar="S")
     kept: int = 64
     kept_bytes: int = 200_000_000

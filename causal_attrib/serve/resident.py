@@ -57,6 +57,12 @@ class Ticket:
     future: Future[Attribution | Maps] = field(default_factory=Future)
     _given_up: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def pixels(self) -> int:
+        """Bytes of the picture."""
+        width, height = self.asked.inputs.picture.pixels.size
+        return 3 * width * height
+
     def give_up(self) -> None:
         self._given_up.set()
 
@@ -73,6 +79,9 @@ class Resident:
         self.vlm = vlm
         self.limits = limits
         self._queue: queue.Queue[Ticket | None] = queue.Queue(limits.queue)
+        # Bytes of the pictures in the queue.
+        self._pixels = 0
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
@@ -86,10 +95,15 @@ class Resident:
             FullError: too many wait.
         """
         ticket = Ticket(asked, progress, time.monotonic() + self.limits.seconds)
-        try:
-            self._queue.put_nowait(ticket)
-        except queue.Full:
-            raise FullError from None
+        with self._lock:
+            # However large one picture is, it may come alone.
+            if self._pixels and self._pixels + ticket.pixels > self.limits.waiting:
+                raise FullError
+            try:
+                self._queue.put_nowait(ticket)
+            except queue.Full:
+                raise FullError from None
+            self._pixels += ticket.pixels
         return ticket
 
     def close(self) -> None:
@@ -102,7 +116,7 @@ class Resident:
         open_ = True
         while open_ or left:
             if not left:
-                ticket = self._queue.get()
+                ticket = self._taken(None)
                 if ticket is None:
                     return
                 left = [ticket]
@@ -111,12 +125,24 @@ class Resident:
             left = [one for one in left if one not in together]
             self._run(together)
 
+    def _taken(self, seconds: float | None) -> Ticket | None:
+        """The next of the queue; None is the end.
+
+        Raises:
+            queue.Empty: none comes in that time.
+        """
+        ticket = self._queue.get(timeout=seconds)
+        if ticket is not None:
+            with self._lock:
+                self._pixels -= ticket.pixels
+        return ticket
+
     def _gather(self, tickets: list[Ticket]) -> bool:
         """Add what arrives in a few milliseconds; False when there is the end."""
         until = time.monotonic() + GATHER
         while len(tickets) < TOGETHER:
             try:
-                ticket = self._queue.get(timeout=max(until - time.monotonic(), 0))
+                ticket = self._taken(max(until - time.monotonic(), 0))
             except queue.Empty:
                 break
             if ticket is None:

@@ -98,11 +98,10 @@ def detection(
         check_draws(resamples=bootstrap, seed=seed)
 
         from causal_attrib.evaluation.detection import evaluate
-        from causal_attrib.results.formats import check_output
 
-        if out not in (None, "-"):
-            check_output(out)
+        eval_common.check_output(out)
         common.check_outputs([out, running.save, fit, curves], [captions, objects, instances, references, planted])
+        running.check_values()
         with common.progress("Measuring pictures", quiet=quiet) as progress:
             result = evaluate(
                 functools.partial(

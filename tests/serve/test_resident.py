@@ -69,6 +69,20 @@ def test_more_than_may_wait_are_told_to_come_again(bundled, park):
     assert all(ticket.future.done() and not ticket.future.exception() for ticket in waiting)
 
 
+def test_large_pictures_do_not_fill_the_memory_while_they_wait(bundled, park):
+    pixels = 3 * 512 * 512
+    resident = Resident(bundled, Limits(waiting=pixels + 1))
+    _, go = held(resident, park)
+    resident.submit(asked(park, "a dog"))
+    with pytest.raises(FullError):
+        resident.submit(asked(park, "a cat"))
+    go.set()
+    resident.close()
+    resident = Resident(bundled, Limits(waiting=1))
+    assert resident.submit(asked(park, "a dog")).future.result(60).caption == "a dog"
+    resident.close()
+
+
 def test_what_nobody_waits_for_is_stopped(resident, park):
     ticket, go = held(resident, park)
     later = resident.submit(asked(park, "a cat"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from causal_attrib.choices import BatchSize, check_batch_size, check_seed
+from causal_attrib.choices import MOST_DRAWN, MOST_TOKENS, BatchSize, check_batch_size, check_count, check_seed
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.chair import ground_truth
 from causal_attrib.evaluation.chair.benchmark import check_truth
@@ -28,7 +28,6 @@ from causal_attrib.evaluation.detection.columns import (
     chosen,
     known,
 )
-from causal_attrib.evaluation.detection.measuring import Measurer, unpacked
 from causal_attrib.evaluation.detection.planting import planted_pairs
 from causal_attrib.evaluation.detection.pooling import PooledScores, groups_of, pooled_scores
 from causal_attrib.evaluation.detection.texts import Pictured, has_labels, read_described, read_spans
@@ -38,7 +37,7 @@ from causal_attrib.io.atomic import check_writable, replacing
 from causal_attrib.io.failures import reason_of
 from causal_attrib.io.journal import Journal, digest
 from causal_attrib.io.journalled import REASON, finish, outcomes_of
-from causal_attrib.io.json_files import json_line
+from causal_attrib.io.json_files import check_rows, json_line
 from causal_attrib.io.pictures import read_picture
 from causal_attrib.words.claims import is_content
 from causal_attrib.words.lexicon import read_lexicon
@@ -47,6 +46,7 @@ from causal_attrib.words.matcher import Matcher
 if TYPE_CHECKING:
     import pandas as pd
 
+    from causal_attrib.evaluation.detection.measuring import Measurer
     from causal_attrib.vlm import VLM
 
 COMBINATION, WITH_BASE_RATE, SELECTED = "combination", "combination + base rate", "selected"
@@ -174,9 +174,7 @@ def evaluate(
     check_batch_size(batch_size)
     _check(captions, images, objects, instances, samples, max_new_tokens)
     if save is not None:
-        if not os.fspath(save).endswith(".jsonl"):
-            raise InputError(f"Captions and signals are saved as JSON Lines; let the name of {save} end in .jsonl.")
-        check_writable(save)
+        check_rows(save, "Captions and signals")
     if curves is not None:
         figure.check_curves(curves)
     if fit is not None:
@@ -191,6 +189,9 @@ def evaluate(
     pairs = [] if planted is None or truth is None else planted_pairs(planted, pictured, truth, matcher, seed)
     names, left_out = _without(names, truth, captions, pictured, samples, may_lack)
     warnings += left_out
+    # Only now, since it imports torch: what is wrong above is told without it.
+    from causal_attrib.evaluation.detection.measuring import Measurer
+
     load = functools.cache(lambda: loaded(model))
     measurer = Measurer(
         names,
@@ -294,10 +295,8 @@ def _check(
         raise InputError("There is nothing to describe; give --images DIR, or --captions FILE.")
     if captions is not None and samples:
         raise InputError("--samples lets the model draw captions and --captions has some; leave one of them out.")
-    if samples < 0:
-        raise InputError(f"The number of samples is {samples}, but it must be 0 or more.")
-    if longest < 1:
-        raise InputError(f"The number of new tokens is {longest}, but it must be 1 or more.")
+    check_count("The number of samples", samples, MOST_DRAWN, 0)
+    check_count("The number of new tokens", longest, MOST_TOKENS)
 
 
 def _read(
@@ -482,6 +481,8 @@ def _units(table: pd.DataFrame, names: Sequence[str]) -> tuple[combining.Units, 
     if BASE_RATE in names:
         scored[BASE_RATE] = -combining.base_rate(units)
     if PROBE in names and combining.enough(units):
+        from causal_attrib.evaluation.detection.measuring import unpacked
+
         scored[PROBE] = combining.probed(np.stack([unpacked(text) for text in of.hidden]), units)
     return units, scored
 
