@@ -14,6 +14,7 @@ from causal_attrib_cli.merge import merge
 from causal_attrib_cli.merge_adapter import merge_adapter
 from causal_attrib_cli.pairs import pairs
 from causal_attrib_cli.pope import app as pope
+from causal_attrib_cli.report import report
 from causal_attrib_cli.saliency import saliency
 from causal_attrib_cli.scenes import scenes
 from causal_attrib_cli.score import Score, score
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command(cls=Score)(score)
 app.command()(merge)
 app.command()(diff)
+app.command()(report)
 app.command()(saliency)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
 app.command()(select)

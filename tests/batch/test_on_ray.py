@@ -1,6 +1,6 @@
-"""Ray on this machine: an actor that is killed in the middle, and rows equal to those of one process.
+"""Workers and actors of Ray that are killed in the middle, with the model: rows equal to those of one process.
 
-Two actors import torch anew and Ray begins its own processes, which takes about 30 s: `make ray`, not `make test`.
+Each imports torch anew, and Ray begins processes of its own, which takes a minute: `make ray`, not `make test`.
 """
 
 import functools
@@ -18,7 +18,6 @@ from causal_attrib.batch.run import score_file
 from causal_attrib.results import caption_files
 from causal_attrib.scenes import PARK, render
 
-pytest.importorskip("ray")
 pytestmark = pytest.mark.skipif(not os.environ.get("COPO_RAY"), reason="make ray runs it")
 
 
@@ -41,10 +40,8 @@ def source(tmp_path, monkeypatch):
     return source
 
 
-def test_an_actor_that_is_killed_loses_and_doubles_nothing(source, bundled, tmp_path, monkeypatch):
-    score_file(source, f"{tmp_path}/one/", lambda: bundled)
-    pids = tmp_path / "pids"
-    pids.mkdir()
+def kill_two_of(pids):
+    """A progress that kills, each time groups are done, a process that has the model, twice."""
     killed = []
 
     def kill(done, total):
@@ -53,6 +50,25 @@ def test_an_actor_that_is_killed_loses_and_doubles_nothing(source, bundled, tmp_
             killed.append(there[0])
             os.kill(there[0], signal.SIGKILL)
 
+    return killed, kill
+
+
+def test_workers_that_are_killed_lose_and_double_nothing(source, bundled, tmp_path):
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    score_file(source, tmp_path / "one.jsonl", lambda: bundled)
+    killed, kill = kill_two_of(pids)
+    done = score_file(source, tmp_path / "two.jsonl", functools.partial(load, pids), workers=2, progress=kill)
+    assert (done.scored, [failure.id for failure in done.failures], len(killed)) == (18, ["missing"], 2)
+    assert (tmp_path / "two.jsonl").read_bytes() == (tmp_path / "one.jsonl").read_bytes()
+
+
+def test_an_actor_that_is_killed_loses_and_doubles_nothing(source, bundled, tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    score_file(source, f"{tmp_path}/one/", lambda: bundled)
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    killed, kill = kill_two_of(pids)
     # What actors unpickle by name has to be importable there.
     monkeypatch.setenv("PYTHONPATH", os.getcwd())
     done = score_file(source, f"{tmp_path}/many/", functools.partial(load, pids), ray="local", workers=2, progress=kill)
@@ -70,8 +86,8 @@ def test_an_actor_that_is_killed_loses_and_doubles_nothing(source, bundled, tmp_
 
 
 def test_the_scorer_in_a_data_set_of_ray(source):
-    import ray
-    import ray.data
+    ray = pytest.importorskip("ray")
+    pytest.importorskip("ray.data")
 
     frame = pd.read_json(source, lines=True)
     frame["image"] = [str(source.with_name(name)) for name in frame["image"]]

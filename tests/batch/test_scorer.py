@@ -1,9 +1,7 @@
 """The scorer behind one process, workers and Ray: batches of any kind, workers that are killed, numbers alike."""
 
-import functools
 import json
 import os
-import signal
 from dataclasses import replace
 
 import numpy as np
@@ -16,9 +14,9 @@ import causal_attrib
 from causal_attrib import InputError
 from causal_attrib.batch import Scorer, workers
 from causal_attrib.batch.forecast import measure
-from causal_attrib.batch.run import score_file
 from causal_attrib.engine import PackedEngine
 from causal_attrib.scenes import PARK, render
+from tests.batch import stand_in
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +30,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def rows(folder):
     return [
-        {"image": str(folder / "a.png"), "caption": "a dog on the grass"},
+        {"image": str(folder / "a.png"), "caption": "a dog on the grass", "id": None},
         {"image": str(folder / "b.png"), "caption": "a cat", "id": "cat"},
         {"image": str(folder / "none.png"), "caption": "a cow"},
         {"image": str(folder / "a.png"), "caption": "a red bus at sunset"},
@@ -165,37 +163,18 @@ def test_how_many_workers(monkeypatch, tmp_path):
             workers.count_of(wrong, model)
 
 
-def test_workers_that_are_killed_lose_and_double_nothing(folder, bundled, tmp_path, monkeypatch):
-    """Two workers, of which one is killed at each of the first groups that are done."""
-    from causal_attrib.batch import caption_rows
+def test_a_worker_that_dies_is_replaced_and_what_kills_it_is_told(monkeypatch):
+    """Each group comes once, also those that were with a worker when another group killed it."""
+    monkeypatch.setattr(workers, "MOST_DEATHS", 2)
+    groups = {str(n): [f"row {n}", "x" * n] for n in range(8)} | {"bad": ["kills"]}
+    results = list(workers.in_processes(stand_in.Counts, groups, 2))
+    assert sorted(key for _, key, _ in results) == sorted(groups)
+    found = {key: outcomes for _, key, outcomes in results}
+    assert "ended 2 times" in found.pop("bad")[0]["reason"]
+    assert [found[str(n)][1]["letters"] for n in range(8)] == list(range(8))
+    assert os.getpid() not in {outcome["by"] for outcomes in found.values() for outcome in outcomes}
 
-    monkeypatch.setattr(caption_rows, "MOST_TOGETHER", 2)
-    names = ["a dog", "a cat", "a red bus", "a dog on the grass", "two people", "a cow at noon"]
-    source = tmp_path / "rows.jsonl"
-    source.write_text(
-        "".join(
-            json.dumps({"image": str(folder / f"{image}.png"), "caption": one}) + "\n"
-            for image in "abc"
-            for one in names
-        )
-    )
-    score_file(source, tmp_path / "one.jsonl", lambda: bundled)
-    killed = []
-    crew = []
-    begin = workers._Worker.__init__
 
-    def noted(self, *args):
-        begin(self, *args)
-        crew.append(self)
-
-    def kill(done, total):
-        if len(killed) < 2:
-            process = next(iter(crew[len(killed) % 2].pool._processes.values()))
-            killed.append(process.pid)
-            os.kill(process.pid, signal.SIGKILL)
-
-    monkeypatch.setattr(workers._Worker, "__init__", noted)
-    load = functools.partial(causal_attrib.load, device="cpu")
-    done = score_file(source, tmp_path / "two.jsonl", load, workers=2, progress=kill)
-    assert (done.scored, done.failures, len(killed)) == (18, [], 2)
-    assert (tmp_path / "two.jsonl").read_bytes() == (tmp_path / "one.jsonl").read_bytes()
+def test_a_model_that_cannot_be_loaded_by_a_worker_is_told():
+    with pytest.raises(InputError, match="There is no model here"):
+        list(workers.in_processes(stand_in.no_model, {"1": ["a"]}, 1))
