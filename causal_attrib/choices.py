@@ -137,7 +137,7 @@ def check_count(what: str, count: object, most: int, least: int = 1) -> None:
 
 def check_scenes(count: int, seed: int, least: int = 2) -> None:
     """Raises InputError for numbers that give no scenes, or more than a run comes to the end of."""
-    if count < least:
+    if isinstance(count, Integral) and count < least:
         raise InputError(f"{count} scenes tell nothing; ask for {least} or more.")
     check_count("The number of scenes", count, MOST_SCENES)
     check_seed(seed)

@@ -208,6 +208,12 @@ def at_least_smallest(picture: Image.Image) -> Image.Image:
     width, height = picture.size
     if min(width, height) >= SMALLEST_SIDE:
         return picture
+    if max(width, height) > SMALLEST_SIDE:
+        warnings.warn(
+            f"The picture is {width} x {height} pixels, and models are shown it with the shorter side stretched to "
+            f"{SMALLEST_SIDE}, so in other proportions; crop or enlarge it yourself to keep them.",
+            stacklevel=2,
+        )
     return picture.resize((max(width, SMALLEST_SIDE), max(height, SMALLEST_SIDE)), Image.Resampling.NEAREST)
 
 

@@ -107,7 +107,8 @@ def evaluate(
         if chosen is not None and chosen.fitted["seed"] == seed:
             raise InputError(f"The calibration was fitted on the scenes of seed {seed}; test it on another --seed.")
     else:
-        data, labelled = os.fspath(captions), read_captions(captions)
+        labelled = read_captions(captions)
+        data = os.fspath(captions)
     vlm = loaded(model)
     # Only now, since they import torch: what is wrong above is told without it.
     from causal_attrib.evaluation.verdict.fit import fit as fitted
