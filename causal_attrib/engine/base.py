@@ -96,6 +96,10 @@ class Engine(ABC):
         """Logits (T, V), float32, that predict each token of the unedited response, tags and answer included."""
 
     @abstractmethod
+    def scans(self, encoding: Encoding, rows: Sequence[tuple[int, ...]]) -> list[Tensor]:
+        """The same for several responses to one picture and prompt, that of the encoding not among them."""
+
+    @abstractmethod
     def logprobs(self, requests: Sequence[Request], advance: Callable[[int], None]) -> list[Tensor]:
         """Log-probabilities (nats, float32, on the CPU) of each request; `advance` is told how many were answered."""
 
