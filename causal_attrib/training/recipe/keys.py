@@ -26,7 +26,7 @@ MODEL, DATA, METHOD, SCORES, REWARD, TRAINING, RUN = (
 
 # Methods and rewards by name (`training.recipe.method`, `training.scoring.rewards`), and the losses of TRL 1.16.
 METHODS = ("grpo", "copo", "hero", "cepo", "vppo", "pgpo", "papo", "symmpo")
-REWARDS = ("match", "choice", "numeric", "yesno", "objects", "format")
+REWARDS = ("match", "choice", "numeric", "yesno", "objects", "format", "vicrit")
 LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")
 
 
