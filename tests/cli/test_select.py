@@ -88,7 +88,7 @@ def test_false_words_of_scenes_are_to_be_named(copo, scenes, tmp_path):
     written = [json.loads(line) for line in (scenes / "captions.jsonl").read_text().splitlines()]
     for row, source in zip(read_data(out), written, strict=True):
         assert row["answer"] == source["false_word"] and source["false_caption"] in row["prompt"][0]["content"]
-        assert row["image"] == str((scenes / source["image"]).resolve())
+        assert row["image"] == str((scenes / "images" / source["image"]).resolve())
 
 
 def test_an_object_of_the_lexicon_is_put_in_the_place_of_another(copo, refused, scenes, tmp_path):

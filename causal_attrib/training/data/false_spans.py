@@ -99,7 +99,11 @@ def false_span_rows(
     folder = Path(data)
     if (folder / CAPTIONS).is_file():
         return [
-            _row(str((folder / row.text("image")).resolve()), row.text("false_caption"), row.text("false_word"))
+            _row(
+                str((folder_of(folder) / row.text("image")).resolve()),
+                row.text("false_caption"),
+                row.text("false_word"),
+            )
             for row in read_rows(folder / CAPTIONS)
         ], 0
     rows, skipped = [], 0
