@@ -100,7 +100,7 @@ def false_span_rows(
     if (folder / CAPTIONS).is_file():
         return [
             _row(
-                str((folder_of(folder) / row.text("image")).resolve()),
+                str((folder / "images" / row.text("image")).resolve()),
                 row.text("false_caption"),
                 row.text("false_word"),
             )
