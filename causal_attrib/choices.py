@@ -130,7 +130,7 @@ def check_count(what: str, count: object, most: int, least: int = 1) -> None:
     Traceback (most recent call last):
     causal_attrib.errors.InputError: The number of new tokens is 0, but it must be a whole number from 1 to 131,072.
     """
-    if not isinstance(count, Integral) or isinstance(count, bool) or not least <= count <= most:
+    if not isinstance(count, Integral) or isinstance(count, bool) or not least <= int(count) <= most:
         shown = str(count)[:40] if isinstance(count, Integral) else f"{count!r}"[:40]
         raise InputError(f"{what} is {shown}, but it must be a whole number from {least} to {most:,}.")
 

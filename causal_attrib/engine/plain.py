@@ -28,7 +28,7 @@ class PlainEngine(Engine):
         self._count(encoding, [encoding.response_ids])
         return logits_TV[:-1]
 
-    def scans(self, encoding: Encoding, rows: Sequence[tuple[int, ...]]) -> list[Tensor]:
+    def scan_rows(self, encoding: Encoding, rows: Sequence[tuple[int, ...]]) -> list[Tensor]:
         found: list[Tensor] = []
         for chunk in chunks(list(rows), self._rows):
             found += [logits_TV[:-1] for logits_TV in self.vlm.read(encoding, [Continuation(ids) for ids in chunk])]

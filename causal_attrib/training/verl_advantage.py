@@ -1,4 +1,4 @@
-"""Advantages of copo, vppo and pgpo for verl and EasyR1, which hand a reward side one tensor of rewards per token.
+"""Advantages of copo, vppo and pgpo for verl and EasyR1, which hand rewards on as one tensor, a number per token.
 
 The convention: the reward of the outcome stands on the last token of a response, where every reward manager puts it,
 and on the tokens before it what the method wants to know of each: r_causal for copo, the dependence on the picture S_t

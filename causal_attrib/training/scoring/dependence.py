@@ -79,15 +79,15 @@ def read_dependence(
     alike = _alike(engine.vlm, prompts, rollouts, blind=blind)
     if dependence is not None and dependence.vocabulary:
         for some in _few(alike, len(engine.vlm.tokenizer)):
-            seen = engine.scans(some[0].prompt, [one.ids for one in some])
+            seen = engine.scan_rows(some[0].prompt, [one.ids for one in some])
             spoilt = engine.vlm.read(some[0].unseen, [Continuation(one.ids, reference=True) for one in some])
             for one, logits_TV, spoilt_TV in zip(some, seen, spoilt, strict=True):
                 read_2BT[0][one.places], _ = logprob_and_entropy(logits_TV, one.ids)
                 read_2BT[1][one.places] = vocabulary_dependency(logits_TV, spoilt_TV[:-1]).cpu()
         return
     with_picture = _logprobs(engine, alike, reference=False)
-    for one, logprob_T in zip(alike, with_picture, strict=True):
-        read_2BT[0][one.places] = logprob_T
+    for one, seen_T in zip(alike, with_picture, strict=True):
+        read_2BT[0][one.places] = seen_T
     if dependence is not None:
         # Without a picture the prompt is another, of which branches have not been held against ordinary forwards.
         spoilt = _logprobs(PlainEngine(engine.vlm, _ROWS) if blind else engine, alike, reference=True)
