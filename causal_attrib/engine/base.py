@@ -105,6 +105,10 @@ class Engine(ABC):
         return [read(self.scan(encoding), encoding.response_ids) for encoding in encodings]
 
     @abstractmethod
+    def scan_rows(self, encoding: Encoding, rows: Sequence[tuple[int, ...]]) -> list[Tensor]:
+        """The logits of `scan` of several responses to one picture and prompt, that of the encoding not among them."""
+
+    @abstractmethod
     def logprobs(self, requests: Sequence[Request], advance: Callable[[int], None]) -> list[Tensor]:
         """Log-probabilities (nats, float32, on the CPU) of each request; `advance` is told how many were answered."""
 

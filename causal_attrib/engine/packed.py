@@ -53,6 +53,19 @@ class PackedEngine(Engine):
         (logits_TV,) = self._in_memory(look, [encoding])
         return logits_TV
 
+    def scan_rows(self, encoding: Encoding, rows: Sequence[tuple[int, ...]]) -> list[Tensor]:
+        def look(groups: Sequence[Encoding]) -> list[Tensor]:
+            (tree,) = self._grown([(encoding, False)])
+            paths = [[tree.root, *tree.path(Continuation(ids))][:-1] for ids in rows]
+            budget = self._nodes(encoding)
+            (logits_NV,) = run([tree.expect([node for path in paths for node in path], budget)], budget)
+            tree.cut(tree.read)
+            return list(logits_NV.split([len(path) for path in paths]))
+
+        for ids in rows:
+            self.vlm.check_length(encoding.prompt_length, len(ids))
+        return self._in_memory(look, [encoding])
+
     def scans(self, encodings: Sequence[Encoding], read: ReadsLogits) -> list[tuple[np.ndarray, np.ndarray]]:
         found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         for groups in self._side_by_side([(encoding, False) for encoding in encodings]):

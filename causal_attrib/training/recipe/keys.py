@@ -28,7 +28,7 @@ MODEL, DATA, METHOD, SCORES, REWARD, TRAINING, RUN = (
 METHODS = ("grpo", "copo", "hero", "cepo", "vppo", "pgpo", "papo", "symmpo", "dpo")
 # Those that learn from preferences, which are not sampled or rewarded.
 PREFERENCES = ("symmpo", "dpo")
-REWARDS = ("match", "likeness", "choice", "numeric", "yesno", "objects", "format")
+REWARDS = ("match", "likeness", "choice", "numeric", "yesno", "objects", "format", "vicrit")
 LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")
 
 
