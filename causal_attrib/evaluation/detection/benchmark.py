@@ -17,7 +17,16 @@ from causal_attrib.evaluation.chair import ground_truth
 from causal_attrib.evaluation.chair.benchmark import check_truth
 from causal_attrib.evaluation.chair.prompts import of_pictures
 from causal_attrib.evaluation.detection import combining, figure, ranking, spans
-from causal_attrib.evaluation.detection.columns import ASKED, BASE_RATE, CONSISTENCY, CONTROLS, PROBE, chosen, known
+from causal_attrib.evaluation.detection.columns import (
+    ASKED,
+    BASE_RATE,
+    CONSISTENCY,
+    CONTROLS,
+    NAMING,
+    PROBE,
+    chosen,
+    known,
+)
 from causal_attrib.evaluation.detection.measuring import Measurer, unpacked
 from causal_attrib.evaluation.detection.texts import Pictured, has_labels, read_described, read_spans
 from causal_attrib.evaluation.intervals import Estimate, by_cluster, check_draws, estimate, few_notes, share
@@ -317,7 +326,8 @@ def _without(
         reasons[CONSISTENCY] = "it needs two or more sampled captions of each picture; add --samples 5."
     if truth is None:
         reasons |= dict.fromkeys(
-            (*ASKED, CONSISTENCY), "it asks for objects, and these labels are of words; give --objects or --instances."
+            (*ASKED, *NAMING, CONSISTENCY),
+            "it asks for objects, and these labels are of words; give --objects or --instances.",
         )
     if len(pictured) < 2:
         others = [name for name in names if name.endswith("_other")]

@@ -15,7 +15,7 @@ from PIL import Image
 from causal_attrib.choices import Against, BatchSize
 from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation.detection.columns import ASKED, CONSISTENCY, COPO, PROBE
+from causal_attrib.evaluation.detection.columns import ASKED, CONSISTENCY, COPO, NAMING, PROBE
 from causal_attrib.evaluation.detection.texts import Given, Pictured, Unit, mentions_of, tokens_at
 from causal_attrib.io.pictures import Picture, read_picture
 from causal_attrib.results.attribution import Attribution
@@ -24,6 +24,7 @@ from causal_attrib.scores import score
 from causal_attrib.scores.signals import SIGNALS, Readings
 from causal_attrib.scores.signals.asking import ask
 from causal_attrib.scores.signals.choice import pooled
+from causal_attrib.scores.signals.naming import Namer
 from causal_attrib.vlm import VLM, Continuation, Encoding
 from causal_attrib.words.matcher import Matcher
 
@@ -49,6 +50,7 @@ class Measurer:
     seed: int = 0
     batch_size: BatchSize = "auto"
     lacking: dict[str, str] = field(default_factory=dict)
+    _namer: Namer | None = None
 
     def measure(self, vlm: VLM, pictured: Pictured, other: Image.Image | None) -> dict:
         """The `captions` of a picture as JSON holds them, each with its `units`.
@@ -65,6 +67,7 @@ class Measurer:
                 units = mentions_of(encoding.response, self.truth[pictured.image], self.matcher)
             captions.append((given, encoding, units))
         asked: dict[str, tuple[float, float]] = {}
+        likely = self._likely(vlm, pictured, captions)
         named = [(given.sample, {unit.node for unit in units}) for given, _, units in captions]
         found = []
         # What is drawn twice is measured once.
@@ -77,6 +80,7 @@ class Measurer:
                 measured[encoding.response_ids] = copy.deepcopy((rows, cost))
             for row in rows:
                 self._asked(vlm, picture, asked, row)
+                row["signals"] |= likely.get(row["node"], {})
                 self._consistency(row, [nodes for at, (sample, nodes) in enumerate(named) if sample and at != place])
                 self._check(pictured, row)
             found.append({"sample": given.sample, "caption": encoding.response, "cost": cost, "units": rows})
@@ -191,6 +195,22 @@ class Measurer:
         shown, unseen = asked[row["node"]]
         row["signals"] |= {
             name: value for name, value in zip(ASKED, (shown, shown - unseen), strict=True) if name in names
+        }
+
+    def _likely(
+        self, vlm: VLM, pictured: Pictured, captions: Sequence[tuple[Given, Encoding, Sequence[Unit]]]
+    ) -> dict[str, dict[str, float]]:
+        """How likely captions of the picture are to name each object that these name."""
+        names = [name for name in NAMING if name in self.names]
+        objects = sorted({unit.node for _, _, units in captions for unit in units})
+        if not names or not objects:
+            return {}
+        if self._namer is None:
+            self._namer = Namer(vlm, self.matcher, self.longest, self.seed)
+        found = self._namer.measure(captions[0][1], objects, pictured.image)
+        return {
+            one: {name: value for name, value in zip(NAMING, (seen, seen - unseen), strict=True) if name in names}
+            for one, (seen, unseen) in found.items()
         }
 
     def _consistency(self, row: dict, others: Sequence[set[str]]) -> None:
