@@ -23,11 +23,11 @@ import pandas as pd
 from causal_attrib.evaluation.detection import combining, ranking
 from causal_attrib.evaluation.detection.columns import BASE_RATE, CONTROLS, PROBE, known
 
-LOOKS_AGAIN = ["naming", "image_logit", "image_logit_gain"]
+LOOKS_AGAIN = ["naming", "image_logit_views", "image_logit_gain"]
 SETS = {
     "naming + image_logit": LOOKS_AGAIN,
     "naming + image_logit + base rate": [*LOOKS_AGAIN, BASE_RATE],
-    "naming + image_logit + consistency + evidence": [*LOOKS_AGAIN, "consistency", "evidence"],
+    "naming + image_logit + consistency + evidence": [*LOOKS_AGAIN, "naming_evidence", "consistency", "evidence"],
 }
 ALL, ALL_AND_RATE = "combination", "combination + base rate"
 # Times that labels are drawn anew from stated probabilities: what would be measured if these were right.

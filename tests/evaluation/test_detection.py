@@ -272,13 +272,13 @@ def test_naming_is_one_number_for_an_object_of_a_picture(bundled, worlds, tmp_pa
         captions=path,
         images=worlds,
         objects=worlds / "objects.json",
-        signals="naming,naming_evidence",
+        signals="naming,naming_evidence,image_logit_views",
         max_new_tokens=8,
         resamples=100,
     )
     assert (found.units.naming <= 0).all() and (found.units.groupby(["image", "node"]).naming.nunique() == 1).all()
     assert (found.units.naming_evidence >= found.units.naming).all()
-    assert {"naming", "naming_evidence"} <= set(found.to_frame().signal)
+    assert {"naming", "naming_evidence", "image_logit_views"} <= set(found.to_frame().signal)
 
 
 def test_what_was_said_can_be_judged_again(found, bundled, worlds):

@@ -15,6 +15,7 @@ from causal_attrib.scores.signals.asking import ask
 from causal_attrib.scores.signals.attention_ratio import attention_ratio
 from causal_attrib.scores.signals.dependency import k3_estimate, kl_divergence
 from causal_attrib.scores.signals.glsim import glsim
+from causal_attrib.scores.signals.image_logit import image_logit_views
 from causal_attrib.scores.signals.logit_lens import lens
 from causal_attrib.scores.signals.naming import DRAWS, Namer, tokens_naming, views
 from causal_attrib.scores.signals.spoilt import blackened, spoilt_pictures
@@ -188,6 +189,24 @@ def test_the_image_logit_is_the_output_layer_on_what_the_projector_gives(kind, p
     found = take(vlm, encoding, ["image_logit", "image_logit_gain"])
     np.testing.assert_allclose(found["image_logit"], largest[0], atol=1e-5)
     np.testing.assert_allclose(found["image_logit_gain"], largest[0] - largest[1], atol=1e-5)
+
+
+def test_the_image_logit_of_views_is_the_mean_of_theirs(vlm):
+    encoding = vlm.encode(PARK, None, CAPTION)
+    said = "a dog and a cat and a bus"
+    of_views = np.array(
+        [
+            take(vlm, behind, ["image_logit"])["image_logit"]
+            for behind in (vlm.encode(view, None, said) for view in views(encoding.picture.pixels))
+        ]
+    )
+    ids = vlm.encode(PARK, None, said).response_ids
+    dog, cat, bus = (said.split().index(word) for word in ("dog", "cat", "bus"))
+    found = image_logit_views(vlm, encoding, ["dog", "pet"], {"dog": [ids[dog]], "pet": [ids[dog], ids[cat], ids[bus]]})
+    assert found["dog"] == pytest.approx(of_views[:, dog].mean(), abs=1e-4)
+    assert found["pet"] == pytest.approx(of_views[:, [dog, cat, bus]].max(1).mean(), abs=1e-4)
+    # No token names it, so that the first piece of its name does.
+    assert image_logit_views(vlm, encoding, ["dog"], {})["dog"] == pytest.approx(found["dog"], abs=1e-4)
 
 
 # -- naming -----------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from causal_attrib.evaluation.detection.columns import (
     CONTROLS,
     NAMING,
     PROBE,
+    VIEWS,
     chosen,
     known,
 )
@@ -326,7 +327,7 @@ def _without(
         reasons[CONSISTENCY] = "it needs two or more sampled captions of each picture; add --samples 5."
     if truth is None:
         reasons |= dict.fromkeys(
-            (*ASKED, *NAMING, CONSISTENCY),
+            (*ASKED, *NAMING, VIEWS, CONSISTENCY),
             "it asks for objects, and these labels are of words; give --objects or --instances.",
         )
     if len(pictured) < 2:
