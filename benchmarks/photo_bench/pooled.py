@@ -22,6 +22,7 @@ import pandas as pd
 
 from causal_attrib.evaluation.detection import combining, ranking
 from causal_attrib.evaluation.detection.columns import BASE_RATE, CONTROLS, PROBE, known
+from causal_attrib.evaluation.verdict.scores import BINS
 
 LOOKS_AGAIN = ["naming", "image_logit_views", "image_logit_gain"]
 SETS = {
@@ -82,7 +83,7 @@ def scores(
 def if_right(p_N: np.ndarray, units: combining.Units) -> float:
     """Mean calibration error in percent of labels that are drawn from `p_N`, each by itself."""
     rng = np.random.default_rng(0)
-    place_N = np.minimum((p_N * combining.BINS).astype(int), combining.BINS - 1)
+    place_N = np.minimum((p_N * BINS).astype(int), BINS - 1)
     errors = []
     for _ in range(REDRAWN):
         gap_N = (rng.random(len(p_N)) < p_N) - p_N

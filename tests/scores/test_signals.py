@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import causal_attrib
+from causal_attrib import choices
 from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.errors import InputError
 from causal_attrib.scores.signals import SIGNALS, Readings, take
@@ -251,3 +252,42 @@ def test_naming_is_the_mean_over_captions_of_their_chance_to_name_it(vlm, matche
     # No token is a fire hydrant, and none of 4 * DRAWS captions names one.
     assert "fire hydrant" not in namer.tokens_of
     assert found["fire hydrant"][0] == pytest.approx(np.log(0.5 / (4 * DRAWS + 1)))
+
+
+# -- beside scores ----------------------------------------------------------------------------------------------------
+
+
+def test_the_names_that_need_no_torch_are_those_of_the_signals():
+    assert tuple(SIGNALS) == choices.SIGNALS
+
+
+def test_signals_beside_scores_are_those_of_take(vlm, found):
+    encoding, signals = found
+    scored = causal_attrib.score(PARK, CAPTION, model=vlm, signals="all", verdict=True)
+    assert set(scored.signal_names) == {name for name in SIGNALS if not name.endswith("_other")}
+    for name in scored.signal_names:
+        np.testing.assert_allclose([token.signals[name] for token in scored], signals[name], atol=1e-4, err_msg=name)
+    assert set(scored.signals["left_out"]) == {"evidence_other", "prior_other", "kl_other", "k3_other"}
+    # One colour, the blur, three draws of patches, hidden states, attention, and image tokens behind the picture and
+    # behind the colour; the caption itself was read already.
+    assert scored.signals["forwards"] == 9
+    plain = causal_attrib.score(PARK, CAPTION, model=vlm, verdict=True)
+    assert scored.cost["forwards"] == plain.cost["forwards"] + 9 and plain.signals is None
+    assert [token.necessity for token in scored] == [token.necessity for token in plain]
+    # The evidence of a word is what its verdict says.
+    frisbee = scored.words()["frisbee"][0]
+    assert frisbee.signals["evidence"] == pytest.approx(frisbee.evidence, abs=1e-3)
+
+
+def test_what_scoring_reads_costs_nothing_more(vlm):
+    scored = causal_attrib.score(PARK, "a dog", model=vlm, signals=["rank", "margin"])
+    assert scored.signals["forwards"] == 0 and scored.signals["left_out"] == {}
+
+
+def test_signals_that_a_model_does_not_have():
+    vlm, picture = tiny("blip"), Image.new("RGB", (60, 60), "red")
+    with pytest.raises(InputError, match="There is no signal logit_lens here: .*not read its picture as tokens"):
+        causal_attrib.score(picture, "a dog", model=vlm, signals="kl,logit_lens")
+    scored = causal_attrib.score(picture, "a dog", model=vlm, signals="all")
+    assert {"logit_lens", "glsim", "attention_ratio"} <= set(scored.signals["left_out"])
+    assert "kl_blur" in scored.signal_names
