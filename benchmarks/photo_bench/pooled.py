@@ -151,8 +151,17 @@ def main() -> None:
         "hallucinated": [int(table["false"].sum()) for table in tables],
         "commonest": commonest,
     }
-    arguments.out.write_text(json.dumps({"counts": counts, "signals": found}, indent=1), "utf-8")
+    arguments.out.write_text(json.dumps(rounded({"counts": counts, "signals": found})) + "\n", "utf-8")
     print(table_of(found, commonest))
+
+
+def rounded(value):
+    """Hundredths of a percent, finer than any of it is known."""
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    return round(value, 2) if isinstance(value, float) else value
 
 
 def table_of(found: dict[str, dict], commonest: str) -> str:

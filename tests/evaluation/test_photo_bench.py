@@ -92,9 +92,11 @@ def test_captioners_are_compared_within_themselves(script, tmp_path, monkeypatch
         by_hand.append((100 * ranking.of("auroc", table["false"].to_numpy(), -table.logprob.to_numpy()),
                         table["false"].sum() * (~table["false"]).sum()))  # fmt: skip
     of = found["signals"]["logprob"]
-    assert [seed["auroc"]["value"] for seed in of["seeds"]] == pytest.approx([auroc for auroc, _ in by_hand])
+    assert [seed["auroc"]["value"] for seed in of["seeds"]] == pytest.approx([auroc for auroc, _ in by_hand], abs=0.01)
     pairs = sum(count for _, count in by_hand)
-    assert of["together"]["auroc"]["value"] == pytest.approx(sum(auroc * count for auroc, count in by_hand) / pairs)
+    assert of["together"]["auroc"]["value"] == pytest.approx(
+        sum(auroc * count for auroc, count in by_hand) / pairs, abs=0.01
+    )
     assert of["together"]["auroc"]["low"] < of["together"]["auroc"]["value"] < of["together"]["auroc"]["high"]
     assert found["counts"]["photographs"] == 12 and found["counts"]["mentions"] == [48, 48]
     assert "ece" in found["signals"]["combination"] and "`logprob` |" in capsys.readouterr().out
