@@ -56,7 +56,7 @@ SIGNAL_REFERENCES = {"": "colour", "_blur": "blur", "_patches": "patches", "_oth
 SIGNALS: tuple[str, ...] = (
     *("logprob", "entropy", "margin", "rank", "position"),
     *(f"{name}{end}" for name in ("evidence", "prior", "kl", "k3") for end in SIGNAL_REFERENCES),
-    *("logit_lens", "glsim", "attention_ratio"),
+    *("logit_lens", "image_logit", "image_logit_gain", "glsim", "attention_ratio"),
 )
 
 
