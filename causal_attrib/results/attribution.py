@@ -56,6 +56,9 @@ class Attribution:
     and `tool` (name, version). `generated` says that the model wrote the caption itself. `verdict` says how verdicts
     were reached and how often they err (calibrated, note, thresholds, calibration), `coherence` how strongly each part
     of a reasoned answer drives the next (channels, hardened, aggregate, tokens, draws, seed); None where not asked for.
+    `refinement` says of the level auto which parts were hidden as a whole (kind, first and last token, scores, opened),
+    and what those that were not opened amount to: each is worth less than or as much as `below`, all of them at once
+    `together`, in nats or points of the outcome (`unit`).
 
     Raises:
         InputError: a score is NaN or infinite, as happens with broken weights or a dtype that overflows.
@@ -75,10 +78,11 @@ class Attribution:
     generated: bool = False
     verdict: dict | None = None
     coherence: dict | None = None
+    refinement: dict | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", tuple(self.tokens))
-        for name in ("image", "model", "outcome", "settings", "cost", "tool", "verdict", "coherence"):
+        for name in ("image", "model", "outcome", "settings", "cost", "tool", "verdict", "coherence", "refinement"):
             # A copy that is what it will be when loaded again: tuples are lists, and what JSON cannot hold fails here.
             object.__setattr__(self, name, json.loads(formats.json_bytes(getattr(self, name))))
         for token in self.tokens:
@@ -184,7 +188,7 @@ class Attribution:
         """The JSON object of schema version 1."""
         names: tuple[str, ...] = ("image", "prompt", "question", "answer", "caption", "generated")
         names += ("model", "outcome", "settings", "cost", "tool")
-        names += tuple(name for name in ("verdict", "coherence") if getattr(self, name) is not None)
+        names += tuple(name for name in ("verdict", "coherence", "refinement") if getattr(self, name) is not None)
         tokens = [{name: getattr(token, name) for name in self.columns} for token in self.tokens]
         return {"schema": SCHEMA, **{name: copy.deepcopy(getattr(self, name)) for name in names}, "tokens": tokens}
 

@@ -5,6 +5,7 @@ Several captions are run together, so that they share forwards where the engine 
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,17 +14,19 @@ from typing import Any
 import numpy as np
 
 from causal_attrib.engine import Cost, Engine, Job
-from causal_attrib.engine.base import Request
+from causal_attrib.engine.base import SLACK, Request
 from causal_attrib.interventions import Intervention
 from causal_attrib.io.pictures import ImageLike
 from causal_attrib.outcomes import Objects, Outcome, check_contrast, choose_outcome
 from causal_attrib.results.attribution import Attribution, Token
+from causal_attrib.results.effects import effect_nats
 from causal_attrib.scores import necessity, sufficiency
 from causal_attrib.scores.coherence_channels.channels import coherence_of
 from causal_attrib.scores.completeness import causal_completeness
 from causal_attrib.scores.entropy import logprob_and_entropy
 from causal_attrib.scores.inputs import Caption
 from causal_attrib.scores.known_pictures import knows
+from causal_attrib.scores.refinement import FORWARDS, NOTHING, NOTHING_NATS, ROUNDS, Refinement
 from causal_attrib.scores.settings import Settings, check_outcome
 from causal_attrib.scores.verdict import Calibration, judged
 from causal_attrib.version import __version__
@@ -42,8 +45,7 @@ _SCALES = {"grounding": "tokens", "likelihood": "one", "yesno": "one"}
 class CaptionTask:
     """One caption and what is to be run for it.
 
-    units:     tokens that are hidden and kept together
-    plan_s, plan_n: edits for sufficiency and for necessity
+    units:     tokens that are hidden and kept together; for the level auto, the words that it may come to
     samples:   H completions per prefix, 0 for none
     rewrites:  whether the caption is written anew behind a hidden unit
     generated: whether the model wrote the caption
@@ -59,8 +61,6 @@ class CaptionTask:
     objects: list[str] | None
     judge: Outcome
     units: Sequence[tuple[int, ...]]
-    plan_s: tuple[Intervention, ...]
-    plan_n: tuple[Intervention, ...]
     samples: int
     rewrites: bool
     generated: bool
@@ -71,7 +71,19 @@ class CaptionTask:
 
     @property
     def interventions(self) -> int:
-        return len(self.plan_s) + len(self.plan_n)
+        """How many are run; for the level auto, at most."""
+        units = self.settings.selection.most(len(self.units))
+        return 2 * units + 2 if units < len(self.units) else len(self.plan_s) + len(self.plan_n)
+
+    @property
+    def plan_s(self) -> tuple[Intervention, ...]:
+        """Edits for sufficiency."""
+        return sufficiency.plan(self.units)
+
+    @property
+    def plan_n(self) -> tuple[Intervention, ...]:
+        """Edits for necessity."""
+        return necessity.plan(self.units, self.settings.mask, rewrites=self.rewrites)
 
     def job(self, plan: tuple[Intervention, ...]) -> Job:
         return Job(self.encoding, plan, self.judge)
@@ -105,7 +117,9 @@ def make_task(
     if settings.verdict:
         check_outcome(judge.name, settings.mask)
     coherent = coherence_of(vlm, encoding, seed=settings.seed).to_dict() if settings.coherence else None
-    units = encoding.units(settings.level)
+    units = encoding.units("word" if settings.level == "auto" else settings.level)
+    if not settings.selection.needs_scan:
+        units = settings.selection.choose(encoding, units)
     rewrites = judge.needs_text and not encoding.answers_a_question
     return CaptionTask(
         vlm=vlm,
@@ -114,8 +128,6 @@ def make_task(
         objects=objects,
         judge=judge,
         units=units,
-        plan_s=sufficiency.plan(units),
-        plan_n=necessity.plan(units, settings.mask, rewrites=rewrites),
         samples=settings.samples_for(judge),
         rewrites=rewrites,
         generated=generated,
@@ -142,10 +154,50 @@ def run_tasks(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce |
 def _run_group(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce | None) -> list[Attribution]:
     began, before = time.perf_counter(), replace(engine.cost)
     scans = [_scan(engine, task) for task in tasks]
+    tasks = [_narrowed(task, scan) for task, scan in zip(tasks, scans, strict=True)]
     if announce is not None:
         per_position = (time.perf_counter() - began) / max(engine.cost.since(before).positions, 1)
         positions = sum(_forecast(engine, task) for task in tasks)
         announce(sum(task.interventions for task in tasks), positions, positions * per_position)
+    if tasks[0].settings.level == "auto":
+        found = [_refined(engine, task) for task in tasks]
+    else:
+        found = [(measured, None) for measured in _measure(engine, tasks)]
+    spent, seconds = engine.cost.since(before), time.perf_counter() - began
+    return [
+        _attribution(
+            engine,
+            task,
+            scan,
+            measured,
+            refinement,
+            spent=spent,
+            captions=len(tasks),
+            seconds=seconds + task.seconds,
+        )
+        for task, scan, (measured, refinement) in zip(tasks, scans, found, strict=True)
+    ]
+
+
+@dataclass
+class _Measured:
+    """Scores of units, and the outcome of the whole response (None where both arms are written anew)."""
+
+    units: Sequence[tuple[int, ...]]
+    sufficiency_U: np.ndarray
+    error_U: np.ndarray | None
+    necessity_U: np.ndarray
+    whole: float | None
+
+    def score(self, u: int) -> dict[str, float | None]:
+        return {
+            "sufficiency": float(self.sufficiency_U[u]),
+            "sufficiency_se": None if self.error_U is None else float(self.error_U[u]),
+            "necessity": float(self.necessity_U[u]),
+        }
+
+
+def _measure(engine: Engine, tasks: Sequence[CaptionTask]) -> list[_Measured]:
     settings = tasks[0].settings
     outcomes = outcomes_of(
         engine,
@@ -153,11 +205,78 @@ def _run_group(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce 
         seed=settings.seed,
         coupling=settings.coupling,
     )
-    spent, seconds = engine.cost.since(before), time.perf_counter() - began
-    return [
-        _attribution(engine, task, scan, *outcome, spent=spent, captions=len(tasks), seconds=seconds + task.seconds)
-        for task, scan, outcome in zip(tasks, scans, outcomes, strict=True)
-    ]
+    measured = []
+    for task, (outcome_s, outcome_n) in zip(tasks, outcomes, strict=True):
+        sufficiency_U, error_U = sufficiency.read(task.units, outcome_s, settings.estimator)
+        necessity_U = necessity.read(outcome_n[:, 0], rewrites=task.rewrites)
+        whole = None if task.rewrites else float(outcome_n[0, 0])
+        measured.append(_Measured(task.units, sufficiency_U, error_U, necessity_U, whole))
+    return measured
+
+
+def _narrowed(task: CaptionTask, scan: _Scan) -> CaptionTask:
+    """With those of its units that are chosen by what the caption's reading tells."""
+    selection = task.settings.selection
+    if not selection.needs_scan:
+        return task
+    prior_T = None if scan.prior_T is None else np.array(scan.prior_T)
+    units = selection.choose(
+        task.encoding, task.units, entropy_T=scan.entropy_T, logprob_T=scan.logprob_T, prior_T=prior_T
+    )
+    return replace(task, units=units)
+
+
+def _refined(engine: Engine, task: CaptionTask) -> tuple[_Measured, dict[str, Any]]:
+    """Scores of the words that a refinement comes to, and what it says of all others."""
+    encoding = task.encoding
+    budget = FORWARDS * (encoding.prompt_length + encoding.spoken)
+    refinement = Refinement(encoding.units("sentence"), task.units, functools.partial(_positions, task), budget)
+    whole: float | None = None
+    nats = not task.judge.needs_text and task.judge.name in _SCALES
+    while parts := refinement.next_round(NOTHING_NATS if nats else NOTHING):
+        (measured,) = _measure(engine, [replace(task, units=[part.tokens for part in parts])])
+        whole = measured.whole
+        for u, part in enumerate(parts):
+            part.scores = measured.score(u)
+            part.worth = _worth(task, whole, part.scores)
+    together = None
+    if closed := refinement.closed:
+        hidden = tuple(sorted(t for part in closed for t in part.tokens))
+        plan = necessity.plan([hidden], task.settings.mask, rewrites=task.rewrites)
+        outcome_n = engine.run(encoding, plan, task.judge)[:, 0]
+        together = _worth(task, whole, {"necessity": float(necessity.read(outcome_n, rewrites=task.rewrites)[0])})
+    words = refinement.words
+
+    def column(name: str) -> np.ndarray:
+        return np.array([word.scores[name] for word in words], dtype=float)
+
+    found = _Measured(
+        [word.tokens for word in words],
+        column("sufficiency"),
+        column("sufficiency_se") if task.samples > 1 else None,
+        column("necessity"),
+        whole,
+    )
+    return found, refinement.record("nats" if nats else "outcome", together, encoding.spans)
+
+
+def _worth(task: CaptionTask, whole: float | None, scores: dict[str, float | None]) -> float:
+    """How much a part matters: its effect in nats, up or down, or the larger of its scores where there are no nats."""
+    effect = effect_nats(_outcome_record(task, whole), scores["necessity"])
+    if effect is not None:
+        return abs(effect)
+    return max(abs(scores["necessity"] or 0.0), scores.get("sufficiency") or 0.0)
+
+
+def _positions(task: CaptionTask, unit: tuple[int, ...]) -> float:
+    """Token positions that it takes to measure a unit behind what was read of the whole response."""
+    encoding = task.encoding
+    behind = encoding.spoken - unit[0]
+    tail = len(encoding.cue_ids) + len(encoding.answer_ids)
+    written = len(encoding.response_ids) - unit[-1] + SLACK
+    necessity_takes = 2 * written if task.rewrites else behind + (SLACK if task.judge.needs_text else 0)
+    drawn = task.samples * (len(encoding.response_ids) - unit[0] + SLACK + tail)
+    return necessity_takes + (drawn or tail)
 
 
 def outcomes_of(
@@ -194,8 +313,8 @@ def outcomes_of(
 
 @dataclass
 class _Scan:
-    """What the unedited caption tells: per token log-probability and entropy, and for verdicts its log-probability
-    behind the reference image."""
+    """What the unedited caption tells: per token log-probability and entropy, and where it is needed its
+    log-probability behind the reference image."""
 
     logprob_T: np.ndarray
     entropy_T: np.ndarray
@@ -206,7 +325,7 @@ def _scan(engine: Engine, task: CaptionTask) -> _Scan:
     encoding = task.encoding
     logprob_T, entropy_T = logprob_and_entropy(engine.scan(encoding), encoding.response_ids)
     prior_T = None
-    if task.calibration is not None:
+    if task.calibration is not None or task.settings.selection.needs_prior:
         row, places = Continuation(encoding.response_ids, reference=True), tuple(range(len(encoding.response_ids)))
         prior_T = engine.logprobs([Request(encoding, row, places)], lambda count: None)[0].tolist()
     return _Scan(logprob_T, entropy_T, prior_T)
@@ -214,6 +333,8 @@ def _scan(engine: Engine, task: CaptionTask) -> _Scan:
 
 def _forecast(engine: Engine, task: CaptionTask) -> int:
     """Token positions that a task takes at most."""
+    if task.settings.level == "auto":
+        return ROUNDS * FORWARDS * (task.encoding.prompt_length + task.encoding.spoken)
     if not task.samples:
         return engine.forecast([task.job(task.plan_s + task.plan_n)])
     return engine.forecast([task.job(task.plan_s)], task.samples) + engine.forecast([task.job(task.plan_n)])
@@ -223,34 +344,34 @@ def _attribution(
     engine: Engine,
     task: CaptionTask,
     scan: _Scan,
-    outcome_s: np.ndarray,
-    outcome_n: np.ndarray,
+    measured: _Measured,
+    refinement: dict[str, Any] | None,
     *,
     spent: Cost,
     captions: int,
     seconds: float,
 ) -> Attribution:
     encoding, settings = task.encoding, task.settings
-    sufficiency_U, error_U = sufficiency.read(task.units, outcome_s, settings.estimator)
-    necessity_U = necessity.read(outcome_n[:, 0], rewrites=task.rewrites)
     attribution = Attribution(
         caption=encoding.response,
         tokens=_tokens(
             encoding,
-            task.units,
+            measured.units,
             logprob=scan.logprob_T,
             entropy=scan.entropy_T,
-            sufficiency=sufficiency_U,
-            sufficiency_se=error_U,
-            necessity=necessity_U,
-            causal_completeness=causal_completeness(sufficiency_U, necessity_U, settings.lambda_s, settings.lambda_n),
+            sufficiency=measured.sufficiency_U,
+            sufficiency_se=measured.error_U,
+            necessity=measured.necessity_U,
+            causal_completeness=causal_completeness(
+                measured.sufficiency_U, measured.necessity_U, settings.lambda_s, settings.lambda_n
+            ),
         ),
         image=encoding.picture.record,
         prompt=encoding.prompt,
         question=encoding.question,
         answer=encoding.answer,
         model=task.vlm.record,
-        outcome=_outcome_record(task, outcome_n),
+        outcome=_outcome_record(task, measured.whole),
         settings={
             "against": settings.against,
             "mask": settings.mask,
@@ -259,6 +380,7 @@ def _attribution(
             "coupling": settings.coupling,
             "estimator": settings.estimator,
             "level": settings.level,
+            "tokens": settings.tokens,
             "lambda_s": settings.lambda_s,
             "lambda_n": settings.lambda_n,
             "engine": engine.name,
@@ -273,16 +395,17 @@ def _attribution(
         tool={"name": "copo", "version": __version__},
         generated=task.generated,
         coherence=task.coherent,
+        refinement=refinement,
     )
-    if scan.prior_T is None or task.calibration is None:
+    if task.calibration is None or scan.prior_T is None:
         return attribution
     return judged(attribution, scan.prior_T, task.calibration, known=task.known)
 
 
-def _outcome_record(task: CaptionTask, outcome_n: np.ndarray) -> dict[str, Any]:
+def _outcome_record(task: CaptionTask, whole: float | None) -> dict[str, Any]:
     record: dict[str, Any] = {"name": task.judge.name, "meaning": task.judge.meaning}
-    if not task.rewrites:
-        record["value"] = float(outcome_n[0, 0])
+    if whole is not None:
+        record["value"] = whole
         if (scale := _SCALES.get(task.judge.name)) is not None:
             record["scale"] = len(task.encoding.response_ids) if scale == "tokens" else 1
     if isinstance(task.judge, Objects):

@@ -44,6 +44,7 @@ def score(
     estimator: Estimator = Settings.estimator,
     coupling: Coupling = Settings.coupling,
     level: Level = Settings.level,
+    tokens: str | int = Settings.tokens,
     lambda_s: float = Settings.lambda_s,
     lambda_n: float = Settings.lambda_n,
     engine: EngineName | SharedEngine = Settings.engine,
@@ -72,7 +73,11 @@ def score(
             outcomes that judge text.
         estimator: "paired" (the paper's), "mean_gain", or "product" for outcomes of 0 and 1.
         coupling: "independent" draws or position-keyed "gumbel" draws.
-        level: "token", or "word" to hide and keep all tokens of a word at once (each gets the word's score).
+        level: "token", or "word" to hide and keep all tokens of a word at once (each gets the word's score), or
+            "sentence" those of a sentence; "auto" takes sentences first, then the words of those that matter, for long
+            answers (`scores.refinement`).
+        tokens: which units are intervened upon: "all", "content", "top-entropy", "top-logprob-gap" or a number
+            (`scores.selection`); the others have no score.
         lambda_s, lambda_n: weights in causal completeness, from 0 to 1.
         engine: "packed" puts all edits behind one reading of the picture, "plain" runs an ordinary forward for each;
             "auto" is packed where the model can be packed and, checked at first use, gives plain's numbers. For several
@@ -101,6 +106,7 @@ def score(
         estimator=estimator,
         coupling=coupling,
         level=level,
+        tokens=str(tokens),
         lambda_s=lambda_s,
         lambda_n=lambda_n,
         engine=shared.name,
@@ -158,6 +164,7 @@ def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
         nonlocal done
         done += count
         if progress is not None:
-            progress(done, total)
+            # How many rounds a refinement takes is known when it is done.
+            progress(done, max(done, total))
 
     return advance

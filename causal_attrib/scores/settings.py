@@ -19,6 +19,7 @@ from causal_attrib.choices import (
     LEVELS,
     OUTCOMES,
     REFERENCES,
+    WORD_LEVELS,
     Against,
     BatchSize,
     Coupling,
@@ -33,6 +34,7 @@ from causal_attrib.choices import (
 )
 from causal_attrib.errors import InputError
 from causal_attrib.outcomes.names import check_contrast, check_name
+from causal_attrib.scores.selection import Selection, selection_of
 
 if TYPE_CHECKING:
     from causal_attrib.outcomes import Outcome
@@ -111,7 +113,16 @@ class Settings(CausalSettings):
             calibration is found by `scores.verdict.read_calibration`.
     """
 
-    level: Level = setting("token", f"What is hidden at once: {', '.join(LEVELS)}.", metavar="NAME")
+    level: Level = setting(
+        "token",
+        f"What is hidden at once: {', '.join(LEVELS)} (sentences, then words of those that matter).",
+        metavar="NAME",
+    )
+    tokens: str = setting(
+        "all",
+        "Which of them are: all, content, top-entropy, top-logprob-gap, or a number; others get no score.",
+        metavar="NAME",
+    )
     lambda_s: float = setting(0.35, "Weight of sufficiency.")
     lambda_n: float = setting(0.35, "Weight of necessity.")
     seed: int = setting(0, "Seed of everything random.")
@@ -127,14 +138,26 @@ class Settings(CausalSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of("level", self.level, LEVELS)
+        selection_of(self.tokens)
+        if self.level == "sentence" and self.tokens != "all":
+            raise InputError("Sentences are all scored; leave --tokens out, or take --level auto.")
         for what, value in (("lambda_s", self.lambda_s), ("lambda_n", self.lambda_n)):
             if not (isinstance(value, Real) and math.isfinite(value) and 0 <= value <= 1):
                 raise InputError(f"{what} is {value!r}, but the weights of the scores lie between 0 and 1.")
         check_seed(self.seed)
         if self.calibration is not None and not self.verdict:
             raise InputError("A calibration is for verdicts; ask for them too: add --verdict (or verdict=True).")
+        if self.verdict and (self.level not in WORD_LEVELS or self.tokens != "all"):
+            raise InputError(
+                f"A verdict needs the score of every word; take the level {' or '.join(WORD_LEVELS)}, and all tokens."
+            )
         if self.verdict:
             check_outcome(OUTCOME if self.outcome == "auto" else self.outcome, self.mask)
+
+    @property
+    def selection(self) -> Selection:
+        """Which units are intervened upon."""
+        return selection_of(self.tokens)
 
 
 def check_outcome(outcome: str, mask: str) -> None:
