@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from causal_attrib.errors import InputError
 from causal_attrib.words.claims import is_content
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from causal_attrib.vlm import Encoding
 
 Unit = tuple[int, ...]
@@ -81,8 +81,8 @@ class Selection:
         else:
             assert logprob_T is not None and prior_T is not None
             worth = [abs(sum(logprob_T[t] - prior_T[t] for t in unit)) for unit in units]
-        order = np.argsort(-np.array(worth), kind="stable")[: self.most(len(units))]
-        return tuple(units[u] for u in sorted(order.tolist()))
+        order = sorted(range(len(units)), key=lambda u: -worth[u])[: self.most(len(units))]
+        return tuple(units[u] for u in sorted(order))
 
 
 def selection_of(tokens: str) -> Selection:
