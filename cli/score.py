@@ -18,20 +18,8 @@ _MANY = "Many captions"
 
 # What score takes beside them, batch_size and seed, other commands take too.
 _SETTINGS = (
-    *(
-        "outcome",
-        "against",
-        "mask",
-        "samples",
-        "estimator",
-        "coupling",
-        "level",
-        "tokens",
-        "lambda_s",
-        "lambda_n",
-        "engine",
-    ),
-    *("coherence", "verdict", "calibration"),
+    *("outcome", "against", "mask", "samples", "precision", "estimator", "coupling", "level", "tokens"),
+    *("lambda_s", "lambda_n", "engine", "coherence", "verdict", "calibration"),
 )
 
 

@@ -65,7 +65,7 @@ _RECORD: dict[str, Check] = {
     "answer": _is_text_or_none,
     "generated": _is_bool,
     **dict.fromkeys(("image", "model", "outcome", "settings", "cost", "tool"), _is_object),
-    **dict.fromkeys(("verdict", "coherence", "refinement"), _is_object_or_none),
+    **dict.fromkeys(("verdict", "coherence", "refinement", "sampling"), _is_object_or_none),
 }
 _PARTS: dict[str, dict[str, Check]] = {
     "image": {
@@ -85,6 +85,7 @@ _PARTS: dict[str, dict[str, Check]] = {
         "tokens": _is_object,
         "aggregate": _is_number_or_none,
     },
+    "sampling": {"confidence": _is_number, "method": _is_text, **dict.fromkeys(("low", "high", "draws"), _is_list)},
     "refinement": {
         "unit": _is_text,
         **dict.fromkeys(("below", "together"), _is_number_or_none),

@@ -27,6 +27,7 @@ from causal_attrib.scores.entropy import logprob_and_entropy
 from causal_attrib.scores.inputs import Caption
 from causal_attrib.scores.known_pictures import knows
 from causal_attrib.scores.refinement import FORWARDS, NOTHING, NOTHING_NATS, ROUNDS, Refinement
+from causal_attrib.scores.sequential import ALPHA
 from causal_attrib.scores.settings import Settings, check_outcome
 from causal_attrib.scores.verdict import Calibration, judged
 from causal_attrib.version import __version__
@@ -37,6 +38,8 @@ from causal_attrib.vlm.threads import on_suited_threads
 Announce = Callable[[int, int, float], None]
 
 
+# Completions that are drawn behind each prefix before it is asked whether they are enough.
+FIRST_DRAWS = 8
 # How effects on these outcomes become nats (`results.effects`): a mean over the caption's tokens, or a probability.
 _SCALES = {"grounding": "tokens", "likelihood": "one", "yesno": "one"}
 
@@ -74,6 +77,14 @@ class CaptionTask:
         """How many are run; for the level auto, at most."""
         units = self.settings.selection.most(len(self.units))
         return 2 * units + 2 if units < len(self.units) else len(self.plan_s) + len(self.plan_n)
+
+    @property
+    def estimator(self) -> str:
+        return self.settings.estimator_for(self.judge)
+
+    @property
+    def coupling(self) -> str:
+        return self.settings.coupling_for(self.judge)
 
     @property
     def plan_s(self) -> tuple[Intervention, ...]:
@@ -181,13 +192,16 @@ def _run_group(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce 
 
 @dataclass
 class _Measured:
-    """Scores of units, and the outcome of the whole response (None where both arms are written anew)."""
+    """Scores of units, the outcome of the whole response (None where both arms are written anew), and of sampled
+    completions the bounds of sufficiency and how many were drawn."""
 
     units: Sequence[tuple[int, ...]]
     sufficiency_U: np.ndarray
     error_U: np.ndarray | None
     necessity_U: np.ndarray
     whole: float | None
+    bounds: tuple[np.ndarray, np.ndarray] | None
+    draws_U: np.ndarray
 
     def score(self, u: int) -> dict[str, float | None]:
         return {
@@ -196,21 +210,38 @@ class _Measured:
             "necessity": float(self.necessity_U[u]),
         }
 
+    def drawn(self, u: int) -> dict[str, float | None]:
+        low, high = (None, None) if self.bounds is None else (float(bound_U[u]) for bound_U in self.bounds)
+        return {"low": low, "high": high, "draws": float(self.draws_U[u])}
+
+    def sampling(self, tokens: int) -> dict[str, Any] | None:
+        """The entry `sampling` of the JSON schema: by token, None where it has no score."""
+        if self.bounds is None:
+            return None
+        record: dict[str, Any] = {"confidence": 1 - ALPHA, "method": "betting"}
+        for name, values in (("low", self.bounds[0]), ("high", self.bounds[1]), ("draws", self.draws_U)):
+            record[name] = [None] * tokens
+            for unit, value in zip(self.units, values.tolist(), strict=True):
+                for t in unit:
+                    record[name][t] = value
+        return record
+
 
 def _measure(engine: Engine, tasks: Sequence[CaptionTask]) -> list[_Measured]:
     settings = tasks[0].settings
-    outcomes = outcomes_of(
-        engine,
-        [(task.job(task.plan_s), task.job(task.plan_n), task.samples) for task in tasks],
-        seed=settings.seed,
-        coupling=settings.coupling,
-    )
+    plans = [
+        Plan(task.units, task.job(task.plan_s), task.job(task.plan_n), task.samples, task.coupling, task.estimator)
+        for task in tasks
+    ]
+    outcomes = outcomes_of(engine, plans, seed=settings.seed, precision=settings.precision)
     measured = []
     for task, (outcome_s, outcome_n) in zip(tasks, outcomes, strict=True):
-        sufficiency_U, error_U = sufficiency.read(task.units, outcome_s, settings.estimator)
+        sufficiency_U, error_U = sufficiency.read(task.units, outcome_s, task.estimator)
         necessity_U = necessity.read(outcome_n[:, 0], rewrites=task.rewrites)
         whole = None if task.rewrites else float(outcome_n[0, 0])
-        measured.append(_Measured(task.units, sufficiency_U, error_U, necessity_U, whole))
+        bounds = sufficiency.interval(task.units, outcome_s, task.estimator) if task.samples > 1 else None
+        draws_U = sufficiency.draws_of(task.units, outcome_s)
+        measured.append(_Measured(task.units, sufficiency_U, error_U, necessity_U, whole, bounds, draws_U))
     return measured
 
 
@@ -238,6 +269,7 @@ def _refined(engine: Engine, task: CaptionTask) -> tuple[_Measured, dict[str, An
         whole = measured.whole
         for u, part in enumerate(parts):
             part.scores = measured.score(u)
+            part.sampled = measured.drawn(u)
             part.worth = _worth(task, whole, part.scores)
     together = None
     if closed := refinement.closed:
@@ -248,7 +280,7 @@ def _refined(engine: Engine, task: CaptionTask) -> tuple[_Measured, dict[str, An
     words = refinement.words
 
     def column(name: str) -> np.ndarray:
-        return np.array([word.scores[name] for word in words], dtype=float)
+        return np.array([(word.scores | word.sampled)[name] for word in words], dtype=float)
 
     found = _Measured(
         [word.tokens for word in words],
@@ -256,6 +288,8 @@ def _refined(engine: Engine, task: CaptionTask) -> tuple[_Measured, dict[str, An
         column("sufficiency_se") if task.samples > 1 else None,
         column("necessity"),
         whole,
+        (column("low"), column("high")) if task.samples > 1 and task.estimator != "product" else None,
+        column("draws").astype(int),
     )
     return found, refinement.record("nats" if nats else "outcome", together, encoding.spans)
 
@@ -279,36 +313,79 @@ def _positions(task: CaptionTask, unit: tuple[int, ...]) -> float:
     return necessity_takes + (drawn or tail)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """The sufficiency and the necessity job of some units of a caption.
+
+    samples:   H completions behind each prefix, 0 for none
+    coupling:  how those of neighbouring prefixes are drawn
+    estimator: what they are drawn for
+    """
+
+    units: Sequence[tuple[int, ...]]
+    keeps: Job
+    masks: Job
+    samples: int
+    coupling: str
+    estimator: str
+
+
 def outcomes_of(
-    engine: Engine, plans: Sequence[tuple[Job, Job, int]], *, seed: int, coupling: str
+    engine: Engine, plans: Sequence[Plan], *, seed: int, precision: float = 0.0
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Outcomes of the sufficiency and of the necessity job of each caption.
 
     Args:
-        plans: the two jobs, and H.
-        seed, coupling: of sampled completions.
+        seed: of sampled completions.
+        precision: they are drawn until the standard error of a unit is below this; 0 draws all.
 
     Returns:
-        Arrays (N, H), or (N, 1) for H = 0, and (M, 1).
+        Arrays (N, H), or (N, 1) for H = 0, and (M, 1). NaN stands for completions that were not drawn.
     """
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    as_it_is = [index for index, (_, _, samples) in enumerate(plans) if not samples]
+    as_it_is = [index for index, plan in enumerate(plans) if not plan.samples]
     # One run, so that the whole response, which is in both plans, is put through the model once.
     both = [
-        replace(keeps, interventions=keeps.interventions + masks.interventions)
-        for keeps, masks, _ in (plans[index] for index in as_it_is)
+        replace(plan.keeps, interventions=plan.keeps.interventions + plan.masks.interventions)
+        for plan in (plans[index] for index in as_it_is)
     ]
     for index, outcome in zip(as_it_is, engine.run_jobs(both), strict=True):
-        prefixes = len(plans[index][0].interventions)
+        prefixes = len(plans[index].keeps.interventions)
         found[index] = outcome[:prefixes], outcome[prefixes:]
-    for samples in sorted({samples for _, _, samples in plans if samples}):
-        drawn = [index for index, plan in enumerate(plans) if plan[2] == samples]
-        outcomes_s = engine.run_jobs(
-            [plans[index][0] for index in drawn], samples=samples, seed=seed, coupling=coupling
-        )
-        outcomes_n = engine.run_jobs([plans[index][1] for index in drawn])
+    for how in sorted({(plan.samples, plan.coupling) for plan in plans if plan.samples}):
+        drawn = [index for index, plan in enumerate(plans) if (plan.samples, plan.coupling) == how]
+        some = [plans[index] for index in drawn]
+        outcomes_s = _drawn(engine, some, seed, precision)
+        outcomes_n = engine.run_jobs([plan.masks for plan in some])
         found.update(zip(drawn, zip(outcomes_s, outcomes_n, strict=True), strict=True))
     return [found[index] for index in range(len(plans))]
+
+
+def _drawn(engine: Engine, plans: Sequence[Plan], seed: int, precision: float) -> list[np.ndarray]:
+    """Outcomes of sampled completions behind the prefixes of each plan, all with the same H and coupling."""
+    samples, coupling = plans[0].samples, plans[0].coupling
+    outcomes = [np.full((len(plan.keeps.interventions), samples), np.nan) for plan in plans]
+    open_rows = [list(range(len(outcome_NH))) for outcome_NH in outcomes]
+    first = 0
+    while first < samples and any(open_rows):
+        # As many again as there are, so that looking costs little and no more than twice what is needed is drawn.
+        count = min(max(first, FIRST_DRAWS), samples - first) if precision else samples
+        going = [index for index, rows in enumerate(open_rows) if rows]
+        jobs = [
+            replace(
+                plans[index].keeps,
+                interventions=tuple(plans[index].keeps.interventions[row] for row in open_rows[index]),
+                streams=tuple(open_rows[index]),
+            )
+            for index in going
+        ]
+        found = engine.run_jobs(jobs, samples=count, seed=seed, coupling=coupling, first=first)
+        first += count
+        for index, outcome_NH in zip(going, found, strict=True):
+            outcomes[index][open_rows[index], first - count : first] = outcome_NH
+            so_far_NH, plan = outcomes[index][:, :first], plans[index]
+            open_rows[index] = sufficiency.unsettled(plan.units, so_far_NH, plan.estimator, precision)
+    return [outcome_NH[:, :first] for outcome_NH in outcomes]
 
 
 @dataclass
@@ -377,8 +454,9 @@ def _attribution(
             "mask": settings.mask,
             "samples": task.samples,
             "seed": settings.seed,
-            "coupling": settings.coupling,
-            "estimator": settings.estimator,
+            "precision": settings.precision,
+            "coupling": task.coupling,
+            "estimator": task.estimator,
             "level": settings.level,
             "tokens": settings.tokens,
             "lambda_s": settings.lambda_s,
@@ -396,6 +474,7 @@ def _attribution(
         generated=task.generated,
         coherence=task.coherent,
         refinement=refinement,
+        sampling=measured.sampling(len(encoding.response_ids)),
     )
     if task.calibration is None or scan.prior_T is None:
         return attribution

@@ -35,6 +35,7 @@ class Part:
     children: what it can be opened into
     worth:    how much it matters, None until that was measured
     scores:   what was measured
+    sampled:  bounds of its sufficiency and how many completions were drawn
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Part:
     children: tuple[Part, ...] = ()
     worth: float | None = None
     scores: dict[str, float | None] = field(default_factory=dict)
+    sampled: dict[str, float | None] = field(default_factory=dict)
     opened: bool = False
 
 

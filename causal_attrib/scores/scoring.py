@@ -41,8 +41,9 @@ def score(
     against: Against = Settings.against,
     mask: Fill = Settings.mask,
     samples: int | None = Settings.samples,
-    estimator: Estimator = Settings.estimator,
-    coupling: Coupling = Settings.coupling,
+    precision: float = Settings.precision,
+    estimator: Estimator | None = Settings.estimator,
+    coupling: Coupling | None = Settings.coupling,
     level: Level = Settings.level,
     tokens: str | int = Settings.tokens,
     lambda_s: float = Settings.lambda_s,
@@ -71,8 +72,12 @@ def score(
         mask: how a token is hidden for necessity: zero or mean (embedding), token, delete.
         samples: H sampled completions per prefix for sufficiency; 0 judges the prefix as it is. Default 0, or 4 for
             outcomes that judge text.
-        estimator: "paired" (the paper's), "mean_gain", or "product" for outcomes of 0 and 1.
-        coupling: "independent" draws or position-keyed "gumbel" draws.
+        precision: completions are drawn until the standard error of a word's sufficiency is below this, at least 8 and
+            at most H; 0 draws all H.
+        estimator: "paired" (the paper's), "mean_gain", or "product" for outcomes of 0 and 1; None is mean_gain for
+            outcomes that judge text, else paired.
+        coupling: "independent" draws or position-keyed "gumbel" draws; None is gumbel for outcomes that judge text,
+            else independent.
         level: "token", or "word" to hide and keep all tokens of a word at once (each gets the word's score), or
             "sentence" those of a sentence; "auto" takes sentences first, then the words of those that matter, for long
             answers (`scores.refinement`).
@@ -103,6 +108,7 @@ def score(
         against=against,
         mask=mask,
         samples=samples,
+        precision=precision,
         estimator=estimator,
         coupling=coupling,
         level=level,

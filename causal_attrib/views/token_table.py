@@ -65,6 +65,8 @@ def table(attribution: Attribution) -> Group:
         notes.append(("verdict  ", attribution.verdict["note"]))
     if attribution.coherence is not None:
         notes.append(("coherence", f" {coherence.line(attribution.coherence)}"))
+    if attribution.sampling is not None:
+        notes.append(("draws    ", drawing.sampling_line(attribution.sampling)))
     if attribution.refinement is not None:
         notes.append(("words    ", f"{refinement.note(attribution.refinement)}; words without a score are left out"))
     return Group(

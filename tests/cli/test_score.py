@@ -132,7 +132,14 @@ def test_every_option_reaches_the_library(copo, picture, monkeypatch):
     assert (record["prompt"], record["question"], record["answer"]) == ("P", "Q", "A")
     assert record["outcome"]["name"] == "yesno"
     assert record["settings"] == {
-        **{"against": "colour", "mask": "mean", "samples": 3, "estimator": "mean_gain", "coupling": "gumbel"},
+        **{
+            "against": "colour",
+            "mask": "mean",
+            "samples": 3,
+            "precision": 0.02,
+            "estimator": "mean_gain",
+            "coupling": "gumbel",
+        },
         **{
             "level": "word",
             "tokens": "3",

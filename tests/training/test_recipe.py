@@ -46,7 +46,7 @@ def test_every_setting_of_a_method_is_a_key_and_help_tells_its_default():
 def test_every_setting_of_scores_is_a_key():
     names = {field.name for field in dataclasses.fields(Scoring)} - {"batch_size"}
     assert set(in_group(SCORES)) == names | {"scoring_batch_size"}
-    for name in names - {"samples"}:
+    for name in names - {"samples", "estimator", "coupling"}:
         assert in_group(SCORES)[name].metadata["shown"] == str(getattr(Scoring(), name))
 
 
