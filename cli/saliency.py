@@ -88,18 +88,27 @@ def saliency(
     """
     with common.told_plainly(debug=debug, quiet=quiet):
         from causal_attrib import views
+        from causal_attrib.errors import InputError
         from causal_attrib.evaluation.localisation import localise, read_mask
         from causal_attrib.io.atomic import replace_file
         from causal_attrib.io.pictures import read_picture
         from causal_attrib.results.formats import check_output
+        from causal_attrib.scores.inputs import check_inputs
+        from causal_attrib.scores.saliency_methods.choice import check_used, check_words
+        from causal_attrib.scores.settings import Settings
 
         # What can be found wrong at once is found before torch is imported and the model loaded.
         by |= {"seed": seed, "of": of, "batch_size": common.rows_per_forward(batch_size)}
         choice = Choice(**by).settled()
+        check_used(choice.method, by, proof=proof)
         if html is not None:
+            if not html.lower().endswith(".html"):
+                raise InputError(f"A report is a page; let the name of {html} end in .html.")
             check_output(html)
         views.check_folder(out)
-        picture = read_picture(image)
+        check_words(of, token, foil, caption)
+        inputs = check_inputs(Settings(), image, [caption], prompt=prompt, question=question, answer=answer)
+        picture = inputs.picture
         if choice.other is not None:
             choice = replace(choice, other=read_picture(choice.other))
         mask_HW = None if object_mask is None else read_mask(object_mask, *picture.pixels.size)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from causal_attrib.engine.base import Draft, Engine, Request, chunks
+from causal_attrib.engine.base import Draft, Engine, ReadsLogits, Request, chunks
 from causal_attrib.engine.budget import Meter, drafts_at_once, is_out_of_memory
 from causal_attrib.engine.decode import decode
 from causal_attrib.engine.node import NONE, ROOT, Nodes, concatenated, distinct, ranges
@@ -40,6 +40,7 @@ class PackedEngine(Engine):
     name = "packed"
     pictures: int = 1
     _trees: dict[_Key, Tree] = field(default_factory=dict, repr=False)
+    _adopted: set[_Key] = field(default_factory=set, repr=False)
     _budget: int | None = None
     _holds: bool = False
 
@@ -54,6 +55,31 @@ class PackedEngine(Engine):
 
         (logits_TV,) = self._in_memory(look, [encoding])
         return logits_TV
+
+    def scans(self, encodings: Sequence[Encoding], read: ReadsLogits) -> list[tuple[np.ndarray, np.ndarray]]:
+        found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        for groups in self._side_by_side([(encoding, False) for encoding in encodings]):
+            of_groups = [[encodings[n] for n in some] for some in groups]
+            scanned = self._in_memory(functools.partial(self._scan_trees, read), of_groups)
+            for some, values in zip(groups, scanned, strict=True):
+                found.update(zip(some, values, strict=True))
+        return [found[n] for n in range(len(encodings))]
+
+    def adopt(self, before: Engine | None) -> None:
+        """Keep what was read of the neutral picture, which is the same for every picture of a size.
+
+        It holds no text, so that numbers do not depend on the captions that came before. The first captions that use it
+        again bear its cost, which is then that of any run of theirs.
+        """
+        if not isinstance(before, PackedEngine) or before.vlm is not self.vlm:
+            return
+        self._meter.bytes_per_token = before._meter.bytes_per_token
+        for key, tree in list(before._trees.items())[-self.pictures :]:
+            if key.of_any_picture and not tree.read:
+                tree.cut(0)
+                tree.cost = self.cost
+                self._trees[key] = tree
+                self._adopted.add(key)
 
     def together(self, encodings: Sequence[Encoding]) -> list[list[int]]:
         side_by_side = self._side_by_side([(encoding, False) for encoding in encodings])
@@ -84,7 +110,7 @@ class PackedEngine(Engine):
             key = _tree_key(encoding, row.reference)
             if key not in trees:
                 nodes = Nodes()
-                stem = nodes.spell(Continuation(encoding.response_ids))
+                stem = nodes.spell(Continuation(_stem(encoding, key)))
                 total += -len(stem) if key in self._trees else encoding.prompt_length
                 trees[key] = nodes, [stem]
             nodes, paths = trees[key]
@@ -107,14 +133,29 @@ class PackedEngine(Engine):
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
+    def _scan_trees(
+        self, read: ReadsLogits, groups: Sequence[Sequence[Encoding]]
+    ) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+        """What `read` makes of each response of several trees."""
+        trees = self._grown([(some[0], False) for some in groups])
+        budget = self._nodes(groups[0][0])
+        for encoding in itertools.chain(*groups):
+            self.vlm.check_length(encoding.prompt_length, len(encoding.response_ids))
+        responses = [[encoding.response_ids for encoding in some] for some in groups]
+        found = run([_scans_of(tree, some, budget, read) for tree, some in zip(trees, responses, strict=True)], budget)
+        for tree in trees:
+            tree.cut(tree.read)
+        return found
+
     def _read(self, groups: Sequence[Sequence[Request]]) -> list[list[Tensor]]:
         """Log-probabilities of the requests of several trees."""
         trees = self._grown([(some[0].encoding, some[0].row.reference) for some in groups])
         budget = self._nodes(groups[0][0].encoding)
         tasks, wanted = [], []
         for tree, some in zip(trees, groups, strict=True):
-            for request in some:
-                self.vlm.check_length(request.encoding.prompt_length, len(request.row.ids))
+            self.vlm.check_length(
+                max(request.encoding.prompt_length for request in some), max(len(request.row.ids) for request in some)
+            )
             wanted.append([tree.path(request.row)[list(request.places)] for request in some])
             tasks.append(_logprobs_of(tree, distinct(concatenated(wanted[-1])), budget))
         before = [len(tree.cached) for tree in trees]
@@ -157,9 +198,12 @@ class PackedEngine(Engine):
     def _grown(self, wanted: Sequence[tuple[Encoding, bool]]) -> list[Tree]:
         """The trees behind some pictures (True: behind what they are held against), made where they are not held."""
         keys = [_tree_key(*each) for each in wanted]
-        for key in keys:
+        for key, (encoding, _) in zip(keys, wanted, strict=True):
             if key in self._trees:
                 self._trees[key] = self._trees.pop(key)  # used last
+                if key in self._adopted:
+                    self._adopted.discard(key)
+                    self.cost.add(encoding.reference_inputs[self.vlm.family.row].shape[1])
         for key, (encoding, reference) in zip(keys, wanted, strict=True):
             if key in self._trees:
                 continue
@@ -168,9 +212,10 @@ class PackedEngine(Engine):
             for other in held[: max(0, len(held) + 1 - self.pictures)]:
                 del self._trees[other]
             inputs = encoding.reference_inputs if reference else encoding.prompt_inputs
+            stem = _stem(encoding, key)
             self.vlm.check_length(encoding.prompt_length, len(encoding.response_ids))
-            with self._meter.measuring(encoding.prompt_length + len(encoding.response_ids)):
-                self._trees[key] = Tree(self.vlm, inputs, encoding.response_ids, self.cost)
+            with self._meter.measuring(encoding.prompt_length + len(stem)):
+                self._trees[key] = Tree(self.vlm, inputs, stem, self.cost)
         return [self._trees[key] for key in keys]
 
     def _side_by_side(self, wanted: Sequence[tuple[Encoding, bool]]) -> Iterable[Sequence[list[int]]]:
@@ -214,19 +259,14 @@ def _logprobs_of(
     tree: Tree, nodes: np.ndarray, budget: int
 ) -> Generator[TreeRequest, Tensor, tuple[np.ndarray, np.ndarray]]:
     """The nodes, which are distinct, and the log-probability of each given its path. A task of `engine.together`."""
-    parent_of = tree.nodes.parent_N[nodes]
-    by_parent = parent_of.argsort(kind="stable")
-    sorted_parents = parent_of[by_parent]
+    wanted = _Wanted(tree, nodes)
+    parents = wanted.parents
     logprobs = np.empty(len(nodes), np.float32)
 
     def note(parents: np.ndarray, logits_NV: Tensor) -> None:
-        starts = np.searchsorted(sorted_parents, parents)
-        lengths = np.searchsorted(sorted_parents, parents, side="right") - starts
-        below = by_parent[ranges(starts, lengths)]
-        rows = np.arange(len(parents)).repeat(lengths)
-        logprobs[below] = gather_logprobs(logits_NV, rows, tree.nodes.token_N[nodes[below]])
+        row_P, token_P = wanted.behind(parents)
+        logprobs[token_P] = gather_logprobs(logits_NV, row_P, tree.nodes.token_N[nodes[token_P]])
 
-    parents = distinct(parent_of)
     is_known = tree.is_known(parents)
     for known in chunks(parents[is_known], _ROWS):
         note(known, tree.known(known))
@@ -240,6 +280,59 @@ def _logprobs_of(
         behind = forward[is_parent_N[forward]]
         note(behind, (yield TreeRequest(tree, forward, behind)))
     return nodes, logprobs
+
+
+class _Wanted:
+    """Tokens whose probability is wanted, by the node that stands before them.
+
+    nodes:   the tokens, which are distinct
+    parents: what stands before them, each once
+    """
+
+    def __init__(self, tree: Tree, nodes: np.ndarray):
+        self.nodes = nodes
+        parent_of = tree.nodes.parent_N[nodes]
+        self.parents = distinct(parent_of)
+        self._by_parent = parent_of.argsort(kind="stable")
+        self._sorted = parent_of[self._by_parent]
+
+    def behind(self, parents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """All pairs of one of `parents` and a token behind it, as indices into `parents` and into `nodes`."""
+        starts = np.searchsorted(self._sorted, parents)
+        lengths = np.searchsorted(self._sorted, parents, side="right") - starts
+        return np.arange(len(parents)).repeat(lengths), self._by_parent[ranges(starts, lengths)]
+
+
+def _scans_of(
+    tree: Tree, responses: Sequence[tuple[int, ...]], budget: int, read: ReadsLogits
+) -> Generator[TreeRequest, Tensor, list[tuple[np.ndarray, np.ndarray]]]:
+    """What `read` makes of each response, whose logits are read as they come: those of all may be large.
+
+    A task of `engine.together`.
+    """
+    paths = [tree.path(Continuation(ids)) for ids in responses]
+    wanted = _Wanted(tree, distinct(concatenated(paths)))
+    values_2 = np.empty((2, len(wanted.nodes)))
+
+    def note(parents: np.ndarray, logits_NV: Tensor) -> None:
+        row_P, token_P = wanted.behind(parents)
+        for rows, tokens in zip(chunks(row_P, _ROWS), chunks(token_P, _ROWS), strict=True):
+            ids = tuple(tree.nodes.token_N[wanted.nodes[tokens]].tolist())
+            values_2[:, tokens] = read(logits_NV[torch.from_numpy(rows).to(logits_NV.device)].float(), ids)
+
+    is_known = tree.is_known(wanted.parents)
+    for known in chunks(wanted.parents[is_known], _ROWS):
+        note(known, tree.known(known))
+    asked = wanted.parents[~is_known]
+    is_asked_N = np.zeros(len(tree.nodes), bool)
+    is_asked_N[asked] = True
+    forward = concatenated([tree.nodes.unplaced(asked), asked[tree.nodes.place_N[asked] != NONE]])
+    for piece in chunks(forward, budget):
+        behind = piece[is_asked_N[piece]]
+        note(behind, (yield TreeRequest(tree, piece[tree.nodes.place_N[piece] == NONE], behind)))
+    index_N = np.empty(len(tree.nodes), np.int64)
+    index_N[wanted.nodes] = np.arange(len(wanted.nodes))
+    return [(values_2[0, index_N[path]], values_2[1, index_N[path]]) for path in paths]
 
 
 def forwards(tree: Tree, wanted: np.ndarray, budget: int) -> Iterator[np.ndarray]:
@@ -354,11 +447,13 @@ class _Key(NamedTuple):
     reference: whether it stands behind the reference image
     seen:    the picture, or what is left of it
     prompt:  not its text: the same words may stand in another conversation
+    of_any_picture: of a size
     """
 
     reference: bool
     seen: object
     prompt: tuple
+    of_any_picture: bool
 
 
 def _tree_key(encoding: Encoding, reference: bool) -> _Key:
@@ -366,4 +461,9 @@ def _tree_key(encoding: Encoding, reference: bool) -> _Key:
     # One colour is the same for all pictures of a size.
     of_size = reference and encoding.against == "colour"
     seen = (record["width"], record["height"]) if of_size else record["sha256"]
-    return _Key(reference, seen, encoding.prompt_key)
+    return _Key(reference, seen, encoding.prompt_key, of_size)
+
+
+def _stem(encoding: Encoding, key: _Key) -> tuple[int, ...]:
+    """The text that is read together with the prompt: none where the tree may serve other pictures' captions."""
+    return () if key.of_any_picture else encoding.response_ids

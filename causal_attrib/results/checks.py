@@ -65,7 +65,7 @@ _RECORD: dict[str, Check] = {
     "answer": _is_text_or_none,
     "generated": _is_bool,
     **dict.fromkeys(("image", "model", "outcome", "settings", "cost", "tool"), _is_object),
-    **dict.fromkeys(("verdict", "coherence", "refinement", "sampling"), _is_object_or_none),
+    **dict.fromkeys(("verdict", "coherence", "signals", "refinement", "sampling"), _is_object_or_none),
 }
 _PARTS: dict[str, dict[str, Check]] = {
     "image": {
@@ -79,6 +79,7 @@ _PARTS: dict[str, dict[str, Check]] = {
     "cost": {**dict.fromkeys(("forwards", "positions", "captions"), _is_count), "seconds": _is_number},
     "tool": dict.fromkeys(("name", "version"), _is_text_or_none),
     "verdict": {"note": _is_text, "calibrated": _is_bool},
+    "signals": {"columns": _is_object, "left_out": _is_object},
     "coherence": {
         "hardened": _is_object,
         "channels": _is_object,
@@ -102,7 +103,9 @@ _PART: dict[str, Check] = {
 # What views read without a look whether it is there.
 _NEEDED = {
     "verdict": ("note",),
+    "signals": ("columns",),
     "coherence": ("hardened", "channels", "tokens", "aggregate"),
+    "sampling": ("confidence", "low", "high", "draws"),
     "refinement": ("unit", "below", "together", "rounds", "forwards_per_round", "parts"),
 }
 _CHANNELS = tuple(
@@ -122,7 +125,9 @@ _TOKEN: dict[str, Check] = {
     **dict.fromkeys(("index", "word", "char_start", "char_end"), _is_count),
     **dict.fromkeys(NUMBERS, _is_number_or_none),
     "verdict": _is_text_or_none,
+    "signals": _is_object_or_none,
 }
+_SIGNAL: dict[str, Check] = {"meaning": _is_text, "pool": lambda value: value in ("sum", "mean", "first")}
 
 
 def check_record(record: Mapping[str, Any]) -> None:
@@ -150,6 +155,11 @@ def check_record(record: Mapping[str, Any]) -> None:
         _check(part, _PART, f"{where}.", tuple(_PART))
         if not part["char_start"] <= part["char_end"] <= length:
             raise ValueError(f"{where} does not lie in the caption")
+    signals = {} if record.get("signals") is None else record["signals"]["columns"]
+    for name, of in signals.items():
+        if not isinstance(of, dict):
+            raise ValueError(f"signals.columns.{name} is {shown(of)}")
+        _check(of, _SIGNAL, f"signals.columns.{name}.", tuple(_SIGNAL))
     tokens = record.get("tokens")
     if not isinstance(tokens, list):
         raise ValueError(f"tokens is {shown(tokens)}")
@@ -157,6 +167,8 @@ def check_record(record: Mapping[str, Any]) -> None:
         if not isinstance(token, dict):
             raise ValueError(f"tokens[{number}] is {shown(token)}")
         _check(token, _TOKEN, f"tokens[{number}].", ("index", "text", "id", "word", "char_start", "char_end"))
+        of_token = token.get("signals") or {}
+        _check(of_token, dict.fromkeys(of_token, _is_number), f"tokens[{number}].signals.", tuple(signals))
         if not token["char_start"] <= token["char_end"] <= length:
             raise ValueError(f"tokens[{number}] does not lie in the caption")
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from causal_attrib.engine import Cost, Engine, Job
 from causal_attrib.engine.base import SLACK, Request
 from causal_attrib.interventions import Intervention
 from causal_attrib.io.pictures import ImageLike
-from causal_attrib.outcomes import Objects, Outcome, check_contrast, choose_outcome
+from causal_attrib.outcomes import Grounding, Objects, Outcome, check_contrast, choose_outcome
 from causal_attrib.results.attribution import Attribution, Token
 from causal_attrib.results.effects import effect_nats
 from causal_attrib.scores import necessity, sufficiency
@@ -28,7 +29,8 @@ from causal_attrib.scores.inputs import Caption
 from causal_attrib.scores.known_pictures import knows
 from causal_attrib.scores.refinement import FORWARDS, NOTHING, NOTHING_NATS, ROUNDS, Refinement
 from causal_attrib.scores.sequential import ALPHA
-from causal_attrib.scores.settings import Settings, check_outcome
+from causal_attrib.scores.settings import Settings, check_outcome, check_words
+from causal_attrib.scores.signals.taken import Taken, signals_of
 from causal_attrib.scores.verdict import Calibration, judged
 from causal_attrib.version import __version__
 from causal_attrib.vlm import VLM, Continuation, Encoding
@@ -40,8 +42,8 @@ Announce = Callable[[int, int, float], None]
 
 # Completions that are drawn behind each prefix before it is asked whether they are enough.
 FIRST_DRAWS = 8
-# How effects on these outcomes become nats (`results.effects`): a mean over the caption's tokens, or a probability.
-_SCALES = {"grounding": "tokens", "likelihood": "one", "yesno": "one"}
+# Outcomes that are a probability, whose effects are nats as they are (`results.effects`).
+_PROBABILITIES = ("likelihood", "yesno")
 
 
 @dataclass
@@ -79,6 +81,11 @@ class CaptionTask:
         return 2 * units + 2 if units < len(self.units) else len(self.plan_s) + len(self.plan_n)
 
     @property
+    def needs_prior(self) -> bool:
+        """Whether it takes log-probabilities behind the reference image."""
+        return self.calibration is not None or self.settings.selection.needs_prior
+
+    @property
     def estimator(self) -> str:
         return self.settings.estimator_for(self.judge)
 
@@ -112,8 +119,12 @@ def make_task(
     answer: str | None = None,
     objects: list[str] | None = None,
     calibration: Calibration | None = None,
+    known: bool | None = None,
 ) -> CaptionTask:
     """Arguments as in `causal_attrib.score`; a `calibration` where the settings ask for verdicts.
+
+    Args:
+        known: what `knows` says of the picture, if it was asked before.
 
     Raises:
         InputError: what is wrong with this picture, these texts, or the settings for them.
@@ -123,8 +134,9 @@ def make_task(
     if generated:
         caption = vlm.describe(image, prompt)
     encoding = vlm.encode(image, prompt, caption, answer, question=question, against=settings.against)
-    judge = choose_outcome(settings.outcome, encoding, objects)
+    judge = choose_outcome(settings.outcome, encoding, objects, words=settings.outcome_words)
     check_contrast(judge.name, settings.against)
+    check_words(judge.name, settings.outcome_words)
     if settings.verdict:
         check_outcome(judge.name, settings.mask)
     coherent = coherence_of(vlm, encoding, seed=settings.seed).to_dict() if settings.coherence else None
@@ -144,7 +156,7 @@ def make_task(
         generated=generated,
         coherent=coherent,
         calibration=calibration,
-        known=knows(vlm, encoding.picture.pixels),
+        known=knows(vlm, encoding.picture.pixels) if known is None else known,
         seconds=time.perf_counter() - began,
     )
 
@@ -164,17 +176,27 @@ def run_tasks(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce |
 
 def _run_group(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce | None) -> list[Attribution]:
     began, before = time.perf_counter(), replace(engine.cost)
-    scans = [_scan(engine, task) for task in tasks]
+    scans = _scans(engine, tasks)
     tasks = [_narrowed(task, scan) for task, scan in zip(tasks, scans, strict=True)]
     if announce is not None:
         per_position = (time.perf_counter() - began) / max(engine.cost.since(before).positions, 1)
         positions = sum(_forecast(engine, task) for task in tasks)
         announce(sum(task.interventions for task in tasks), positions, positions * per_position)
-    if tasks[0].settings.level == "auto":
+    settings = tasks[0].settings
+    signals: list[Taken | None] = [None] * len(tasks)
+    if settings.signals is not None:
+        signals = [
+            signals_of(task.vlm, task.encoding, settings.signals, scan.logits_TV, seed=settings.seed)
+            for task, scan in zip(tasks, scans, strict=True)
+        ]
+    if settings.level == "auto":
         found = [_refined(engine, task) for task in tasks]
     else:
         found = [(measured, None) for measured in _measure(engine, tasks)]
     spent, seconds = engine.cost.since(before), time.perf_counter() - began
+    for taken in signals:
+        if taken is not None:
+            spent.add(taken.positions, taken.forwards)
     return [
         _attribution(
             engine,
@@ -182,11 +204,12 @@ def _run_group(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce 
             scan,
             measured,
             refinement,
+            signals=taken,
             spent=spent,
             captions=len(tasks),
             seconds=seconds + task.seconds,
         )
-        for task, scan, (measured, refinement) in zip(tasks, scans, found, strict=True)
+        for task, scan, (measured, refinement), taken in zip(tasks, scans, found, signals, strict=True)
     ]
 
 
@@ -263,7 +286,7 @@ def _refined(engine: Engine, task: CaptionTask) -> tuple[_Measured, dict[str, An
     budget = FORWARDS * (encoding.prompt_length + encoding.spoken)
     refinement = Refinement(encoding.units("sentence"), task.units, functools.partial(_positions, task), budget)
     whole: float | None = None
-    nats = not task.judge.needs_text and task.judge.name in _SCALES
+    nats = "scale" in _outcome_record(task, 0.5)
     while parts := refinement.next_round(NOTHING_NATS if nats else NOTHING):
         (measured,) = _measure(engine, [replace(task, units=[part.tokens for part in parts])])
         whole = measured.whole
@@ -390,22 +413,40 @@ def _drawn(engine: Engine, plans: Sequence[Plan], seed: int, precision: float) -
 
 @dataclass
 class _Scan:
-    """What the unedited caption tells: per token log-probability and entropy, and where it is needed its
-    log-probability behind the reference image."""
+    """What the unedited caption tells: per token log-probability and entropy, where it is needed its log-probability
+    behind the reference image, and for signals what predicts it."""
 
     logprob_T: np.ndarray
     entropy_T: np.ndarray
     prior_T: list[float] | None
+    logits_TV: Tensor | None
 
 
-def _scan(engine: Engine, task: CaptionTask) -> _Scan:
-    encoding = task.encoding
-    logprob_T, entropy_T = logprob_and_entropy(engine.scan(encoding), encoding.response_ids)
-    prior_T = None
-    if task.calibration is not None or task.settings.selection.needs_prior:
-        row, places = Continuation(encoding.response_ids, reference=True), tuple(range(len(encoding.response_ids)))
-        prior_T = engine.logprobs([Request(encoding, row, places)], lambda count: None)[0].tolist()
-    return _Scan(logprob_T, entropy_T, prior_T)
+def _scans(engine: Engine, tasks: Sequence[CaptionTask]) -> list[_Scan]:
+    """Of all captions together: alone, each would take a forward of few tokens."""
+    encodings = [task.encoding for task in tasks]
+    logits: list[Tensor | None] = [None] * len(tasks)
+    if any(task.settings.signals is not None for task in tasks):
+        # Which read the logits themselves.
+        logits = [engine.scan(encoding) for encoding in encodings]
+        read = zip(logits, encodings, strict=True)
+        scanned = [logprob_and_entropy(logits_TV, encoding.response_ids) for logits_TV, encoding in read]
+    else:
+        scanned = engine.scans(encodings, logprob_and_entropy)
+    rows = [
+        Request(
+            task.encoding,
+            Continuation(task.encoding.response_ids, reference=True),
+            tuple(range(len(task.encoding.response_ids))),
+        )
+        for task in tasks
+        if task.needs_prior
+    ]
+    priors = iter(engine.logprobs(rows, lambda count: None) if rows else [])
+    return [
+        _Scan(*scan, next(priors).tolist() if task.needs_prior else None, logits_TV)
+        for task, scan, logits_TV in zip(tasks, scanned, logits, strict=True)
+    ]
 
 
 def _forecast(engine: Engine, task: CaptionTask) -> int:
@@ -424,6 +465,7 @@ def _attribution(
     measured: _Measured,
     refinement: dict[str, Any] | None,
     *,
+    signals: Taken | None,
     spent: Cost,
     captions: int,
     seconds: float,
@@ -473,9 +515,13 @@ def _attribution(
         tool={"name": "copo", "version": __version__},
         generated=task.generated,
         coherence=task.coherent,
+        signals=None if signals is None else signals.record,
         refinement=refinement,
         sampling=measured.sampling(len(encoding.response_ids)),
     )
+    if signals is not None:
+        tokens = [replace(token, signals=signals.of_token(token.index)) for token in attribution.tokens]
+        attribution = replace(attribution, tokens=tokens)
     if task.calibration is None or scan.prior_T is None:
         return attribution
     return judged(attribution, scan.prior_T, task.calibration, known=task.known)
@@ -485,8 +531,13 @@ def _outcome_record(task: CaptionTask, whole: float | None) -> dict[str, Any]:
     record: dict[str, Any] = {"name": task.judge.name, "meaning": task.judge.meaning}
     if whole is not None:
         record["value"] = whole
-        if (scale := _SCALES.get(task.judge.name)) is not None:
-            record["scale"] = len(task.encoding.response_ids) if scale == "tokens" else 1
+        if isinstance(task.judge, Grounding):
+            # A mean over so many tokens.
+            record["scale"] = task.judge.length(task.encoding)
+        elif task.judge.name in _PROBABILITIES:
+            record["scale"] = 1
+    if isinstance(task.judge, Grounding) and task.judge.words != "all":
+        record["words"] = task.judge.words
     if isinstance(task.judge, Objects):
         record["objects"] = sorted(task.judge.annotated)
     return record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from causal_attrib.choices import (
     Against,
@@ -14,6 +14,7 @@ from causal_attrib.choices import (
     Fill,
     Level,
     OutcomeName,
+    OutcomeWords,
 )
 from causal_attrib.engine import SharedEngine
 from causal_attrib.io.pictures import ImageLike
@@ -46,11 +47,13 @@ def score(
     coupling: Coupling | None = Settings.coupling,
     level: Level = Settings.level,
     tokens: str | int = Settings.tokens,
+    outcome_words: OutcomeWords = Settings.outcome_words,
     lambda_s: float = Settings.lambda_s,
     lambda_n: float = Settings.lambda_n,
     engine: EngineName | SharedEngine = Settings.engine,
     batch_size: BatchSize = Settings.batch_size,
     seed: int = Settings.seed,
+    signals: str | Sequence[str] | None = Settings.signals,
     verdict: bool = Settings.verdict,
     calibration: str | os.PathLike[str] | None = Settings.calibration,
     coherence: bool = Settings.coherence,
@@ -83,12 +86,15 @@ def score(
             answers (`scores.refinement`).
         tokens: which units are intervened upon: "all", "content", "top-entropy", "top-logprob-gap" or a number
             (`scores.selection`); the others have no score.
+        outcome_words: which words grounding looks at: "all", or "content", those that claim something.
         lambda_s, lambda_n: weights in causal completeness, from 0 to 1.
         engine: "packed" puts all edits behind one reading of the picture, "plain" runs an ordinary forward for each;
             "auto" is packed where the model can be packed and, checked at first use, gives plain's numbers. For several
             captions of one picture and prompt, one `SharedEngine` reads those once.
         batch_size: rows per forward; "auto" is what suits the engine, the device and the memory that is free.
         seed: of the sampled completions.
+        signals: names of signals of hallucination that each token also gets (`scores.signals`); "all" leaves out those
+            that the model does not have, and the result says which and why.
         verdict: also say of each word whether the image bears it out, with the probability that it is false
             (`scores.verdict`); for the outcome grounding.
         calibration: what turns evidence into that probability: a file of `copo eval verdict --fit`; None is that of the
@@ -113,11 +119,13 @@ def score(
         coupling=coupling,
         level=level,
         tokens=str(tokens),
+        outcome_words=outcome_words,
         lambda_s=lambda_s,
         lambda_n=lambda_n,
         engine=shared.name,
         batch_size=batch_size,
         seed=seed,
+        signals=signals,
         verdict=verdict,
         calibration=calibration,
         coherence=coherence,

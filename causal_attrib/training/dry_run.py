@@ -18,7 +18,7 @@ from causal_attrib.training.plan import Plan
 from causal_attrib.training.recipe.arithmetic import of_rollouts, prompts_at_once, updates_per_sampling
 from causal_attrib.training.run import build, explained
 from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
-from causal_attrib.training.trainers.symmpo_trainer import SymMPOTrainer
+from causal_attrib.training.trainers.preference_trainer import PreferenceTrainer
 from causal_attrib.training.watch.completions import Sample, samples
 from causal_attrib.training.watch.early_signs import signs
 from causal_attrib.training.watch.loss_check import loss_sign
@@ -112,7 +112,9 @@ def _small(plan: Plan, folder: str) -> tuple[Plan, int]:
     return dataclasses.replace(plan, arguments=arguments, rows=rows, eval_rows=eval_rows), per_cycle
 
 
-def _timed(trainer: CopoGRPOTrainer | SymMPOTrainer, name: str, work: Callable[[], object]) -> tuple[str, float, int]:
+def _timed(
+    trainer: CopoGRPOTrainer | PreferenceTrainer, name: str, work: Callable[[], object]
+) -> tuple[str, float, int]:
     began = time.perf_counter()
     with trainer.clock.phase(name):
         work()

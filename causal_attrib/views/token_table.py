@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich import box
 from rich.console import Group
 from rich.style import Style
@@ -13,6 +15,8 @@ from causal_attrib.results.effects import effect_nats
 from causal_attrib.views import coherence, drawing, refinement
 from causal_attrib.views.token_style import token_style
 
+# Signals that stand side by side on a terminal.
+_ABREAST = 8
 _VERDICT_STYLES = {"against the image": "bold red", "language prior": "dim", "no claim": "dim"}
 
 
@@ -73,6 +77,7 @@ def table(attribution: Attribution) -> Group:
         caption,
         *_sentences(attribution),
         rows,
+        *_signals(attribution),
         *(Text.assemble((name, "bold"), drawing.visible(line)) for name, line in notes),
     )
 
@@ -89,6 +94,20 @@ def _sentences(attribution: Attribution) -> list[Table]:
     for row in refinement.rows(attribution):
         rows.add_row(*map(Text, row))
     return [rows]
+
+
+def _signals(attribution: Attribution) -> Iterator[Table]:
+    """A row per token again, with a column for each signal; as many tables as they need width."""
+    names = attribution.signal_names
+    for first in range(0, len(names), _ABREAST):
+        rows = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        rows.add_column("token", overflow="fold", min_width=5)
+        for name in names[first : first + _ABREAST]:
+            rows.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
+        for token in attribution.tokens:
+            values = [(token.signals or {})[name] for name in names[first : first + _ABREAST]]
+            rows.add_row(Text(drawing.visible(token.text)), *(drawing.number(value) for value in values))
+        yield rows
 
 
 def _verdict(token: Token) -> tuple[str, Text]:

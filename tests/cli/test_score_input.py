@@ -11,8 +11,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+import causal_attrib
 from causal_attrib import Attribution
-from causal_attrib.batch import run as batch
+from causal_attrib.batch import caption_rows as batch
 from causal_attrib.scenes import PARK, render
 
 ROWS = [
@@ -148,7 +149,7 @@ def test_ctrl_c_says_how_to_go_on(copo, folder, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch, "_score_group", stop)
+        patch.setattr("causal_attrib.batch.scorer.Scorer.score", stop)
         result = copo(*many(folder))
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr == "Stopped. What is finished is kept; the same command goes on from there.\n"
@@ -159,3 +160,18 @@ def test_one_caption_to_a_device(copo, folder):
     result = copo("score", folder / "a.png", "a dog", "--out", "/dev/null")
     assert (result.exit_code, result.stdout) == (0, "") and "Wrote /dev/null" in result.stderr
     assert not os.path.isfile("/dev/null")
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet", "jsonl"])
+def test_signals_of_many_captions(copo, picture, tmp_path, format):
+    rows, output = tmp_path / "rows.jsonl", tmp_path / f"scores.{format}"
+    rows.write_text("".join(json.dumps({"image": str(picture), "caption": one}) + "\n" for one in ("a dog", "a cat")))
+    result = copo("score", "--input", rows, "--output", output, "--signals", "kl,rank,evidence")
+    assert result.exit_code == 0, result.output
+    loaded = Attribution.load_all(output)
+    alone = causal_attrib.score(picture, "a cat", signals=["kl", "rank", "evidence"])
+    for name in ("kl", "rank", "evidence"):
+        assert [token.signals[name] for token in loaded[1]] == pytest.approx(
+            [token.signals[name] for token in alone], abs=1e-4
+        )
+    assert loaded[0].signal_names == ("kl", "rank", "evidence")
