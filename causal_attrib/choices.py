@@ -20,7 +20,8 @@ Against = Literal["colour", "blur"]
 Fill = Literal["zero", "mean", "token", "delete"]
 Estimator = Literal["paired", "mean_gain", "product"]
 Coupling = Literal["independent", "gumbel"]
-Level = Literal["token", "word"]
+# "auto" takes sentences first, then the words of those that matter.
+Level = Literal["token", "word", "sentence", "auto"]
 EngineName = Literal["auto", "packed", "plain"]
 BatchSize = int | Literal["auto"]
 # Which words an outcome looks at: all of them, or those that claim something (`words.claims`).
@@ -42,6 +43,8 @@ FILLS: tuple[Fill, ...] = get_args(Fill)
 ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
 COUPLINGS: tuple[Coupling, ...] = get_args(Coupling)
 LEVELS: tuple[Level, ...] = get_args(Level)
+# Of scores that each word has.
+WORD_LEVELS: tuple[Level, ...] = ("token", "word")
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 METHODS: tuple[Method, ...] = get_args(Method)
 MAP_LEVELS: tuple[MapLevel, ...] = get_args(MapLevel)
