@@ -231,11 +231,12 @@ class _Scan:
 def _scans(engine: Engine, tasks: Sequence[CaptionTask]) -> list[_Scan]:
     """Of all captions together: alone, each would take a forward of few tokens."""
     encodings = [task.encoding for task in tasks]
-    logits: list[Tensor | None] = [None] * len(tasks)
+    logits: Sequence[Tensor | None] = [None] * len(tasks)
     if any(task.settings.signals is not None for task in tasks):
         # Which read the logits themselves.
-        logits = [engine.scan(encoding) for encoding in encodings]
-        read = zip(logits, encodings, strict=True)
+        each = [engine.scan(encoding) for encoding in encodings]
+        read = zip(each, encodings, strict=True)
+        logits = each
         scanned = [logprob_and_entropy(logits_TV, encoding.response_ids) for logits_TV, encoding in read]
     else:
         scanned = engine.scans(encodings, logprob_and_entropy)
