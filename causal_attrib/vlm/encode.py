@@ -203,20 +203,23 @@ class Encoder(LoadedModel):
         ids, spans = tokenize(self.tokenizer, separator + text, after=before)
         return ids, _shifted(spans, len(separator))
 
-    def prompt_inputs(self, text: str, pixels: Image.Image) -> dict[str, Tensor]:
+    def prompt_inputs(self, text: str, pixels: Image.Image, *more: Image.Image) -> dict[str, Tensor]:
         """The model's inputs (batch 1) for a picture and a text as its chat template gives it.
+
+        Args:
+            more: pictures that follow the first, where the text has places for them.
 
         Raises:
             InputError: the processor refuses the picture (some take no very long ones), or its settings are nonsense.
         """
         model = self.model
         try:
-            inputs = self.family.prompt_inputs(text, pixels)
+            inputs = self.family.prompt_inputs(text, [pixels, *more] if more else pixels)
         except (InputError, MemoryError):
             raise
         # A processor is driven by a file of settings from outside, and can raise anything.
         except Exception as error:
-            if isinstance(error, (ValueError, ArithmeticError)) and self._takes_a_square(text):
+            if not more and isinstance(error, (ValueError, ArithmeticError)) and self._takes_a_square(text):
                 raise InputError(
                     f"The processor of {self.name} takes no picture of {pixels.width} x {pixels.height} pixels "
                     f"({detail_of(error)}); crop it or scale it."
