@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperCommand
 
@@ -28,7 +27,7 @@ _SETTINGS = (
 class Score(TyperCommand):
     """The command, whose flag --ray needs no value."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         following = [*args[1:], "-"]
         whole = [
             "--ray=local" if arg == "--ray" and after.startswith("-") else arg
@@ -259,9 +258,15 @@ def score(
                 score_run.forecast(input, output, load, asked, scoring, of_model, which, how_many)
                 return
             which |= {"fresh": fresh, "workers": how_many, "ray": ray, "cpus_per_worker": cpus_per_worker}
-            place = score_run.folder_for_ray(str(output), ray)
             score_run.score_many(
-                *(input, place, load, asked, scoring, of_model, which, gate),
+                input,
+                score_run.folder_for_ray(str(output), ray),
+                load,
+                asked,
+                scoring,
+                of_model,
+                which,
+                gate,
                 strict=debug,
                 quiet=quiet,
                 log_json=log_json,

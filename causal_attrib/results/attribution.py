@@ -40,6 +40,7 @@ from causal_attrib.results.tokens import COLUMNS, NUMBERS, SCORES, VERDICT_COLUM
 
 if TYPE_CHECKING:
     import pandas as pd
+    from datasets import Dataset
     from matplotlib.figure import Figure
 
     from causal_attrib.io.pictures import ImageLike
@@ -176,6 +177,18 @@ class Attribution:
         types = {"id": "Int64"} | {name: "int64" for name in ("index", "word", "char_start", "char_end")}
         numbers = [name for name in NUMBERS if name in self.columns] + list(signals.values())
         return frame.astype(types | dict.fromkeys(numbers, "float64"))
+
+    def to_dataset(self) -> Dataset:
+        """The same as a `Dataset` of Hugging Face.
+
+        Raises:
+            InputError: `datasets` is not installed.
+        """
+        try:
+            from datasets import Dataset
+        except ImportError:
+            raise InputError("A Dataset needs datasets; install it with pip install datasets.") from None
+        return Dataset.from_pandas(self.to_frame(), preserve_index=False)
 
     # Showing
 
