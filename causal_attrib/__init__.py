@@ -11,6 +11,7 @@ from causal_attrib.lazy import lazily
 from causal_attrib.version import __version__
 
 if TYPE_CHECKING:
+    from causal_attrib.batch.many import score_many
     from causal_attrib.errors import InputError
     from causal_attrib.evaluation.faithfulness.proof import prove
     from causal_attrib.results.attribution import Attribution, Token
@@ -34,6 +35,7 @@ else:
             "prove": "evaluation.faithfulness.proof",
             "saliency": "scores",
             "score": "scores",
+            "score_many": "batch.many",
         },
     )
 
@@ -50,4 +52,5 @@ __all__ = [
     "prove",
     "saliency",
     "score",
+    "score_many",
 ]

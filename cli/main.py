@@ -17,10 +17,11 @@ from causal_attrib_cli.pope import app as pope
 from causal_attrib_cli.report import report
 from causal_attrib_cli.saliency import saliency
 from causal_attrib_cli.scenes import scenes
-from causal_attrib_cli.score import score
+from causal_attrib_cli.score import Score, score
 from causal_attrib_cli.select import select
 from causal_attrib_cli.serve import serve
 from causal_attrib_cli.train import train
+from causal_attrib_cli.vicrit import vicrit
 
 # TRL's name for the flag.
 _ALIASES = {"model-name-or-path": "model"}
@@ -38,14 +39,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _spelling},
 )
-app.command()(score)
+app.command(cls=Score)(score)
 app.command()(merge)
 app.command()(diff)
+app.command()(report)
 app.command()(saliency)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
-app.command()(report)
 app.command()(select)
 app.command()(pairs)
+app.command()(vicrit)
 app.command()(merge_adapter)
 app.command()(doctor)
 app.command()(scenes)

@@ -6,6 +6,7 @@ import functools
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from causal_attrib.scores.settings import Settings
 from causal_attrib_cli import common, score_run
@@ -18,9 +19,21 @@ _MANY = "Many captions"
 
 # What score takes beside them, batch_size and seed, other commands take too.
 _SETTINGS = (
-    *("outcome", "against", "outcome_words", "mask", "samples", "estimator", "coupling", "level", "lambda_s"),
-    *("lambda_n", "engine", "signals", "coherence", "verdict", "calibration"),
+    *("outcome", "against", "outcome_words", "mask", "samples", "precision", "estimator", "coupling"),
+    *("level", "tokens", "lambda_s", "lambda_n", "engine", "signals", "coherence", "verdict", "calibration"),
 )
+
+
+class Score(TyperCommand):
+    """The command, whose flag --ray needs no value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        following = [*args[1:], "-"]
+        whole = [
+            "--ray=local" if arg == "--ray" and after.startswith("-") else arg
+            for arg, after in zip(args, following, strict=False)
+        ]
+        return super().parse_args(ctx, whole)
 
 
 @common.reads_pictures
@@ -100,13 +113,18 @@ def score(
         typer.Option(
             "--input",
             metavar="FILE",
-            help="Captions to score: rows with image, caption, ... as JSONL, CSV or parquet.",
+            help="Captions to score: files, a pattern, a folder, an address, or DATASET:SPLIT of the hub.",
             rich_help_panel=_MANY,
         ),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", metavar="FILE", help="Write FILE.parquet, .csv or .jsonl.", rich_help_panel=_MANY),
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Write FILE.parquet, .csv, .jsonl, or a folder FILE/.",
+            rich_help_panel=_MANY,
+        ),
     ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", help="Only the first N rows.", rich_help_panel=_MANY)
@@ -122,6 +140,45 @@ def score(
     ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Forget what a run before has finished.", rich_help_panel=_MANY)
+    ] = False,
+    workers: Annotated[
+        str,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Processes that share the work; auto is one per GPU, or as cores and memory allow.",
+            rich_help_panel=_MANY,
+        ),
+    ] = "1",
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="[ADDRESS]",
+            help="Share it by Ray Data, on the cluster at ADDRESS; without one, on this machine.",
+            show_default=False,
+            rich_help_panel=_MANY,
+        ),
+    ] = None,
+    cpus_per_worker: Annotated[
+        int,
+        typer.Option(
+            "--cpus-per-worker", metavar="N", min=1, help="Cores of a worker of --ray.", rich_help_panel=_MANY
+        ),
+    ] = 1,
+    fetch: Annotated[
+        bool,
+        typer.Option(
+            "--fetch", help="Fetch pictures that rows name by address (https, s3, gs).", rich_help_panel=_MANY
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Score two groups and say what all would take.", rich_help_panel=_MANY),
+    ] = False,
+    log_json: Annotated[
+        bool,
+        typer.Option("--log-json", help="Progress and failures as lines of JSON on stderr.", rich_help_panel=_MANY),
     ] = False,
     server: Annotated[
         str | None,
@@ -169,7 +226,18 @@ def score(
             del scoring[later]
     scoring |= {"batch_size": common.rows_per_forward(batch_size), "seed": seed}
     with common.told_plainly(debug=debug, quiet=quiet):
-        many = {"--output": output, "--limit": limit, "--shard": shard, "--fresh": fresh}
+        many = {
+            "--output": output,
+            "--limit": limit,
+            "--shard": shard,
+            "--fresh": fresh,
+            "--workers": workers != "1",
+            "--ray": ray,
+            "--cpus-per-worker": cpus_per_worker > 1,
+            "--fetch": fetch,
+            "--dry-run": dry_run,
+            "--log-json": log_json,
+        }
         one = {"IMAGE": image, "--also": also, "--out": out, "--format": format, "--json": json}
         score_run.check_mode(input, one, many)
         gate = score_run.Gate(summary, fail_above)
@@ -183,8 +251,23 @@ def score(
             captions = [caption, *(also or [])]
             score_run.score_one(str(image), captions, load, asked, scoring, place, gate, server=by, quiet=quiet)
         else:
-            which = {"limit": limit, "shard": shard or "1/1", "fresh": fresh}
+            how_many = int(workers) if workers.isdecimal() else workers
+            which = {"limit": limit, "shard": shard or "1/1", "fetch": fetch}
             of_model = {"model": model, **loading}
+            if dry_run:
+                score_run.forecast(input, output, load, asked, scoring, of_model, which, how_many)
+                return
+            which |= {"fresh": fresh, "workers": how_many, "ray": ray, "cpus_per_worker": cpus_per_worker}
             score_run.score_many(
-                input, str(output), load, asked, scoring, of_model, which, gate, strict=debug, quiet=quiet
+                input,
+                score_run.folder_for_ray(str(output), ray),
+                load,
+                asked,
+                scoring,
+                of_model,
+                which,
+                gate,
+                strict=debug,
+                quiet=quiet,
+                log_json=log_json,
             )

@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from causal_attrib.errors import InputError
+from causal_attrib.io import remote
 
 if TYPE_CHECKING:
     import torch
@@ -225,6 +226,12 @@ def at_least_smallest(picture: Image.Image) -> Image.Image:
     width, height = picture.size
     if min(width, height) >= SMALLEST_SIDE:
         return picture
+    if max(width, height) > SMALLEST_SIDE:
+        warnings.warn(
+            f"The picture is {width} x {height} pixels, and models are shown it with the shorter side stretched to "
+            f"{SMALLEST_SIDE}, so in other proportions; crop or enlarge it yourself to keep them.",
+            stacklevel=2,
+        )
     return picture.resize((max(width, SMALLEST_SIDE), max(height, SMALLEST_SIDE)), Image.Resampling.NEAREST)
 
 
@@ -235,6 +242,8 @@ def _file_bytes(source: ImageLike, folder: str | os.PathLike[str] | None) -> tup
     """The bytes of an image file, its path if it has one, and what to call it."""
     path = _path_of(source)
     if path is not None:
+        if remote.is_address(path) and remote.is_fetching():
+            return remote.picture_bytes(path), path, _short(path)
         found = _find(path, folder)
         return _contents(found), str(found), _short(found)
     given = _unwrapped(source)

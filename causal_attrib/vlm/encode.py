@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from PIL import Image
 from torch import Tensor
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.pictures import ImageLike, at_least_smallest, read_picture
+from causal_attrib.io.pictures import ImageLike, Picture, at_least_smallest, read_picture
 from causal_attrib.vlm.encoding import Encoding
 from causal_attrib.vlm.loaded import LoadedModel
 from causal_attrib.vlm.reference_image import reference_image
@@ -24,6 +25,8 @@ _SQUARE = (224, 224)
 
 class Encoder(LoadedModel):
     """A model that pictures and texts are encoded for."""
+
+    _prepared: dict[tuple, tuple[dict[str, Tensor], dict[str, Tensor]]] | None = None
 
     def encode(
         self,
@@ -60,10 +63,7 @@ class Encoder(LoadedModel):
             raise InputError("The reasoning comes to no end; close its tag (</think>), or leave the tag out.")
         if fields["start"] >= fields["end"]:
             raise InputError("There is no reasoning between the tags; give the words that are to be scored.")
-        shown, unseen = (
-            self.prompt_inputs(before, at_least_smallest(pixels))
-            for pixels in (picture.pixels, reference_image(against, picture.pixels, self.neutral_colour))
-        )
+        shown, unseen = self._inputs_of(before, picture, against)
         encoding = Encoding(
             picture=picture,
             prompt_inputs=shown,
@@ -75,6 +75,28 @@ class Encoder(LoadedModel):
         )
         self.check_length(encoding.prompt_length, encoding.spoken)
         return encoding
+
+    @contextmanager
+    def remembering_pictures(self) -> Iterator[None]:
+        """While it lasts, several captions of a picture have it prepared once."""
+        before, self._prepared = self._prepared, {}
+        try:
+            yield
+        finally:
+            self._prepared = before
+
+    def _inputs_of(self, text: str, picture: Picture, against: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The model's inputs with the picture, and with what it is held against."""
+        key = (text, picture.sha256, picture.pixels.size, against)
+        if self._prepared is not None and key in self._prepared:
+            return self._prepared[key]
+        shown, unseen = (
+            self.prompt_inputs(text, at_least_smallest(pixels))
+            for pixels in (picture.pixels, reference_image(against, picture.pixels, self.neutral_colour))
+        )
+        if self._prepared is not None:
+            self._prepared[key] = shown, unseen
+        return shown, unseen
 
     def encode_response(
         self,
