@@ -19,8 +19,8 @@ _MANY = "Many captions"
 
 # What score takes beside them, batch_size and seed, other commands take too.
 _SETTINGS = (
-    *("outcome", "against", "outcome_words", "mask", "samples", "estimator", "coupling", "level", "lambda_s"),
-    *("lambda_n", "engine", "signals", "coherence", "verdict", "calibration"),
+    *("outcome", "against", "outcome_words", "mask", "samples", "precision", "estimator", "coupling"),
+    *("level", "tokens", "lambda_s", "lambda_n", "engine", "signals", "coherence", "verdict", "calibration"),
 )
 
 

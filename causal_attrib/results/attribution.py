@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from causal_attrib.io.pictures import ImageLike
 
 SCHEMA = 1
+# What only those results have that were asked for it.
+_ON_REQUEST = ("verdict", "coherence", "signals", "refinement", "sampling")
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,6 +61,10 @@ class Attribution:
     of a reasoned answer drives the next (channels, hardened, aggregate, tokens, draws, seed), and `signals` which ones
     tokens have (columns: for each what it means, which way it points and how those of a word become one; left_out,
     with the reasons; the forwards and positions that they took); None where not asked for.
+    `refinement` says of the level auto which parts were hidden as a whole (kind, first and last token, scores, opened),
+    and what those that were not opened amount to: each is worth less than or as much as `below`, all of them at once
+    `together`, in nats or points of the outcome (`unit`). `sampling` has bounds of sufficiency that hold however many
+    completions were drawn (`low`, `high`, at `confidence`) and how many were (`draws`), each a list by token.
 
     Raises:
         InputError: a score is NaN or infinite, as happens with broken weights or a dtype that overflows.
@@ -79,10 +85,12 @@ class Attribution:
     verdict: dict | None = None
     coherence: dict | None = None
     signals: dict | None = None
+    refinement: dict | None = None
+    sampling: dict | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", tuple(self.tokens))
-        for name in ("image", "model", "outcome", "settings", "cost", "tool", "verdict", "coherence", "signals"):
+        for name in ("image", "model", "outcome", "settings", "cost", "tool", *_ON_REQUEST):
             # A copy that is what it will be when loaded again: tuples are lists, and what JSON cannot hold fails here.
             object.__setattr__(self, name, json.loads(formats.json_bytes(getattr(self, name))))
         for token in self.tokens:
@@ -216,7 +224,7 @@ class Attribution:
         """The JSON object of schema version 1."""
         names: tuple[str, ...] = ("image", "prompt", "question", "answer", "caption", "generated")
         names += ("model", "outcome", "settings", "cost", "tool")
-        names += tuple(name for name in ("verdict", "coherence", "signals") if getattr(self, name) is not None)
+        names += tuple(name for name in _ON_REQUEST if getattr(self, name) is not None)
         columns = self.columns if self.signals is None else (*self.columns, "signals")
         tokens = [{name: copy.copy(getattr(token, name)) for name in columns} for token in self.tokens]
         return {"schema": SCHEMA, **{name: copy.deepcopy(getattr(self, name)) for name in names}, "tokens": tokens}
