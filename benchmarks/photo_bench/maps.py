@@ -31,7 +31,7 @@ from PIL import Image, ImageDraw
 import causal_attrib
 from causal_attrib.evaluation.faithfulness.controls import edges
 from causal_attrib.evaluation.faithfulness.curves import BEATS, Faithfulness, faithfulness, order_of, random_orders
-from causal_attrib.evaluation.intervals import Estimate, by_cluster, estimate, ratio
+from causal_attrib.evaluation.intervals import Estimate, by_cluster, estimate, ratio, share
 from causal_attrib.evaluation.localisation import Localisation, localise
 from causal_attrib.scores.saliency_methods import saliency
 from causal_attrib.scores.saliency_methods.baselines import baseline_picture
@@ -45,6 +45,7 @@ from causal_attrib.words.matcher import Matcher
 # Windows around cells of 8 x 8, the default of occlusion here, would cost 2.6 times as much.
 METHODS = {"occlusion": {"regions": "grid:7"}, "gradient": {"level": "pixel"}, "gradient_x_input": {"level": "pixel"}}
 FIGURES = ("pointing", "mass", "any_pointing", "any_mass", "deletion", "insertion", "beats_chance")
+SHARES = ("pointing", "any_pointing", "beats_chance")
 
 
 @dataclass(frozen=True)
@@ -152,11 +153,15 @@ def figures_of(judged: Sequence[Judged], *, resamples: int = 1000, seed: int = 0
             values.append(float(faithful.verdict == BEATS))
         counts.append([number for value in values for number in ((0.0, 0.0) if value is None else (value, 1.0))])
     sums_CK = by_cluster([one.image for one in judged], np.array(counts))
-    metrics = {name: _share_of(2 * column) for column, name in enumerate(FIGURES)}
+    metrics = {
+        # Where all maps agree, an interval of no width would say too much.
+        name: share(2 * column, 2 * column + 1) if name in SHARES else _ratio_of(2 * column)
+        for column, name in enumerate(FIGURES)
+    }
     return estimate(sums_CK, metrics, resamples=resamples, seed=seed)
 
 
-def _share_of(column: int):
+def _ratio_of(column: int):
     return lambda sums: ratio(sums[..., column], sums[..., column + 1])
 
 
