@@ -21,6 +21,7 @@ from causal_attrib_cli.score import Score, score
 from causal_attrib_cli.select import select
 from causal_attrib_cli.serve import serve
 from causal_attrib_cli.train import train
+from causal_attrib_cli.vicrit import vicrit
 
 # TRL's name for the flag.
 _ALIASES = {"model-name-or-path": "model"}
@@ -41,11 +42,12 @@ app = typer.Typer(
 app.command(cls=Score)(score)
 app.command()(merge)
 app.command()(diff)
+app.command()(report)
 app.command()(saliency)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
-app.command()(report)
 app.command()(select)
 app.command()(pairs)
+app.command()(vicrit)
 app.command()(merge_adapter)
 app.command()(doctor)
 app.command()(scenes)

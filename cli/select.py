@@ -23,7 +23,7 @@ def select(
         typer.Option(
             "--reward",
             metavar="NAME",
-            help="match, choice, numeric, yesno, objects, format, or module:function.",
+            help="match, choice, numeric, yesno, objects, format, vicrit, or module:function.",
         ),
     ] = "match",
     num_generations: Annotated[int, typer.Option("--num-generations", help="Completions per prompt.")] = 8,
@@ -58,14 +58,14 @@ def select(
         check_there(data)
 
         from causal_attrib.choices import check_seed
-        from causal_attrib.io.json_files import check_rows
+        from causal_attrib.io.json_files import check_rows_name
         from causal_attrib.training.data.reading import check_writable, read_data, with_system_prompt, write_data
         from causal_attrib.training.data.select import check_selection, sample_rewards, select_prompts
         from causal_attrib.training.scoring.rewards import check_names, check_not_async, check_reward, choose_reward
 
         judge = choose_reward(reward)
         check_not_async(reward, judge, "copo select")
-        check_rows(out, "Prompts")
+        check_rows_name(out, "Prompts")
         check_writable(out)
         check_seed(seed)
         common.check_outputs([out], [data])

@@ -60,7 +60,7 @@ def train(
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Two rows through every phase: seconds, memory, an estimate; no training."),
+        typer.Option("--dry-run", help="Two batches through every phase: seconds, memory, an estimate; no training."),
     ] = False,
     debug: common.Debug = False,
     quiet: common.Quiet = False,
@@ -175,8 +175,8 @@ def _show_dry_run(plan: Plan, load: Callable[..., VLM]) -> None:
         out.print()
     out.print(table)
     out.print(
-        f"{found.updates} updates of {found.seconds:.2f} s: about {_duration(found.total)}; the model takes "
-        f"{found.saved / 1e6:.1f} MB on disk"
+        f"{found.updates} updates of {found.seconds:.2f} s, and {_duration(found.once)} beside them: about "
+        f"{_duration(found.total)}; the model takes {found.saved / 1e6:.1f} MB on disk"
     )
     for sign in found.signs:
         common.tell(f"Warning: {sign}", "yellow")

@@ -258,8 +258,9 @@ def test_lies_in_given_captions(tmp_path):
     true, false = bus.captions
     assert false.text in ("a dog", "a frisbee", "an apple")
     assert false.text[false.units[0].start : false.units[0].stop] == false.units[0].node
-    path.write_text(json.dumps({"annotations": [{"image_id": 1, "caption": "a bus"}], "images": []}))
-    assert [one.image for one in planting.planted_pairs(path, pictured, truth, coco_matcher(), seed=0)] == ["1"]
+    for images in ({}, {"images": [{"id": 1, "file_name": "some.jpg"}]}):
+        path.write_text(json.dumps({"annotations": [{"image_id": 1, "caption": "a bus"}], **images}))
+        assert [one.image for one in planting.planted_pairs(path, pictured, truth, coco_matcher(), seed=0)] == ["1"]
     with pytest.raises(InputError, match="names an object that is in its picture"):
         planting.planted_pairs(path, pictured[:1], truth, coco_matcher(), seed=0)
 

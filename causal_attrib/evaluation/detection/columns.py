@@ -81,6 +81,8 @@ def chosen(signals: str | Sequence[str]) -> tuple[list[str], bool]:
     Raises:
         InputError: there is no such signal.
     """
+    if not isinstance(signals, str | Sequence):
+        raise InputError(f"The signals are {signals!r:.40}; give a list of their names, or all.")
     names = [name.strip() for name in signals.split(",")] if isinstance(signals, str) else list(signals)
     if names == ["all"]:
         return list(NAMES), True

@@ -28,12 +28,13 @@ class DrawTraining(TrainerCallback):
         self.recipe = recipe
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._draw(state)
+        self.draw(state)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._draw(state)
+        self.draw(state)
 
-    def _draw(self, state: TrainerState) -> None:
+    def draw(self, state: TrainerState) -> None:
+        """Draw what has been logged, if anything has."""
         if not state.is_world_process_zero or not any("loss" in entry for entry in state.log_history):
             return
         from causal_attrib.views.training_page import curves, page
