@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from html import escape
-from itertools import groupby
 
 from causal_attrib.results.attribution import Attribution, Token
 from causal_attrib.results.maps import PER_MAP
@@ -117,21 +116,6 @@ def foot(captions: list[ReportCaption]) -> str:
     return f"<details><summary>Settings and provenance</summary>\n{''.join(parts)}\n</details>"
 
 
-def summary(attribution: Attribution) -> str:
-    """One or two sentences on the whole caption: which words carry it, and which it is better without."""
-    words = [list(tokens) for _, tokens in groupby(attribution.tokens, key=lambda token: token.word)]
-    claims, marks = drawing.claiming(attribution), drawing.contradicted(attribution)
-    content = [word for word in words if word[0].index in claims]
-    harmful = [word for word in content if any(token.index in marks for token in word)]
-    carrying = [word for word in content if _worth(word) > 0 and word not in harmful]
-    told = []
-    if carrying:
-        told.append(f"Carried most by {_listed(sorted(carrying, key=_worth, reverse=True)[:3])}.")
-    if harmful:
-        told.append(f"Better without {_listed(harmful[:5])}{' and others' if len(harmful) > 5 else ''}.")
-    return " ".join(told) or "No word stands out."
-
-
 def token_style(level: int | None, is_signed: bool) -> str:
     """The classes that give a unit its colour."""
     if level is None:
@@ -224,11 +208,3 @@ def _provenance(attribution: Attribution) -> dict[str, object]:
 
 def _bdi(text: str) -> str:
     return f"<bdi>{escape(drawing.visible(text))}</bdi>"
-
-
-def _worth(word: list[Token]) -> float:
-    return sum(token.causal_completeness or 0.0 for token in word) / len(word)
-
-
-def _listed(words: list[list[Token]]) -> str:
-    return ", ".join(f"“{drawing.visible(''.join(token.text for token in word).strip())}”" for word in words)

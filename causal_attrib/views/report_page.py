@@ -21,6 +21,7 @@ from causal_attrib.results.attribution import Attribution
 from causal_attrib.results.formats import HTML_MARK
 from causal_attrib.views import drawing, overlay, report_body
 from causal_attrib.views import explanations as meaning
+from causal_attrib.views.headline import headline
 from causal_attrib.views.picture import data_uri, scored_picture, why_missing
 from causal_attrib.views.report_data import ReportCaption
 
@@ -173,8 +174,7 @@ def _figure(captions: list[ReportCaption], pixels: Image.Image | None, side: int
 
 def _card(captions: list[ReportCaption]) -> str:
     told = "".join(
-        f"<p>{f'<b>Caption {place}.</b> ' if len(captions) > 1 else ''}"
-        f"{escape(report_body.summary(caption.attribution))}</p>"
+        f"<p>{f'<b>Caption {place}.</b> ' if len(captions) > 1 else ''}{escape(headline(caption.attribution))}</p>"
         for place, caption in enumerate(captions, 1)
     )
     terms = "".join(

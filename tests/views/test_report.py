@@ -55,8 +55,8 @@ def test_without_scripts_it_is_coloured_text_with_tooltips(sunset):
     page = Page(sunset.to_bytes("html").decode())
     assert 'dog <b>[red]⏎sun"set</script>' in page.text
     dog, red, newline, false = (span for span in page.all("span") if "t" in (span.get("class") or "").split())
-    assert dog["class"] == "t blue l14 first last"
-    assert false["class"] == "t red l20 bad first last"
+    assert dog["class"] == "t blue l20 first last"
+    assert false["class"] == "t bad first last"
     assert dog["title"].splitlines() == [
         "log-probability -0.500",
         "entropy 1.000",
