@@ -63,7 +63,7 @@ def score(
             "--out",
             "-o",
             metavar="FILE",
-            help="Write FILE.json, .jsonl, .csv, .parquet or .html; - is stdout.",
+            help="Write FILE.json, .jsonl, .csv, .parquet, .html, .png, .pdf or .svg; - is stdout.",
             show_default="a table",
             rich_help_panel=_OUTPUT,
         ),
@@ -104,10 +104,6 @@ def score(
             rich_help_panel=_MANY,
         ),
     ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option("--output", metavar="FILE", help="Write FILE.parquet, .csv or .jsonl.", rich_help_panel=_MANY),
-    ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", help="Only the first N rows.", rich_help_panel=_MANY)
     ] = None,
@@ -146,18 +142,18 @@ def score(
     }
     scoring |= {"batch_size": common.rows_per_forward(batch_size), "seed": seed}
     with common.told_plainly(debug=debug, quiet=quiet):
-        many = {"--output": output, "--limit": limit, "--shard": shard, "--fresh": fresh}
-        one = {"IMAGE": image, "--also": also, "--out": out, "--format": format, "--json": json}
-        score_run.check_mode(input, one, many)
+        many = {"--limit": limit, "--shard": shard, "--fresh": fresh}
+        one = {"IMAGE": image, "--also": also, "--format": format, "--json": json}
+        score_run.check_mode(input, out, one, many)
         gate = score_run.Gate(summary, fail_above)
-        gate.check(verdict=bool(scoring["verdict"]), beside=[out, output], inputs=[image, input])
+        gate.check(verdict=bool(scoring["verdict"]), beside=[out], inputs=[image, input])
         load = functools.partial(common.load, model, debug=debug, **loading)
         if input is None:
             place = score_run.output_of(out, format, json, several=bool(also))
             score_run.score_one(str(image), [caption, *(also or [])], load, asked, scoring, place, gate, quiet=quiet)
         else:
             which = {"limit": limit, "shard": shard or "1/1", "fresh": fresh}
-            of_model = {"model": model, **loading}
+            of_model = {"model": None if model == "bundled" else model, **loading}
             score_run.score_many(
-                input, str(output), load, asked, scoring, of_model, which, gate, strict=debug, quiet=quiet
+                input, str(out), load, asked, scoring, of_model, which, gate, strict=debug, quiet=quiet
             )

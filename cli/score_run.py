@@ -74,7 +74,7 @@ class Gate:
             raise typer.Exit(3)
 
 
-def check_mode(input: str | None, one: dict[str, Any], many: dict[str, Any]) -> None:
+def check_mode(input: str | None, out: str | None, one: dict[str, Any], many: dict[str, Any]) -> None:
     """Flags of one caption and of many do not mix."""
     from causal_attrib.errors import InputError
 
@@ -85,8 +85,8 @@ def check_mode(input: str | None, one: dict[str, Any], many: dict[str, Any]) -> 
             raise InputError("There is nothing to score; give an IMAGE, or a file of captions with --input.")
     elif given := [flag for flag, value in one.items() if value]:
         raise InputError(f"{given[0]} is for one caption and --input for many; leave one of them out.")
-    elif many["--output"] is None:
-        raise InputError("--input needs a place for the scores; add --output FILE.parquet (or .csv, .jsonl).")
+    elif out is None:
+        raise InputError("--input needs a place for the scores; add --out FILE.parquet (or .csv, .jsonl).")
 
 
 def score_one(
@@ -101,7 +101,7 @@ def score_one(
     quiet: bool,
 ) -> None:
     """One caption, or several of one image, to a table, a file or a pipe (`output_of`)."""
-    from causal_attrib.results.formats import check_output
+    from causal_attrib.results.formats import FIGURES, FORMATS, check_output
     from causal_attrib.scores.inputs import check_inputs
     from causal_attrib.scores.settings import Settings
 
@@ -109,7 +109,7 @@ def score_one(
     # What can be found wrong at once is found before torch is imported and the model loaded, which may take minutes.
     settings = Settings(**scoring)
     if file is not None:
-        check_output(file)
+        check_output(file, (*FORMATS, *FIGURES))
     inputs = check_inputs(settings, image, captions, **asked)
     vlm = load()
     from causal_attrib.scores import scoring as scores

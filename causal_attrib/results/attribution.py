@@ -214,22 +214,24 @@ class Attribution:
             ) from None
 
     def to_bytes(self, format: str) -> bytes:
-        """What `save` writes, for a pipe or an upload. `format` is one of json, jsonl, csv, parquet, html."""
+        """What `save` writes, for a pipe or an upload. `format` is one of its suffixes, without the dot."""
         return formats.to_bytes(self, format)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write to `path`; the suffix chooses the format: .json, .jsonl, .csv, .parquet or .html.
+        """Write to `path`; the suffix chooses the format: .json, .jsonl, .csv, .parquet, .html, .png, .pdf or .svg.
 
-        All five load again with every number exact. CSV and parquet hold one row per token, with the columns of
-        `to_frame` and `image` and `caption_id` beside them; read the CSV elsewhere with
-        `pandas.read_csv(path, comment="#")`. JSONL files can be concatenated (see `load_all`); HTML is the report to
-        look at or mail. An existing file is replaced, and never left half-written.
+        The first five load again with every number exact; the last three are a figure of the caption, the picture and
+        the scores. CSV and parquet hold one row per token, with the columns of `to_frame` and `image` and `caption_id`
+        beside them; read the CSV elsewhere with `pandas.read_csv(path, comment="#")`. JSONL files can be concatenated
+        (see `load_all`); HTML is the report to look at or mail. An existing file is replaced, and never left
+        half-written.
 
         Raises:
             InputError: the suffix is none of these, or the path cannot be written.
         """
-        formats.check_output(path)
-        replace_file(path, self.to_bytes(formats.format_of(path)))
+        format = formats.format_of(path, (*formats.FORMATS, *formats.FIGURES))
+        formats.check_output(path, (format,))
+        replace_file(path, self.to_bytes(format))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Attribution:

@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING
 
 from causal_attrib.lazy import lazily
-from causal_attrib.views.report_page import notebook, report
+from causal_attrib.views.report_page import notebook, report, report_bytes
 from causal_attrib.views.token_table import table
 
 if TYPE_CHECKING:
     from causal_attrib.views.figure_maps import plot_maps
+    from causal_attrib.views.figure_page import plot_page
     from causal_attrib.views.figure_scores import plot_scores
     from causal_attrib.views.maps_table import saliency_table
     from causal_attrib.views.saliency_folder import check_folder, write_saliency
@@ -20,7 +21,9 @@ else:
             "notebook": "report_page",
             "plot_maps": "figure_maps",
             "plot_scores": "figure_scores",
+            "plot_page": "figure_page",
             "report": "report_page",
+            "report_bytes": "report_page",
             "saliency_table": "maps_table",
             "table": "token_table",
             "write_saliency": "saliency_folder",
@@ -33,7 +36,9 @@ __all__ = [
     "notebook",
     "plot_maps",
     "plot_scores",
+    "plot_page",
     "report",
+    "report_bytes",
     "saliency_table",
     "table",
     "write_saliency",

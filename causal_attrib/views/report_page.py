@@ -59,6 +59,18 @@ def report(
     return _page(captions, picture, _SIDE, "report", f"{HTML_MARK}{data}</script>")
 
 
+def report_bytes(
+    attribution: Attribution, maps: Maps | None = None, picture: ImageLike | None = None, *, format: str = "html"
+) -> bytes:
+    """The report as a file: html, or a figure of caption, picture and maps as png, pdf or svg."""
+    if format == "html":
+        return report(attribution, maps, picture).encode()
+    # matplotlib takes its time to import.
+    from causal_attrib.views.figure_page import figure_bytes
+
+    return figure_bytes(attribution, maps, picture, format)
+
+
 def notebook(attribution: Attribution, maps: Maps | None = None) -> str:
     """The report in a frame of its own, so that neither its style nor its script meets the notebook's."""
     page = _page(_captions([attribution], maps), None, _SIDE_IN_NOTEBOOK, "embedded", "")
