@@ -12,6 +12,7 @@ from itertools import groupby
 
 from causal_attrib.results.attribution import Attribution, Token, plain_word
 from causal_attrib.views import drawing
+from causal_attrib.views import explanations as meaning
 
 # Effects on the outcome, which lies between 0 and 1, that are smaller than this are taken for none.
 NOISE = 0.001
@@ -50,6 +51,18 @@ def findings(attribution: Attribution) -> list[Finding]:
 def headline(attribution: Attribution) -> str:
     """The sentences one after the other."""
     return " ".join(finding.text for finding in findings(attribution))
+
+
+def reasons(attribution: Attribution, most: int = 5) -> list[tuple[str, str]]:
+    """The words that a reader is warned of, each with a sentence that says why."""
+    marks = drawing.marked(attribution)
+    told = []
+    for name, word in _content(attribution):
+        marked = next((token for token in word if token.index in marks), None)
+        if marked is not None:
+            scores = ("evidence", "p_false") if attribution.verdict is not None else ("necessity",)
+            told.append((name, " ".join(meaning.sentence(attribution, marked, score) for score in scores)))
+    return told[:most]
 
 
 def all_noise(attribution: Attribution) -> bool:
