@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint types coverage fuzz shots format clean
+.PHONY: demo test lint types coverage fuzz site shots format clean
 
 demo: .venv/installed
 	$(BIN)/copo score examples/park.png "a dog and a red frisbee on the grass at sunset"
@@ -39,6 +39,11 @@ fuzz: .venv/installed-dev
 shots: .venv/installed-dev
 	$(BIN)/python benchmarks/shots.py
 
+# The site, in build/site: a warning (a link that leads nowhere, a page that is in no menu) is an error.
+site: .venv/installed-docs
+	$(BIN)/python site/gallery.py build/gallery
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -56,4 +61,8 @@ $(BIN)/python:
 
 .venv/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable '.[dev]'
+	touch .venv/installed $@
+
+.venv/installed-docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.[docs]'
 	touch .venv/installed $@

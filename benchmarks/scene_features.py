@@ -1,12 +1,14 @@
 """What the bundled model's vision tower makes of scenes, and how well other pictures are told from them:
 
-python benchmarks/scene_features.py --write [--pictures FOLDER ...]
+python benchmarks/scene_features.py --write [--pictures FOLDER ...] [--stickers FOLDER ...]
 
 Writes causal_attrib/assets/scene_features.safetensors (what is known of the features of 3000 scenes, and the distances
 that one in a hundred of 1500 others exceeds), and prints what share is taken for no scene: of fresh scenes, of the same
 as JPEG, of scenes with stickers the model has never seen, and of the pictures in each folder, squeezed to a square:
-by either way of looking, by the whole, and by the strangest patches.
-Without --write the asset is only measured. docs/bundled-model.md holds the result.
+by either way of looking, by the whole, and by the strangest patches; and of how many nothing is stated, since their
+things are not clearly known ones. Scenes of --stickers are drawn with the CLASS.png pictures of each folder.
+Without --write the asset is only measured; --write-clear writes the last threshold alone.
+docs/bundled-model.md holds the result.
 """
 
 import argparse
@@ -21,8 +23,8 @@ from scipy.cluster.vq import kmeans2, vq
 
 import causal_attrib
 from causal_attrib.scenes import CLASSES, STYLES, render, sample_scene
-from causal_attrib.scenes.recognise import FEATURES, features, stored, strangeness
-from causal_attrib.scenes.stickers import StickerSet, bundled
+from causal_attrib.scenes.recognise import FEATURES, ambiguity, features, stored, strangeness
+from causal_attrib.scenes.stickers import StickerSet, bundled, from_folder
 
 SIZES = (96,) * 45 + (192,) * 4 + (512,)  # as in training
 KINDS = 512
@@ -77,6 +79,17 @@ def write(vlm):
     fresh_N2 = strangeness(features_of(scenes(1500, 2), vlm), known)
     # Each way of looking refuses one scene in two hundred.
     known["threshold"] = torch.quantile(fresh_N2, 0.995, dim=0)
+    save(known)
+    write_clear(vlm)
+
+
+def write_clear(vlm):
+    """The threshold of ambiguity that one scene in twenty exceeds, all of them of the two styles that were learnt."""
+    ambiguity_N = ambiguity(features_of(scenes(1500, 2), vlm), vlm)
+    save(stored() | {"clear": torch.quantile(ambiguity_N, 0.95)})
+
+
+def save(known):
     save_file(known, FEATURES)
     FEATURES.chmod(0o644)
     stored.cache_clear()
@@ -86,10 +99,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--pictures", nargs="*", default=[], type=Path)
+    parser.add_argument("--write-clear", action="store_true")
+    parser.add_argument("--stickers", nargs="*", default=[], type=Path)
     arguments = parser.parse_args()
     vlm = causal_attrib.load(device="cpu")
     if arguments.write:
         write(vlm)
+    elif arguments.write_clear:
+        write_clear(vlm)
 
     stickers = bundled().pictures
     unseen = tuple(dict.fromkeys(cls for _, cls in stickers if cls not in CLASSES))
@@ -103,11 +120,16 @@ def main():
         "scenes of stickers in their negative": scenes(500, 6, odd, classes=CLASSES, painted=()),
         "flat grey": (Image.new("RGB", (96, 96), (level,) * 3) for level in range(0, 256, 5)),
     }
+    for folder in arguments.stickers:
+        stickers = from_folder(folder)
+        groups[f"scenes of stickers in {folder.name}"] = scenes(500, 7, stickers, classes=stickers.classes, painted=())
     for folder in arguments.pictures:
         groups[folder.name] = (Image.open(path) for path in sorted(folder.glob("*.jpg")))
     for name, pictures in groups.items():
-        refused_N2 = strangeness(features_of(pictures, vlm), stored()) > stored()["threshold"]
-        rates = [refused_N2.any(1), *refused_N2.T]
+        features_NPD = features_of(pictures, vlm)
+        refused_N2 = strangeness(features_NPD, stored()) > stored()["threshold"]
+        unclear_N = refused_N2.any(1) | (ambiguity(features_NPD, vlm) > stored()["clear"])
+        rates = [refused_N2.any(1), *refused_N2.T, unclear_N]
         print(f"| {name} | {len(refused_N2)} | " + " | ".join(f"{rate.float().mean():.1%}" for rate in rates) + " |")
 
 

@@ -22,7 +22,7 @@ from causal_attrib.scenes.measure import conversation
 from causal_attrib.scenes.plant import load, planted_scenes
 from causal_attrib.training import CopoGRPOTrainer, SymMPOTrainer
 from causal_attrib.training.data.reading import to_dataset
-from causal_attrib.training.recipe.method import CEPO, COPO, GRPO, HERO
+from causal_attrib.training.recipe.method import CEPO, COPO, GRPO, HERO, PAPO, PGPO, VPPO
 from causal_attrib.training.scoring import rewards
 from causal_attrib.training.scoring.cepo_reward import CEPOReward
 from causal_attrib.training.scoring.policy_scores import Scoring
@@ -278,6 +278,9 @@ ARMS = {
     "supervised": supervise,
     "hero": lambda folder, seed, plan: reinforce(folder, seed, plan, HERO()),
     "cepo": lambda folder, seed, plan: reason(folder, seed, plan, CEPO(draws=1)),
+    "vppo": lambda folder, seed, plan: reinforce(folder, seed, plan, VPPO()),
+    "pgpo": lambda folder, seed, plan: reinforce(folder, seed, plan, PGPO()),
+    "papo": lambda folder, seed, plan: reinforce(folder, seed, plan, PAPO()),
     "symmpo": prefer,
 }
 # Steered to end as far from the start as the other, which has to run first.

@@ -12,6 +12,9 @@ same number of captions:
     copo_no_necessity     sufficiency alone
     copo_blank            copo, the picture held against a picture of one colour (what the outcome grounding does)
     hero                  HERO: entropy weights, and the 60 % of the prompts whose rewards vary most
+    vppo                  VPPO: the 40 % of the tokens that depend most on the picture
+    pgpo                  PGPO: advantages shared out by how much a token depends on the picture
+    papo                  PAPO: GRPO, and captions of a masked picture are to differ
 
 and these learn from the same scenes in another way:
 

@@ -6,7 +6,7 @@ Neither torch nor numpy is imported: the help of the command line is made of thi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import field, fields
 from numbers import Integral
 from typing import Any, Literal, get_args
 
@@ -23,6 +23,8 @@ Coupling = Literal["independent", "gumbel"]
 Level = Literal["token", "word"]
 EngineName = Literal["auto", "packed", "plain"]
 BatchSize = int | Literal["auto"]
+# Which words an outcome looks at: all of them, or those that claim something (`words.claims`).
+OutcomeWords = Literal["all", "content"]
 
 Method = Literal[
     "occlusion", "regions", "integrated_gradients", "gradient_x_input", "gradient", "smoothgrad", "attention"
@@ -46,10 +48,23 @@ MAP_LEVELS: tuple[MapLevel, ...] = get_args(MapLevel)
 MAP_KINDS: tuple[MapKind, ...] = get_args(MapKind)
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+OUTCOME_WORDS: tuple[OutcomeWords, ...] = get_args(OutcomeWords)
+
+# What signals hold a picture against, by the end of their names, and those that exist for each of these
+# (`scores.signals`, where it says what they are).
+SIGNAL_REFERENCES = {"": "colour", "_blur": "blur", "_patches": "patches", "_other": "other"}
+SIGNALS: tuple[str, ...] = (
+    *("logprob", "entropy", "margin", "rank", "position"),
+    *(f"{name}{end}" for name in ("evidence", "prior", "kl", "k3") for end in SIGNAL_REFERENCES),
+    *("logit_lens", "glsim", "attention_ratio"),
+)
 
 
 # What torch takes.
 MOST_SEED = 2**63 - 1
+# Ceilings of counts, above which a run would not end or not fit into memory: tokens of a text, what is drawn of one
+# thing, and rendered scenes.
+MOST_TOKENS, MOST_DRAWN, MOST_SCENES = 131_072, 10_000, 10_000
 # What a model is asked where nothing is said of it.
 DEFAULT_PROMPT = "Describe this image."
 
@@ -64,10 +79,35 @@ def setting(default: Any, help: str, *, shown: str | None = None, metavar: str |
     return field(default=default, metadata={"help": help, "shown": shown, "metavar": metavar})
 
 
+def kind_of(settings: type, name: str) -> type:
+    """What the value of a field of settings is read as: a switch or a number where the field takes one, else a text."""
+    (told,) = (str(each.type) for each in fields(settings) if each.name == name)
+    kinds = [part.strip() for part in told.split("|")]
+    return next((kind for kind in (bool, int, float) if kind.__name__ in kinds), str)
+
+
 def one_of(what: str, value: str | None, allowed: Sequence[str]) -> None:
     """Raise an `InputError` that names the choices, unless the value is one of them."""
     if value not in allowed:
         raise InputError(f"There is no {what} {value!r}; choose one of {', '.join(allowed)}.")
+
+
+def signal_names(signals: str | Sequence[str]) -> tuple[str, ...]:
+    """The signals that a text with commas between them or a list names, each once; "all" is all of them.
+
+    >>> signal_names("kl, k3,kl"), signal_names(["kl"])
+    (('kl', 'k3'), ('kl',))
+
+    Raises:
+        InputError: there is no such signal.
+    """
+    names = [name.strip() for name in signals.split(",")] if isinstance(signals, str) else list(signals)
+    if names == ["all"]:
+        return SIGNALS
+    unknown = [str(name) for name in names if name not in SIGNALS]
+    if unknown or not names:
+        raise InputError(f"There is no signal {', '.join(unknown)!r}; choose from {', '.join(SIGNALS)}, or all.")
+    return tuple(dict.fromkeys(names))
 
 
 def check_reference(against: str) -> None:
@@ -81,6 +121,26 @@ def check_batch_size(batch_size: object) -> None:
     whole = isinstance(batch_size, int) and not isinstance(batch_size, bool) and batch_size >= 1
     if batch_size != "auto" and not whole:
         raise InputError(f"The batch size is {batch_size!r}, but it must be a whole number from 1 up, or auto.")
+
+
+def check_count(what: str, count: object, most: int, least: int = 1) -> None:
+    """Raises InputError unless `count` is a whole number from `least` to `most`.
+
+    >>> check_count("The number of new tokens", 0, MOST_TOKENS)
+    Traceback (most recent call last):
+    causal_attrib.errors.InputError: The number of new tokens is 0, but it must be a whole number from 1 to 131,072.
+    """
+    if not isinstance(count, Integral) or isinstance(count, bool) or not least <= int(count) <= most:
+        shown = str(count)[:40] if isinstance(count, Integral) else f"{count!r}"[:40]
+        raise InputError(f"{what} is {shown}, but it must be a whole number from {least} to {most:,}.")
+
+
+def check_scenes(count: int, seed: int, least: int = 2) -> None:
+    """Raises InputError for numbers that give no scenes, or more than a run comes to the end of."""
+    if count < least:
+        raise InputError(f"{count} scenes tell nothing; ask for {least} or more.")
+    check_count("The number of scenes", count, MOST_SCENES)
+    check_seed(seed)
 
 
 def check_seed(seed: int) -> None:

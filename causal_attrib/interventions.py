@@ -10,7 +10,7 @@ A plan is a tuple of interventions: it can be printed and counted before anythin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,25 @@ Intervention = Whole | Keep | Mask | Rewrite
 
 @dataclass(frozen=True)
 class Edited:
-    """A response after an edit: its ids, which of them are hidden, and how."""
+    """A response after an edit: its ids, which of them are hidden, and how; and which tokens of the response are gone
+    from between them, without which nobody could tell what the ids behind them were."""
 
     ids: tuple[int, ...]
     hidden: tuple[int, ...] = ()
     fill: str = "zero"
+    gone: tuple[int, ...] = field(default=(), repr=False)
 
     @property
     def visible(self) -> tuple[int, ...]:
         """Indices of the ids that are not hidden."""
         hidden = set(self.hidden)
         return tuple(i for i in range(len(self.ids)) if i not in hidden)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Which tokens of the response the visible ids are, where none was written anew."""
+        left = [i for i in range(len(self.ids) + len(self.gone)) if i not in set(self.gone)]
+        return tuple(left[i] for i in self.visible)
 
 
 def edit(response_ids: tuple[int, ...], intervention: Intervention, mask_id: int) -> Edited:
@@ -94,7 +102,7 @@ def edit(response_ids: tuple[int, ...], intervention: Intervention, mask_id: int
 def _hide(ids: tuple[int, ...], tokens: tuple[int, ...], fill: str, mask_id: int) -> Edited:
     if fill == "delete":
         gone = set(tokens)
-        return Edited(tuple(token for i, token in enumerate(ids) if i not in gone), (), fill)
+        return Edited(tuple(token for i, token in enumerate(ids) if i not in gone), (), fill, tokens)
     if fill == "token":
         gone = set(tokens)
         return Edited(tuple(mask_id if i in gone else token for i, token in enumerate(ids)), tokens, fill)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
+from causal_attrib.choices import kind_of
 from causal_attrib.scores.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 # Seconds; what takes less needs no announcement.
 LONG = 2.0
 
-_MODEL = "Model"
+MODEL = "Model"
 _ABOUT = "Messages"
 
 # Flags by the name of their parameter: the annotation that typer reads, and the default.
@@ -60,11 +61,10 @@ def flags_of(settings: type, names: Sequence[str], panel: str | None = None) -> 
 
 
 def _read_as(settings: type, name: str) -> Any:
-    """What a flag's value is read as: a number or a switch where the field takes one, else a text."""
-    (kind,) = (field.type for field in fields(settings) if field.name == name)
-    told = [part.strip() for part in str(kind).split("|")]
-    read = next((number for number in (bool, int, float) if number.__name__ in told), str)
-    return read | None if "None" in told else read
+    """What a flag's value is read as; without the flag it may be nothing."""
+    (told,) = (str(field.type) for field in fields(settings) if field.name == name)
+    kind = kind_of(settings, name)
+    return kind | None if "None" in [part.strip() for part in told.split("|")] else kind
 
 
 def flags_as(
@@ -116,32 +116,30 @@ Model = Annotated[
         metavar="ID_OR_PATH",
         help="Hub id or folder of a vision-language model.",
         show_default="the small one in the package",
-        rich_help_panel=_MODEL,
+        rich_help_panel=MODEL,
     ),
 ]
 Revision = Annotated[
-    str | None, typer.Option("--revision", help="Branch, tag or commit of a hub model.", rich_help_panel=_MODEL)
+    str | None, typer.Option("--revision", help="Branch, tag or commit of a hub model.", rich_help_panel=MODEL)
 ]
 Dtype = Annotated[
     str,
-    typer.Option(
-        "--dtype", metavar="NAME", help="Precision: auto, float32, bfloat16, float16.", rich_help_panel=_MODEL
-    ),
+    typer.Option("--dtype", metavar="NAME", help="Precision: auto, float32, bfloat16, float16.", rich_help_panel=MODEL),
 ]
 Device = Annotated[
-    str, typer.Option("--device", metavar="NAME", help="Where to run: auto, cpu, cuda:0, mps.", rich_help_panel=_MODEL)
+    str, typer.Option("--device", metavar="NAME", help="Where to run: auto, cpu, cuda:0, mps.", rich_help_panel=MODEL)
 ]
 DeviceMap = Annotated[
     str | None,
     typer.Option(
-        "--device-map", metavar="NAME", help="Spread a model over several devices: auto.", rich_help_panel=_MODEL
+        "--device-map", metavar="NAME", help="Spread a model over several devices: auto.", rich_help_panel=MODEL
     ),
 ]
 LoadIn4Bit = Annotated[
-    bool, typer.Option("--load-in-4bit", help="Quantise; needs the extra quant.", rich_help_panel=_MODEL)
+    bool, typer.Option("--load-in-4bit", help="Quantise; needs the extra quant.", rich_help_panel=MODEL)
 ]
 LoadIn8Bit = Annotated[
-    bool, typer.Option("--load-in-8bit", help="Quantise; needs the extra quant.", rich_help_panel=_MODEL)
+    bool, typer.Option("--load-in-8bit", help="Quantise; needs the extra quant.", rich_help_panel=MODEL)
 ]
 AttnImplementation = Annotated[
     str | None,
@@ -150,17 +148,17 @@ AttnImplementation = Annotated[
         metavar="NAME",
         help="Attention kernel: sdpa, eager, flash_attention_2.",
         show_default="the model's own",
-        rich_help_panel=_MODEL,
+        rich_help_panel=MODEL,
     ),
 ]
 AllowPickle = Annotated[
-    bool, typer.Option("--allow-pickle", help="Take pickled weights, which can hide code.", rich_help_panel=_MODEL)
+    bool, typer.Option("--allow-pickle", help="Take pickled weights, which can hide code.", rich_help_panel=MODEL)
 ]
 TrustRemoteCode = Annotated[
     bool,
-    typer.Option("--trust-remote-code", help="Run code that the model brings along.", rich_help_panel=_MODEL),
+    typer.Option("--trust-remote-code", help="Run code that the model brings along.", rich_help_panel=MODEL),
 ]
-BatchSize = Annotated[str, option(Settings, "batch_size", _MODEL)]
+BatchSize = Annotated[str, option(Settings, "batch_size", MODEL)]
 MaxPixels = Annotated[
     int | None,
     typer.Option(
@@ -285,9 +283,18 @@ def check_outputs(outputs: Sequence[str | None], inputs: Sequence[str | None]) -
         check_not_input(output, [one for one in (*inputs, *written[:place]) if one is not None])
 
 
+def check_model(model: str | None, loading: Mapping[str, Any]) -> None:
+    """Raise an `InputError` for a model that is not there, before torch is imported."""
+    from causal_attrib.io.model_options import check_choice
+
+    check_choice(model, **loading)
+
+
 def load(model: str | None, *, debug: bool, **options: Any) -> VLM:
     """`causal_attrib.load`, without what transformers has to say of it (unless `debug`)."""
     import causal_attrib
+
+    check_model(model, options)
     from causal_attrib.vlm.loading import BUNDLED
 
     if not debug:

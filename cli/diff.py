@@ -37,6 +37,7 @@ def diff(
     with common.told_plainly(debug=debug, quiet=quiet):
         from causal_attrib.batch.diff import diff as compare
 
+        eval_common.check_output(out)
         common.check_outputs([out], [first, second])
         found = compare(first, second, resamples=bootstrap, seed=seed)
         eval_common.report(found, _view(found), json=json, out=out, quiet=quiet)
@@ -53,17 +54,7 @@ def _view(found: Diff) -> list[RenderableType]:
             ),
         ),
         _LEGEND,
-        eval_common.table(
-            f"Words whose {found.ranked_by} changed most (in two images or more; each interval is of its word alone)",
-            ("word", "times", "images", "A", "B", "B - A"),
-            (
-                (
-                    *(one.word, one.count, one.images, f"{one.first:.3f}", f"{one.second:.3f}"),
-                    eval_common.shown(one.change, "+.3f"),
-                )
-                for one in found.changed
-            ),
-        ),
+        _changed(found),
     ]
     if found.transitions is not None and found.grounded is not None:
         moved = sorted(found.transitions.items(), key=lambda item: -item[1])
@@ -75,3 +66,23 @@ def _view(found: Diff) -> list[RenderableType]:
             f"change {eval_common.shown(found.grounded.change, '+.1f')} points",
         ]
     return view
+
+
+def _changed(found: Diff) -> RenderableType:
+    if not found.changed:
+        return (
+            f"No word stands in two images or more, so that none is ranked by how much its {found.ranked_by} changed."
+        )
+    if not any(one.change.value for one in found.changed):
+        return f"No word's {found.ranked_by} changed."
+    return eval_common.table(
+        f"Words whose {found.ranked_by} changed most (in two images or more; each interval is of its word alone)",
+        ("word", "times", "images", "A", "B", "B - A"),
+        (
+            (
+                *(one.word, one.count, one.images, f"{one.first:.3f}", f"{one.second:.3f}"),
+                eval_common.shown(one.change, "+.3f"),
+            )
+            for one in found.changed
+        ),
+    )

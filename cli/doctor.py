@@ -44,6 +44,7 @@ def doctor(
     Prints a row per check and ends with exit code 1 if one failed.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
+        from causal_attrib.errors import InputError
         from causal_attrib.io.pictures import read_picture
 
         if image is None:
@@ -53,6 +54,12 @@ def doctor(
             caption = scenes.caption(scenes.PARK) if caption is None else caption
         else:
             picture = read_picture(image)
+        from causal_attrib.choices import check_seed
+
+        check_seed(seed)
+        if caption is not None and not caption.strip():
+            raise InputError("The caption is empty; give one, or leave --caption out.")
+        common.check_model(model, loading)
         from causal_attrib.doctor import environment, examine
 
         if debug:

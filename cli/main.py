@@ -19,6 +19,7 @@ from causal_attrib_cli.saliency import saliency
 from causal_attrib_cli.scenes import scenes
 from causal_attrib_cli.score import score
 from causal_attrib_cli.select import select
+from causal_attrib_cli.serve import serve
 from causal_attrib_cli.train import train
 from causal_attrib_cli.usage import Command, Group, spellings
 
@@ -40,6 +41,7 @@ app.command(cls=Command)(pairs)
 app.command(cls=Command)(merge_adapter)
 app.command(cls=Command)(doctor)
 app.command(cls=Command)(scenes)
+app.command(cls=Command)(serve)
 app.command(cls=Command)(env)
 app.add_typer(evaluations, name="eval")
 app.add_typer(pope, name="pope")

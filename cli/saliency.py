@@ -99,6 +99,9 @@ def saliency(
         from causal_attrib.io.atomic import check_writable, replace_file
         from causal_attrib.io.pictures import read_picture
         from causal_attrib.results.formats import FIGURES, format_of
+        from causal_attrib.scores.inputs import check_inputs
+        from causal_attrib.scores.saliency_methods.choice import check_words
+        from causal_attrib.scores.settings import Settings
 
         # What can be found wrong at once is found before torch is imported and the model loaded.
         by |= {"seed": seed, "of": of, "batch_size": common.rows_per_forward(batch_size)}
@@ -107,7 +110,9 @@ def saliency(
             report_format = format_of(report, ("html", *FIGURES), what_for=" of a report")
             check_writable(report)
         views.check_folder(out)
-        picture = read_picture(image)
+        check_words(of, token, foil, caption)
+        inputs = check_inputs(Settings(), image, [caption], prompt=prompt, question=question, answer=answer)
+        picture = inputs.picture
         if choice.other is not None:
             choice = replace(choice, other=read_picture(choice.other))
         mask_HW = None if object_mask is None else read_mask(object_mask, *picture.pixels.size)

@@ -18,8 +18,8 @@ _MANY = "Many captions"
 
 # What score takes beside them, batch_size and seed, other commands take too.
 _SETTINGS = (
-    *("outcome", "against", "mask", "samples", "estimator", "coupling", "level", "lambda_s", "lambda_n", "engine"),
-    *("coherence", "verdict", "calibration"),
+    *("outcome", "against", "outcome_words", "mask", "samples", "estimator", "coupling", "level", "lambda_s"),
+    *("lambda_n", "engine", "signals", "coherence", "verdict", "calibration"),
 )
 
 
@@ -119,6 +119,25 @@ def score(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Forget what a run before has finished.", rich_help_panel=_MANY)
     ] = False,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server",
+            metavar="URL",
+            help="Let a server of copo serve score, whose model is loaded already.",
+            rich_help_panel=common.MODEL,
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            metavar="TEXT",
+            envvar="COPO_TOKEN",
+            help="What the server asks for.",
+            rich_help_panel=common.MODEL,
+        ),
+    ] = None,
     model: common.Model = None,
     batch_size: common.BatchSize = str(Settings.batch_size),
     debug: common.Debug = False,
@@ -140,6 +159,10 @@ def score(
         "answer": answer,
         "objects": None if objects is None else [name.strip() for name in objects.split(",")],
     }
+    # A run of many captions goes on where one began that knew nothing of these.
+    for later in ("signals", "outcome_words"):
+        if scoring[later] == getattr(Settings, later):
+            del scoring[later]
     scoring |= {"batch_size": common.rows_per_forward(batch_size), "seed": seed}
     with common.told_plainly(debug=debug, quiet=quiet):
         many = {"--limit": limit, "--shard": shard, "--fresh": fresh}
@@ -148,9 +171,13 @@ def score(
         gate = score_run.Gate(summary, fail_above)
         gate.check(verdict=bool(scoring["verdict"]), beside=[out], inputs=[image, input])
         load = functools.partial(common.load, model, debug=debug, **loading)
+        if server is not None:
+            score_run.check_server(server, token, input, {"model": model, **loading}, scoring)
         if input is None:
             place = score_run.output_of(out, format, json, several=bool(also))
-            score_run.score_one(str(image), [caption, *(also or [])], load, asked, scoring, place, gate, quiet=quiet)
+            by = None if server is None else (server, token)
+            captions = [caption, *(also or [])]
+            score_run.score_one(str(image), captions, load, asked, scoring, place, gate, server=by, quiet=quiet)
         else:
             which = {"limit": limit, "shard": shard or "1/1", "fresh": fresh}
             of_model = {"model": None if model == "bundled" else model, **loading}

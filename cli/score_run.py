@@ -14,6 +14,8 @@ from causal_attrib_cli import common
 
 if TYPE_CHECKING:
     from causal_attrib.results.attribution import Attribution
+    from causal_attrib.scores.inputs import Inputs
+    from causal_attrib.scores.settings import Settings
     from causal_attrib.vlm import VLM
 
 _FOR_SEVERAL = ("html", "jsonl")
@@ -98,9 +100,14 @@ def score_one(
     output: tuple[str | None, str | None],
     gate: Gate,
     *,
+    server: tuple[str, str | None] | None = None,
     quiet: bool,
 ) -> None:
-    """One caption, or several of one image, to a table, a file or a pipe (`output_of`)."""
+    """One caption, or several of one image, to a table, a file or a pipe (`output_of`).
+
+    Args:
+        server: the address of one and its token; None scores here.
+    """
     from causal_attrib.results.formats import FIGURES, FORMATS, check_output
     from causal_attrib.scores.inputs import check_inputs
     from causal_attrib.scores.settings import Settings
@@ -111,17 +118,17 @@ def score_one(
     if file is not None:
         check_output(file, (*FORMATS, *FIGURES))
     inputs = check_inputs(settings, image, captions, **asked)
-    vlm = load()
-    from causal_attrib.scores import scoring as scores
+    if server is None:
+        attributions = _score_here(load, settings, inputs, quiet=quiet)
+    else:
+        from causal_attrib.serve.client import score_by
 
-    with common.progress("Scoring", quiet=quiet) as progress:
-        attributions = scores.score_inputs(
-            vlm, settings, inputs, progress=progress, announce=None if quiet else common.announce
-        )
+        attributions = score_by(server[0], settings, inputs, server[1])
     if not quiet:
         if attributions[0].generated:
             common.tell(f'No caption was given, so the model wrote one: "{attributions[0].caption}"')
         _tell_of(attributions[0].verdict)
+        _tell_left_out(attributions[0].signals)
 
     if file is not None:
         _save(attributions, file)
@@ -135,6 +142,37 @@ def score_one(
         for attribution in attributions:
             common.stdout().print(views.table(attribution))
     gate.judge((attribution.to_dict() for attribution in attributions), quiet=quiet)
+
+
+def _score_here(load: Callable[[], VLM], settings: Settings, inputs: Inputs, *, quiet: bool) -> list[Attribution]:
+    vlm = load()
+    from causal_attrib.scores import scoring as scores
+
+    with common.progress("Scoring", quiet=quiet) as progress:
+        return scores.score_inputs(
+            vlm, settings, inputs, progress=progress, announce=None if quiet else common.announce
+        )
+
+
+def check_server(
+    server: str, token: str | None, input: str | None, loading: dict[str, Any], scoring: dict[str, Any]
+) -> None:
+    """Flags of the model have no say in what a server's model is.
+
+    Raises:
+        InputError: flags that contradict each other, or an address that is none.
+    """
+    from causal_attrib.errors import InputError
+    from causal_attrib.scores.settings import Settings
+    from causal_attrib.serve.client import check_server as check
+
+    if input is not None:
+        raise InputError("--server scores one caption, and --input a file of them; leave one of them out.")
+    usual = {"model": None, **{name: default for name, (_, default) in common.LOADING.items()}}
+    for name, value in loading.items():
+        if value != usual[name]:
+            raise InputError(f"--{name.replace('_', '-')} is for a model here; leave it out, or leave --server out.")
+    check(server, Settings(**scoring))
 
 
 def _save(attributions: Sequence[Attribution], file: str) -> None:
@@ -193,6 +231,7 @@ def score_many(
         before = f", {done.before} of them by an earlier run" if done.before else ""
         common.tell(f"Wrote {done.scored} captions to {output}{before}")
         _tell_of(done.verdict)
+        _tell_left_out(done.signals)
     if gate.is_set:
         from causal_attrib.results import caption_files
 
@@ -206,6 +245,15 @@ def _tell_of(verdict: dict[str, Any] | None) -> None:
     """Warn of verdicts that nothing is known of how often they err."""
     if verdict is not None and not verdict["calibrated"]:
         common.tell(f"Warning: the verdicts are {verdict['note']}.", "yellow")
+
+
+def _tell_left_out(signals: dict[str, Any] | None) -> None:
+    """Say which of all signals there are not, and why."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in (signals or {}).get("left_out", {}).items():
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        common.tell(f"Left out: {', '.join(names)}, since {reason[:1].lower()}{reason[1:]}", "yellow")
 
 
 def output_of(

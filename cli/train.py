@@ -69,7 +69,7 @@ def train(
     debug: common.Debug = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Fine-tune a vision-language model: GRPO, COPO, HERO, CE-PO or SymMPO.
+    """Fine-tune a vision-language model: GRPO, COPO, HERO, CE-PO, VPPO, PGPO, PAPO or SymMPO.
 
     Each flag below is also a key of the recipe (--lambda-s is lambda_s). All others of TRL's GRPOConfig (for symmpo
     DPOConfig) are taken too, under TRL's names. Several GPUs: accelerate launch -m causal_attrib_cli.main train ...

@@ -111,13 +111,21 @@ def diff(
     words = pd.concat([_words(before[name], after[name]) for name in shared], ignore_index=True)
     draw = {"resamples": resamples, "seed": seed}
     there = [measure for measure in MEASURES if (words[f"{measure}_1"] * words[f"{measure}_2"]).notna().any()]
-    ranked_by = next(measure for measure in _RANKED_BY if measure in there)
+    ranked_by = next((measure for measure in _RANKED_BY if measure in there), None)
+    if ranked_by is None:
+        raise InputError(
+            f"{first} and {second} have no word in common that both scored; score the same file with both."
+        )
     judged = words.dropna(subset=["verdict_1", "verdict_2"])
     warnings = [
         f"{len(part) - len(shared)} captions are only in {where}; they are left out."
         for part, where in ((before, "A"), (after, "B"))
         if len(part) > len(shared)
     ]
+    if os.path.realpath(first) == os.path.realpath(second):
+        warnings.append("A and B are the same file; give the scores of two models.")
+    elif all((words[f"{measure}_1"] == words[f"{measure}_2"]).all() for measure in there):
+        warnings.append("A and B have the same numbers throughout, as of one model that scored the file twice.")
     if not len(judged):
         warnings.append("both files need copo score --verdict to tell which words moved from prior to evidence.")
     return Diff(

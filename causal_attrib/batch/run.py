@@ -25,7 +25,7 @@ from causal_attrib.io.rows import files_of, sha256_of
 from causal_attrib.results import caption_files
 from causal_attrib.results.attribution import Attribution
 from causal_attrib.results.caption_files import Scored
-from causal_attrib.scores.inputs import calibration_of
+from causal_attrib.scores.inputs import calibration_of, check_asked_of
 from causal_attrib.scores.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,13 +43,15 @@ _ASKED = ("prompt", "question", "answer", "objects")
 class Done:
     """What came of a file: how many captions were scored, how many of them by an earlier run, and what failed.
 
-    `verdict` is how the verdicts of the first caption were reached; None where none were asked for.
+    `verdict` is how the verdicts of the first caption were reached, and `signals` which it has; None where none were
+    asked for.
     """
 
     scored: int
     before: int
     failures: list[Failure]
     verdict: dict | None = None
+    signals: dict | None = None
 
 
 def score_file(
@@ -100,6 +102,7 @@ def score_file(
         raise InputError(f"The limit is {limit}, but it must be 1 or more.")
     rows = read_caption_rows(source)[:limit]
     groups = {str(group[0].number): group for group in shard_of(_groups(rows, asked), shard)}
+    _check_askable(rows, asked, settings)
     of_input = {"input": sha256_of(source), "rows": len(rows), "flags": digest({**asked, **scoring})}
     of_files = {
         "input": of_input["input"],
@@ -135,8 +138,39 @@ def score_file(
         caption_files.write(output, noted(), kept=journal.kept)
         write_failures(output, failures)
         journal.close(remove=not failures)
-    verdict = first[0].record.get("verdict") if first else None
-    return Done(sum(map(len, groups.values())) - len(failures), before, failures, verdict)
+    verdict, signals = ((first[0].record.get(name) if first else None) for name in ("verdict", "signals"))
+    return Done(sum(map(len, groups.values())) - len(failures), before, failures, verdict, signals)
+
+
+def _check_askable(rows: Sequence[CaptionRow], asked: dict, settings: Settings) -> None:
+    """Raises InputError if no row of the file can be scored for what goes with its caption, such as rows of training.
+
+    Where only some cannot, they fail and do not stop the others.
+    """
+    first = None
+    for row in rows:
+        if row.fault is not None:
+            return
+        given = {name: getattr(row, name) for name in _ASKED if getattr(row, name) is not None}
+        question, answer, objects = (({**asked, **given}).get(name) for name in ("question", "answer", "objects"))
+        if row.caption is None:
+            # A caption that the model writes may reason, which is known when it has been written.
+            if answer is None or question is not None or settings.coherence:
+                return
+            reason = (
+                "an answer, but no caption and no question, like rows to train on: add the captions that are to be "
+                "scored, or rename 'prompt' to 'question' to score a caption that the model writes by what it does to "
+                "the answer"
+            )
+            first = first or f"{row.where} has {reason}"
+        else:
+            try:
+                check_asked_of(settings, row.caption, question, answer, objects)
+                return
+            except InputError as error:
+                first = first or f"{row.where}: {str(error).rstrip('.')}"
+    if first is not None:
+        raise InputError(f"{first}. So it is with every row.")
 
 
 def _groups(rows: Sequence[CaptionRow], asked: dict) -> list[list[CaptionRow]]:

@@ -351,7 +351,7 @@ def _request(encoding: Encoding, edited: Edited, probe: Probe) -> Request:
 
 def _reading(edited: Edited, probe: Probe, logprob: Tensor) -> Reading:
     nothing = logprob.new_empty(0)
-    return Reading(nothing, logprob) if probe.answer else Reading(logprob, nothing)
+    return Reading(nothing, logprob) if probe.answer else Reading(logprob, nothing, edited.places)
 
 
 def _in_proportion(on_done: Callable[[int], None], requests: int, edits: int) -> Callable[[int], None]:

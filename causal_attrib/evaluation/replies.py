@@ -10,17 +10,17 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-from causal_attrib.choices import check_batch_size
+from causal_attrib.choices import MOST_TOKENS, check_batch_size, check_count
 from causal_attrib.engine.base import chunks
 from causal_attrib.engine.budget import is_out_of_memory
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.prompts import Prompt
-from causal_attrib.io.atomic import check_writable, replacing
+from causal_attrib.io.atomic import replacing
 from causal_attrib.io.failures import Failure, reason_of, write_failures
 from causal_attrib.io.journal import Journal, digest
 from causal_attrib.io.journalled import REASON, finish, outcomes_of
+from causal_attrib.io.json_files import check_rows
 from causal_attrib.vlm import VLM
 from causal_attrib.vlm.text import decode
 
@@ -60,11 +60,8 @@ def write_replies(
     Raises:
         InputError: pictures that are not there, a file that cannot be written, or a journal of other settings.
     """
-    if Path(output).suffix != ".jsonl":
-        raise InputError(f"What a model says is written as JSON Lines; let the name of {output} end in .jsonl.")
-    check_writable(output)
-    if longest < 1:
-        raise InputError(f"The number of new tokens is {longest}, but it must be 1 or more.")
+    check_rows(output, "Replies of a model")
+    check_count("The number of new tokens", longest, MOST_TOKENS)
     check_batch_size(batch_size)
     missing = [prompt.image for prompt in prompts if not prompt.image.exists()]
     if missing:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from causal_attrib.evaluation.intervals import Estimate
+from causal_attrib.io.model_options import check_choice
 from causal_attrib.version import __version__
 
 if TYPE_CHECKING:
@@ -104,9 +105,11 @@ def frame(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
 
 
 def loaded(model: str | VLM | Callable[[], VLM] | None) -> VLM:
-    """The model, loaded if it is not."""
+    """The model, loaded if it is not. That one is not there is told before torch is imported."""
+    if callable(model):
+        return model()
+    if model is None or isinstance(model, str | os.PathLike):
+        check_choice(model)
     from causal_attrib.vlm import VLM, load
 
-    if isinstance(model, VLM):
-        return model
-    return model() if callable(model) else load(model)
+    return model if isinstance(model, VLM) else load(model)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.atomic import replace_file
+from causal_attrib.io.atomic import check_writable, is_stream, replace_file
 from causal_attrib.io.parsing import PARSER_ERRORS, parse_json, reason_of
 from causal_attrib.io.text_files import read_text
 
@@ -31,6 +32,13 @@ def read_json(path: str | os.PathLike, remedy: str = "mend the file") -> Any:
 def write_json(path: str | os.PathLike, value: object) -> None:
     """One JSON value, indented."""
     replace_file(path, to_json(value).encode())
+
+
+def check_rows(path: str | os.PathLike, what: str) -> None:
+    """Raise an `InputError` unless JSON Lines can be written at `path`: call it before the work, not after."""
+    if Path(path).suffix.lower() != ".jsonl" and not is_stream(path):
+        raise InputError(f"{what} are written as JSON Lines; let the name of {path} end in .jsonl.")
+    check_writable(path)
 
 
 def write_rows(path: str | os.PathLike, rows: Iterable[object]) -> None:

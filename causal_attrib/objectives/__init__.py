@@ -6,8 +6,11 @@ from causal_attrib.objectives.cepo import cepo_reward, power_mean
 from causal_attrib.objectives.copo import NORMALISATIONS, causal_reward, copo_advantage, flipped_share
 from causal_attrib.objectives.hero import entropy_weights, hero_advantage, variance_gate
 from causal_attrib.objectives.loss import policy_loss
+from causal_attrib.objectives.papo import perception_loss
+from causal_attrib.objectives.pgpo import dependency_weights, pgpo_advantage, vocabulary_dependency
 from causal_attrib.objectives.surrogate import clipped_surrogate, kl_to_reference
 from causal_attrib.objectives.symmpo import LogRatios, SymMPOLoss, log_ratio, symmpo_loss
+from causal_attrib.objectives.vppo import response_scale, sampled_dependency, top_tokens, vppo_advantage
 
 __all__ = [
     "LOSS_TYPES",
@@ -19,6 +22,7 @@ __all__ = [
     "cepo_reward",
     "clipped_surrogate",
     "copo_advantage",
+    "dependency_weights",
     "entropy_weights",
     "equal_rewards",
     "flipped_share",
@@ -26,8 +30,15 @@ __all__ = [
     "hero_advantage",
     "kl_to_reference",
     "log_ratio",
+    "perception_loss",
+    "pgpo_advantage",
     "policy_loss",
     "power_mean",
+    "response_scale",
+    "sampled_dependency",
     "symmpo_loss",
+    "top_tokens",
     "variance_gate",
+    "vocabulary_dependency",
+    "vppo_advantage",
 ]

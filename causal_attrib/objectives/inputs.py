@@ -53,6 +53,32 @@ def per_token(name: str, values: Tensor, shape: torch.Size) -> Tensor:
     return values
 
 
+def per_completion(name: str, values: Tensor, count: int) -> Tensor:
+    """One finite number per completion (B,).
+
+    Raises:
+        InputError: there is another number of them, or one is NaN or infinite.
+    """
+    if values.shape != (count,):
+        raise InputError(
+            f"{name} has shape {tuple(values.shape)}, but there are {count} completions; give one number for each."
+        )
+    return real(name, values)
+
+
+def at_least_zero(name: str, values: Tensor, where: Tensor) -> Tensor:
+    """As `real`, of numbers that are 0 or more.
+
+    Raises:
+        InputError: the shape is not that of the mask, or an entry that counts is NaN, infinite or negative.
+    """
+    check_shape(name, values, where.shape)
+    values = real(name, values, where)
+    if (values < 0).any():
+        raise InputError(f"{name} holds negative numbers; give divergences, which are 0 or more.")
+    return values
+
+
 def check_shape(name: str, values: Tensor, shape: torch.Size) -> None:
     """
     Raises:

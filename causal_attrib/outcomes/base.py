@@ -31,10 +31,14 @@ class Probe:
 
 @dataclass(frozen=True)
 class Reading:
-    """Log-probabilities (nats, float32) of the visible response tokens and of the answer tokens of a probe."""
+    """Log-probabilities (nats, float32) of the visible response tokens and of the answer tokens of a probe.
+
+    places: which tokens of the response the visible ones are; of completed responses their places there
+    """
 
     response_T: Tensor
     answer_A: Tensor
+    places: tuple[int, ...] = ()
 
 
 class LogprobOutcome(Protocol):

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from causal_attrib.choices import OutcomeName
-from causal_attrib.errors import InputError
+from causal_attrib.choices import OutcomeName, OutcomeWords
 from causal_attrib.outcomes.base import Outcome
 from causal_attrib.outcomes.function import Function, import_outcome
 from causal_attrib.outcomes.grounding import Grounding
 from causal_attrib.outcomes.likelihood import Likelihood
 from causal_attrib.outcomes.match import Match
-from causal_attrib.outcomes.names import BEST_FOR_CAPTIONS, check_name
+from causal_attrib.outcomes.names import BEST_FOR_CAPTIONS, check_given, check_name
 from causal_attrib.outcomes.objects import Objects, annotated_objects
 from causal_attrib.outcomes.yesno import YesNo
 from causal_attrib.vlm import Encoding
 
 
-def choose_outcome(name: OutcomeName | str, encoding: Encoding, objects: list[str] | None = None) -> Outcome:
+def choose_outcome(
+    name: OutcomeName | str, encoding: Encoding, objects: list[str] | None = None, *, words: OutcomeWords = "all"
+) -> Outcome:
     """The outcome called `name` for this encoding.
 
     "auto" is the likelihood of the answer where there is one, the objects where they are annotated, and otherwise
     grounding, which finds false words however many there are (docs/choosing-an-outcome.md).
+
+    Args:
+        words: which words grounding looks at.
 
     Raises:
         InputError: there is no such outcome, or what it compares with was not given.
@@ -31,11 +35,7 @@ def choose_outcome(name: OutcomeName | str, encoding: Encoding, objects: list[st
         else:
             name = "objects" if objects is not None else BEST_FOR_CAPTIONS
     answer = encoding.answer if encoding.answers_a_question else None
-    if name in ("likelihood", "match") and answer is None:
-        raise InputError(
-            f"The outcome {name} needs an answer to compare with: add --question and --answer, or give a caption with "
-            f"<think>..</think> <answer>..</answer>."
-        )
+    check_given(name, answer=answer is not None, objects=objects is not None)
     match name:
         case "likelihood":
             return Likelihood()
@@ -43,11 +43,10 @@ def choose_outcome(name: OutcomeName | str, encoding: Encoding, objects: list[st
             assert answer is not None
             return Match(answer)
         case "objects":
-            if objects is None:
-                raise InputError("The outcome objects needs the objects in the image: add --objects dog,frisbee.")
+            assert objects is not None
             return Objects(annotated_objects(objects))
         case "yesno":
             return YesNo()
         case "grounding":
-            return Grounding(encoding.against)
+            return Grounding(encoding.against, words)
     return Function(name, import_outcome(name), encoding.answer)

@@ -20,6 +20,17 @@ def check_contrast(outcome: str, against: str) -> None:
         )
 
 
+def check_given(outcome: str, *, answer: bool, objects: bool) -> None:
+    """Raises InputError if there is nothing for `outcome` to compare with."""
+    if outcome in ("likelihood", "match") and not answer:
+        raise InputError(
+            f"The outcome {outcome} needs an answer to compare with: add --question and --answer, or give a caption "
+            f"with <think>..</think> <answer>..</answer>."
+        )
+    if outcome == "objects" and not objects:
+        raise InputError("The outcome objects needs the objects in the image: add --objects dog,frisbee.")
+
+
 def check_name(name: str) -> None:
     """Raises InputError if there is no outcome `name`."""
     if name in OUTCOMES:

@@ -36,7 +36,7 @@ from causal_attrib.io.atomic import replace_file
 from causal_attrib.io.parsing import PARSER_ERRORS, reason_of, shown
 from causal_attrib.results import formats
 from causal_attrib.results.checks import check_record
-from causal_attrib.results.tokens import COLUMNS, NUMBERS, SCORES, VERDICT_COLUMNS, Token
+from causal_attrib.results.tokens import COLUMNS, NUMBERS, SCORES, VERDICT_COLUMNS, Token, signal_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,9 @@ class Attribution:
     device, attn), `outcome` (name, ...), `settings` (every flag that matters), `cost` (forwards, positions, seconds)
     and `tool` (name, version). `generated` says that the model wrote the caption itself. `verdict` says how verdicts
     were reached and how often they err (calibrated, note, thresholds, calibration), `coherence` how strongly each part
-    of a reasoned answer drives the next (channels, hardened, aggregate, tokens, draws, seed); None where not asked for.
+    of a reasoned answer drives the next (channels, hardened, aggregate, tokens, draws, seed), and `signals` which ones
+    tokens have (columns: for each what it means, which way it points and how those of a word become one; left_out,
+    with the reasons; the forwards and positions that they took); None where not asked for.
 
     Raises:
         InputError: a score is NaN or infinite, as happens with broken weights or a dtype that overflows.
@@ -75,15 +77,16 @@ class Attribution:
     generated: bool = False
     verdict: dict | None = None
     coherence: dict | None = None
+    signals: dict | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", tuple(self.tokens))
-        for name in ("image", "model", "outcome", "settings", "cost", "tool", "verdict", "coherence"):
+        for name in ("image", "model", "outcome", "settings", "cost", "tool", "verdict", "coherence", "signals"):
             # A copy that is what it will be when loaded again: tuples are lists, and what JSON cannot hold fails here.
             object.__setattr__(self, name, json.loads(formats.json_bytes(getattr(self, name))))
         for token in self.tokens:
-            for name in NUMBERS:
-                value = getattr(token, name)
+            values = {name: getattr(token, name) for name in NUMBERS} | (token.signals or {})
+            for name, value in values.items():
                 if value is not None and not math.isfinite(value):
                     raise InputError(
                         f"The {name} of token {token.index} ({token.text!r}) is {value}, which is no score: the "
@@ -100,8 +103,13 @@ class Attribution:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of what is known of each token."""
+        """The names of what is known of each token, signals apart."""
         return COLUMNS if self.verdict is None else COLUMNS + VERDICT_COLUMNS
+
+    @property
+    def signal_names(self) -> tuple[str, ...]:
+        """The names of the signals that each token has."""
+        return () if self.signals is None else tuple(self.signals["columns"])
 
     @overload
     def __getitem__(self, key: int) -> Token: ...
@@ -138,17 +146,28 @@ class Attribution:
         estimate of its entropy. The causal scores are averaged over the word's tokens. That is exact for scores made
         with `level="word"`, where all tokens of a word are hidden at once and share one value; otherwise it is a
         summary. The mean of `sufficiency_se` is an upper bound of the standard error. The verdict is that which all
-        tokens of the word bear. `id` is None.
+        tokens of the word bear, and signals are summed, averaged or those of the first token, as each says of itself.
+        `id` is None.
         """
         return replace(self, tokens=[self._merge(index, word) for index, word in enumerate(self._words())])
 
     def to_frame(self) -> pd.DataFrame:
-        """A pandas frame with one row per token and the columns of `Token`; scores that are None are NaN."""
+        """A pandas frame with one row per token and the columns of `Token`; scores that are None are NaN.
+
+        Each signal is a column with its name; that of the signal evidence is `signal_evidence`, since `evidence` is of
+        words and verdicts.
+        """
         import pandas as pd
 
-        frame = pd.DataFrame([asdict(token) for token in self.tokens], columns=list(self.columns))
+        signals = {name: signal_column(name) for name in self.signal_names}
+        rows = [
+            asdict(token) | {column: (token.signals or {}).get(name) for name, column in signals.items()}
+            for token in self.tokens
+        ]
+        frame = pd.DataFrame(rows, columns=[*self.columns, *signals.values()])
         types = {"id": "Int64"} | {name: "int64" for name in ("index", "word", "char_start", "char_end")}
-        return frame.astype(types | {name: "float64" for name in NUMBERS if name in self.columns})
+        numbers = [name for name in NUMBERS if name in self.columns] + list(signals.values())
+        return frame.astype(types | dict.fromkeys(numbers, "float64"))
 
     # Showing
 
@@ -184,8 +203,9 @@ class Attribution:
         """The JSON object of schema version 1."""
         names: tuple[str, ...] = ("image", "prompt", "question", "answer", "caption", "generated")
         names += ("model", "outcome", "settings", "cost", "tool")
-        names += tuple(name for name in ("verdict", "coherence") if getattr(self, name) is not None)
-        tokens = [{name: getattr(token, name) for name in self.columns} for token in self.tokens]
+        names += tuple(name for name in ("verdict", "coherence", "signals") if getattr(self, name) is not None)
+        columns = self.columns if self.signals is None else (*self.columns, "signals")
+        tokens = [{name: copy.copy(getattr(token, name)) for name in columns} for token in self.tokens]
         return {"schema": SCHEMA, **{name: copy.deepcopy(getattr(self, name)) for name in names}, "tokens": tokens}
 
     @classmethod
@@ -281,7 +301,13 @@ class Attribution:
             char_end=word[-1].char_end,
             **{name: combined(name) for name in SCORES},
             **{name: getattr(word[0], name) for name in VERDICT_COLUMNS},
+            signals=None if self.signals is None else {name: self._pooled(name, word) for name in self.signal_names},
         )
+
+    def _pooled(self, name: str, word: list[Token]) -> float:
+        values = [(token.signals or {})[name] for token in word]
+        pool = (self.signals or {})["columns"][name]["pool"]
+        return values[0] if pool == "first" else math.fsum(values) / (len(values) if pool == "mean" else 1)
 
 
 def plain_word(word: str) -> str:

@@ -61,7 +61,7 @@ _RECORD: dict[str, Check] = {
     "answer": _is_text_or_none,
     "generated": _is_bool,
     **dict.fromkeys(("image", "model", "outcome", "settings", "cost", "tool"), _is_object),
-    **dict.fromkeys(("verdict", "coherence"), _is_object_or_none),
+    **dict.fromkeys(("verdict", "coherence", "signals"), _is_object_or_none),
 }
 _PARTS: dict[str, dict[str, Check]] = {
     "image": {
@@ -75,6 +75,7 @@ _PARTS: dict[str, dict[str, Check]] = {
     "cost": {**dict.fromkeys(("forwards", "positions", "captions"), _is_count), "seconds": _is_number},
     "tool": dict.fromkeys(("name", "version"), _is_text_or_none),
     "verdict": {"note": _is_text, "calibrated": _is_bool},
+    "signals": {"columns": _is_object, "left_out": _is_object},
     "coherence": {
         "hardened": _is_object,
         "channels": _is_object,
@@ -83,7 +84,7 @@ _PARTS: dict[str, dict[str, Check]] = {
     },
 }
 # What views read without a look whether it is there.
-_NEEDED = {"verdict": ("note",), "coherence": ("hardened", "channels", "tokens", "aggregate")}
+_NEEDED = {"verdict": ("note",), "signals": ("columns",), "coherence": ("hardened", "channels", "tokens", "aggregate")}
 _CHANNELS = tuple(
     f"{source}_to_{target}"
     for source, target in (
@@ -101,7 +102,9 @@ _TOKEN: dict[str, Check] = {
     **dict.fromkeys(("index", "word", "char_start", "char_end"), _is_count),
     **dict.fromkeys(NUMBERS, _is_number_or_none),
     "verdict": _is_text_or_none,
+    "signals": _is_object_or_none,
 }
+_SIGNAL: dict[str, Check] = {"meaning": _is_text, "pool": lambda value: value in ("sum", "mean", "first")}
 
 
 def check_record(record: Mapping[str, Any]) -> None:
@@ -121,6 +124,11 @@ def check_record(record: Mapping[str, Any]) -> None:
         for part in ("hardened", "channels"):
             _check(coherence[part], dict.fromkeys(_CHANNELS, _is_number_or_none), f"coherence.{part}.", _CHANNELS)
         _check(coherence["tokens"], dict.fromkeys(_SOURCES, _is_count), "coherence.tokens.", _SOURCES)
+    signals = {} if record.get("signals") is None else record["signals"]["columns"]
+    for name, of in signals.items():
+        if not isinstance(of, dict):
+            raise ValueError(f"signals.columns.{name} is {shown(of)}")
+        _check(of, _SIGNAL, f"signals.columns.{name}.", tuple(_SIGNAL))
     tokens = record.get("tokens")
     if not isinstance(tokens, list):
         raise ValueError(f"tokens is {shown(tokens)}")
@@ -129,6 +137,8 @@ def check_record(record: Mapping[str, Any]) -> None:
         if not isinstance(token, dict):
             raise ValueError(f"tokens[{number}] is {shown(token)}")
         _check(token, _TOKEN, f"tokens[{number}].", ("index", "text", "id", "word", "char_start", "char_end"))
+        of_token = token.get("signals") or {}
+        _check(of_token, dict.fromkeys(of_token, _is_number), f"tokens[{number}].signals.", tuple(signals))
         if not token["char_start"] <= token["char_end"] <= length:
             raise ValueError(f"tokens[{number}] does not lie in the caption")
 

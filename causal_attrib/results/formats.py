@@ -15,7 +15,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import check_writable, is_stream
 from causal_attrib.io.parsing import PARSER_ERRORS, parse_json, reason_of
-from causal_attrib.results.tokens import COLUMNS, FIELDS, NUMBERS
+from causal_attrib.results.tokens import COLUMNS, FIELDS, NUMBERS, signal_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,6 @@ FIGURES = ("png", "pdf", "svg")
 HTML_MARK = '<script type="application/json" id="copo-attribution">'
 
 _CSV_MARK = "# copo: "
-_BESIDE_TOKENS = ("caption_id", "image", "about")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
@@ -138,19 +137,36 @@ def for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
 def records_of_csv(text: TextIO) -> Iterator[dict]:
     """The objects of a CSV table of many captions, each as `caption_files.Scored.to_dict` gives it."""
     rows = _csv_rows(text)
-    yield from records_of({**row, "caption_id": _from_text(row["caption_id"]), **token_of_text(row)} for row in rows)
+    read = ({**row, **_of_text(row), "caption_id": _from_text(row["caption_id"])} for row in rows)
+    yield from records_of(read, float)
 
 
-def records_of(rows: Iterable[dict]) -> Iterator[dict]:
-    """The objects that rows of a table of many captions stand for."""
+def records_of(rows: Iterable[dict], number: Callable[[Any], float] = lambda value: value) -> Iterator[dict]:
+    """The objects that rows of a table of many captions stand for.
+
+    Args:
+        number: makes numbers of the cells of signals.
+    """
     for caption, of_caption in groupby(rows, key=lambda row: row["caption_id"]):
         listed = list(of_caption)
-        tokens = [{name: row[name] for name in row if name not in _BESIDE_TOKENS} for row in listed]
-        yield {"caption_id": caption, **parse_json(listed[0]["about"]), "tokens": tokens}
+        about = parse_json(listed[0]["about"])
+        yield {"caption_id": caption, **about, "tokens": [_token(row, about, number) for row in listed]}
 
 
-def token_of_text(row: dict[str, str]) -> dict:
-    """A row of a CSV file as the token that it was."""
+def _token(row: dict, about: dict, number: Callable[[Any], float] = lambda value: value) -> dict:
+    """The token of a row: its own columns, and those of signals together.
+
+    Args:
+        about: the object without its tokens, which says what signals there are.
+    """
+    token = {name: row[name] for name in FIELDS if name in row or name in COLUMNS}
+    if about.get("signals") is not None:
+        token["signals"] = {name: number(row[signal_column(name)]) for name in about["signals"]["columns"]}
+    return token
+
+
+def _of_text(row: dict[str, str]) -> dict:
+    """What a row of a CSV file has of a token, signals apart."""
     kinds: dict[str, Any] = {"text": _from_text, "verdict": str} | dict.fromkeys(NUMBERS, float)
     there = [name for name in FIELDS if name in row or name in COLUMNS]
     return {name: kinds.get(name, int)(row[name]) if row[name] or name == "text" else None for name in there}
@@ -244,8 +260,9 @@ def _read_csv(data: bytes) -> list[dict]:
     if not data.startswith(_CSV_MARK.encode()):
         return list(records_of_csv(io.StringIO(data.decode(), newline="")))
     provenance, _, rows = data.decode().partition("\n")
-    tokens = [token_of_text(row) for row in _csv_rows(io.StringIO(rows, newline=""))]
-    return [parse_json(provenance.removeprefix(_CSV_MARK)) | {"tokens": tokens}]
+    about = parse_json(provenance.removeprefix(_CSV_MARK))
+    read = _csv_rows(io.StringIO(rows, newline=""))
+    return [about | {"tokens": [_token({**row, **_of_text(row)}, about, float) for row in read]}]
 
 
 def _read_parquet(data: bytes) -> list[dict]:
@@ -256,8 +273,8 @@ def _read_parquet(data: bytes) -> list[dict]:
         table = pq.read_table(io.BytesIO(data))
         if "about" in table.column_names:
             return list(records_of(table.to_pylist()))
-        there = [name for name in FIELDS if name in table.column_names or name in COLUMNS]
-        return [parse_json(table.schema.metadata[b"copo"].decode()) | {"tokens": table.select(there).to_pylist()}]
+        about = parse_json(table.schema.metadata[b"copo"].decode())
+        return [about | {"tokens": [_token(row, about) for row in table.to_pylist()]}]
     except MemoryError:
         raise
     except pa.ArrowException as error:

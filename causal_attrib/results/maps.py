@@ -19,11 +19,12 @@ Axes: T maps, H rows and W columns of the map's grid.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -154,6 +155,11 @@ class Maps:
 
     def _repr_png_(self) -> bytes:
         return self.plot()._repr_png_()  # type: ignore[attr-defined]  # of views.figure
+
+    def to_dict(self) -> dict[str, Any]:
+        """The maps as JSON has them: every field, `values` being a list of maps, each a list of rows."""
+        record = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "values_THW"}
+        return {"schema": SCHEMA, **copy.deepcopy(record), "values": self.values_THW.tolist()}
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a safetensors file: tensor `maps` (T, H, W), and all else as JSON in its metadata.

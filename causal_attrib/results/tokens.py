@@ -28,7 +28,9 @@ class Token:
 
     evidence:           log-probability of the word with the image less that without, in nats
     p_false:            calibrated probability that the word is false, in [0, 1]
-    verdict:            "grounded", "against the image", "language prior" or "undecided"
+    verdict:            "grounded", "against the image", "language prior", "undecided" or "no claim"
+
+    signals:            numbers of the token by name, where they were asked for (`scores.signals`)
     """
 
     index: int
@@ -46,10 +48,21 @@ class Token:
     evidence: float | None = None
     p_false: float | None = None
     verdict: str | None = None
+    signals: dict[str, float] | None = None
 
 
-FIELDS = tuple(column.name for column in fields(Token))
+# Without the signals, which are columns of their own.
+FIELDS = tuple(column.name for column in fields(Token))[:-1]
 # What every result has, and what only those have that were asked for verdicts.
 COLUMNS, VERDICT_COLUMNS = FIELDS[: FIELDS.index("evidence")], FIELDS[FIELDS.index("evidence") :]
 SCORES = COLUMNS[COLUMNS.index("logprob") :]
 NUMBERS = (*SCORES, "evidence", "p_false")
+
+
+def signal_column(name: str) -> str:
+    """What a signal is called in a table: by its name, unless a column for something else has that.
+
+    >>> signal_column("kl"), signal_column("evidence")
+    ('kl', 'signal_evidence')
+    """
+    return f"signal_{name}" if name in FIELDS else name

@@ -31,6 +31,8 @@ from causal_attrib.scenes.stickers import StickerSet, bundled, from_folder
 from causal_attrib.scenes.world import CLASSES, PAINTED, STYLES, check_plant, sample_scene
 
 _UNFINISHED = ".unfinished"
+# Scenes of a folder, and pixels of a side.
+_MOST, _LARGEST = 1_000_000, 4096
 _OURS = re.compile(r"\d{6,}(_\d+)?\.png|(captions|questions)\.jsonl|objects\.json")
 
 
@@ -57,8 +59,12 @@ def _check(
         raise InputError(f"The seed is {seed}, but it must be 0 or more.")
     if count < 1:
         raise InputError(f"A data set needs at least one scene, not {count}.")
+    if count > _MOST:
+        raise InputError(f"{str(count)[:40]} scenes are too many for one folder; ask for {_MOST:,} or fewer.")
     if size < 16:
         raise InputError(f"Pictures need a side of at least 16 pixels, not {size}.")
+    if size > _LARGEST:
+        raise InputError(f"Pictures of {str(size)[:40]} pixels a side are too large; ask for {_LARGEST:,} or fewer.")
     if style is not None and style not in chosen.styles:
         raise InputError(f"There is no sticker style {style!r}; choose from {', '.join(chosen.styles)}.")
     if folder.exists() and not folder.is_dir():

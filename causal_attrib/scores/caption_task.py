@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from causal_attrib.engine import Cost, Engine, Job
 from causal_attrib.engine.base import Request
 from causal_attrib.interventions import Intervention
 from causal_attrib.io.pictures import ImageLike
-from causal_attrib.outcomes import Objects, Outcome, check_contrast, choose_outcome
+from causal_attrib.outcomes import Grounding, Objects, Outcome, check_contrast, choose_outcome
 from causal_attrib.results.attribution import Attribution, Token
 from causal_attrib.scores import necessity, sufficiency
 from causal_attrib.scores.coherence_channels.channels import coherence_of
@@ -24,7 +25,8 @@ from causal_attrib.scores.completeness import causal_completeness
 from causal_attrib.scores.entropy import logprob_and_entropy
 from causal_attrib.scores.inputs import Caption
 from causal_attrib.scores.known_pictures import knows
-from causal_attrib.scores.settings import Settings, check_outcome
+from causal_attrib.scores.settings import Settings, check_outcome, check_words
+from causal_attrib.scores.signals.taken import Taken, signals_of
 from causal_attrib.scores.verdict import Calibration, judged
 from causal_attrib.version import __version__
 from causal_attrib.vlm import VLM, Continuation, Encoding
@@ -34,8 +36,8 @@ from causal_attrib.vlm.threads import on_suited_threads
 Announce = Callable[[int, int, float], None]
 
 
-# How effects on these outcomes become nats (`results.effects`): a mean over the caption's tokens, or a probability.
-_SCALES = {"grounding": "tokens", "likelihood": "one", "yesno": "one"}
+# Outcomes that are a probability, whose effects are nats as they are (`results.effects`).
+_PROBABILITIES = ("likelihood", "yesno")
 
 
 @dataclass
@@ -100,8 +102,9 @@ def make_task(
     if generated:
         caption = vlm.describe(image, prompt)
     encoding = vlm.encode(image, prompt, caption, answer, question=question, against=settings.against)
-    judge = choose_outcome(settings.outcome, encoding, objects)
+    judge = choose_outcome(settings.outcome, encoding, objects, words=settings.outcome_words)
     check_contrast(judge.name, settings.against)
+    check_words(judge.name, settings.outcome_words)
     if settings.verdict:
         check_outcome(judge.name, settings.mask)
     coherent = coherence_of(vlm, encoding, seed=settings.seed).to_dict() if settings.coherence else None
@@ -147,6 +150,12 @@ def _run_group(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce 
         positions = sum(_forecast(engine, task) for task in tasks)
         announce(sum(task.interventions for task in tasks), positions, positions * per_position)
     settings = tasks[0].settings
+    signals: list[Taken | None] = [None] * len(tasks)
+    if settings.signals is not None:
+        signals = [
+            signals_of(task.vlm, task.encoding, settings.signals, scan.logits_TV, seed=settings.seed)
+            for task, scan in zip(tasks, scans, strict=True)
+        ]
     outcomes = outcomes_of(
         engine,
         [(task.job(task.plan_s), task.job(task.plan_n), task.samples) for task in tasks],
@@ -154,9 +163,21 @@ def _run_group(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce 
         coupling=settings.coupling,
     )
     spent, seconds = engine.cost.since(before), time.perf_counter() - began
+    for taken in signals:
+        if taken is not None:
+            spent.add(taken.positions, taken.forwards)
     return [
-        _attribution(engine, task, scan, *outcome, spent=spent, captions=len(tasks), seconds=seconds + task.seconds)
-        for task, scan, outcome in zip(tasks, scans, outcomes, strict=True)
+        _attribution(
+            engine,
+            task,
+            scan,
+            *outcome,
+            signals=taken,
+            spent=spent,
+            captions=len(tasks),
+            seconds=seconds + task.seconds,
+        )
+        for task, scan, outcome, taken in zip(tasks, scans, outcomes, signals, strict=True)
     ]
 
 
@@ -194,22 +215,24 @@ def outcomes_of(
 
 @dataclass
 class _Scan:
-    """What the unedited caption tells: per token log-probability and entropy, and for verdicts its log-probability
-    behind the reference image."""
+    """What the unedited caption tells: per token log-probability and entropy, for verdicts its log-probability behind
+    the reference image, and for signals what predicts it."""
 
     logprob_T: np.ndarray
     entropy_T: np.ndarray
     prior_T: list[float] | None
+    logits_TV: Tensor | None
 
 
 def _scan(engine: Engine, task: CaptionTask) -> _Scan:
     encoding = task.encoding
-    logprob_T, entropy_T = logprob_and_entropy(engine.scan(encoding), encoding.response_ids)
+    logits_TV = engine.scan(encoding)
+    logprob_T, entropy_T = logprob_and_entropy(logits_TV, encoding.response_ids)
     prior_T = None
     if task.calibration is not None:
         row, places = Continuation(encoding.response_ids, reference=True), tuple(range(len(encoding.response_ids)))
         prior_T = engine.logprobs([Request(encoding, row, places)], lambda count: None)[0].tolist()
-    return _Scan(logprob_T, entropy_T, prior_T)
+    return _Scan(logprob_T, entropy_T, prior_T, None if task.settings.signals is None else logits_TV)
 
 
 def _forecast(engine: Engine, task: CaptionTask) -> int:
@@ -226,6 +249,7 @@ def _attribution(
     outcome_s: np.ndarray,
     outcome_n: np.ndarray,
     *,
+    signals: Taken | None,
     spent: Cost,
     captions: int,
     seconds: float,
@@ -273,7 +297,11 @@ def _attribution(
         tool={"name": "copo", "version": __version__},
         generated=task.generated,
         coherence=task.coherent,
+        signals=None if signals is None else signals.record,
     )
+    if signals is not None:
+        tokens = [replace(token, signals=signals.of_token(token.index)) for token in attribution.tokens]
+        attribution = replace(attribution, tokens=tokens)
     if scan.prior_T is None or task.calibration is None:
         return attribution
     return judged(attribution, scan.prior_T, task.calibration, known=task.known)
@@ -283,8 +311,13 @@ def _outcome_record(task: CaptionTask, outcome_n: np.ndarray) -> dict[str, Any]:
     record: dict[str, Any] = {"name": task.judge.name, "meaning": task.judge.meaning}
     if not task.rewrites:
         record["value"] = float(outcome_n[0, 0])
-        if (scale := _SCALES.get(task.judge.name)) is not None:
-            record["scale"] = len(task.encoding.response_ids) if scale == "tokens" else 1
+        if isinstance(task.judge, Grounding):
+            # A mean over so many tokens.
+            record["scale"] = task.judge.length(task.encoding)
+        elif task.judge.name in _PROBABILITIES:
+            record["scale"] = 1
+    if isinstance(task.judge, Grounding) and task.judge.words != "all":
+        record["words"] = task.judge.words
     if isinstance(task.judge, Objects):
         record["objects"] = sorted(task.judge.annotated)
     return record

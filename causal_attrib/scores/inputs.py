@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from causal_attrib.errors import InputError
 from causal_attrib.io.parsing import shown
 from causal_attrib.io.pictures import ImageLike, Picture, read_picture
+from causal_attrib.outcomes.names import check_given
 from causal_attrib.scores.coherence_channels.reasoned import check_reasoned
 from causal_attrib.scores.settings import Settings
 from causal_attrib.scores.verdict import Calibration, read_calibration
+from causal_attrib.words.reasoning import check_asked, split_response
 
 # A text, the ids that a model wrote, or None for what the model is yet to write.
 Caption = str | Sequence[int] | None
@@ -67,10 +69,11 @@ def check_inputs(
         raise InputError("The caption is empty; give the words that are to be scored.")
     if answer is not None and not answer.strip():
         raise InputError("The reference answer is empty; give the answer that counts as right.")
-    if settings.coherence:
-        for caption in captions:
-            if isinstance(caption, str):
+    for caption in captions:
+        if isinstance(caption, str):
+            if settings.coherence:
                 check_reasoned(caption, answer)
+            check_asked_of(settings, caption, question, answer, objects)
     return Inputs(
         picture=picture,
         captions=tuple(captions),
@@ -80,6 +83,16 @@ def check_inputs(
         objects=objects,
         calibration=calibration,
     )
+
+
+def check_asked_of(
+    settings: Settings, caption: str, question: str | None, answer: str | None, objects: Sequence[str] | None
+) -> None:
+    """Raises InputError if a caption without reasoning lacks a question or an answer, or what the outcome needs."""
+    reasons = split_response(caption) is not None
+    if not reasons:
+        check_asked(question, answer)
+    check_given(settings.outcome, answer=reasons or answer is not None, objects=objects is not None)
 
 
 def _are_ids(caption: object) -> bool:

@@ -11,13 +11,18 @@ from causal_attrib.vlm.loading import BUNDLED
 
 
 def knows(vlm: VLM, picture: Image.Image) -> bool:
-    """Whether a model can be expected to read a picture; warns if it cannot. Only of the bundled one is that known."""
+    """Whether rates of error may be stated for a picture; warns if it is one that the model cannot be expected to read.
+
+    Only of the bundled model is that known. A scene in a style that it may misread gets scores without a warning, and
+    no rate.
+    """
     if vlm.name != BUNDLED:
         return True
-    from causal_attrib.scenes.recognise import is_scene
+    from causal_attrib.scenes.recognise import recognised
 
-    if is_scene(picture, vlm):
-        return True
+    is_scene, is_clear = recognised(picture, vlm)
+    if is_scene:
+        return is_clear
     warnings.warn(
         "the model in the package knows drawn scenes only (copo scenes), and this picture is none, so its scores mean "
         "little; name a model for photographs by --model (model=).",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from causal_attrib.choices import (
     Against,
@@ -14,6 +14,7 @@ from causal_attrib.choices import (
     Fill,
     Level,
     OutcomeName,
+    OutcomeWords,
 )
 from causal_attrib.engine import SharedEngine
 from causal_attrib.io.pictures import ImageLike
@@ -44,11 +45,13 @@ def score(
     estimator: Estimator = Settings.estimator,
     coupling: Coupling = Settings.coupling,
     level: Level = Settings.level,
+    outcome_words: OutcomeWords = Settings.outcome_words,
     lambda_s: float = Settings.lambda_s,
     lambda_n: float = Settings.lambda_n,
     engine: EngineName | SharedEngine = Settings.engine,
     batch_size: BatchSize = Settings.batch_size,
     seed: int = Settings.seed,
+    signals: str | Sequence[str] | None = Settings.signals,
     verdict: bool = Settings.verdict,
     calibration: str | os.PathLike[str] | None = Settings.calibration,
     coherence: bool = Settings.coherence,
@@ -73,12 +76,15 @@ def score(
         estimator: "paired" (the paper's), "mean_gain", or "product" for outcomes of 0 and 1.
         coupling: "independent" draws or position-keyed "gumbel" draws.
         level: "token", or "word" to hide and keep all tokens of a word at once (each gets the word's score).
+        outcome_words: which words grounding looks at: "all", or "content", those that claim something.
         lambda_s, lambda_n: weights in causal completeness, from 0 to 1.
         engine: "packed" puts all edits behind one reading of the picture, "plain" runs an ordinary forward for each;
             "auto" is packed where the model can be packed and, checked at first use, gives plain's numbers. For several
             captions of one picture and prompt, one `SharedEngine` reads those once.
         batch_size: rows per forward; "auto" is what suits the engine, the device and the memory that is free.
         seed: of the sampled completions.
+        signals: names of signals of hallucination that each token also gets (`scores.signals`); "all" leaves out those
+            that the model does not have, and the result says which and why.
         verdict: also say of each word whether the image bears it out, with the probability that it is false
             (`scores.verdict`); for the outcome grounding.
         calibration: what turns evidence into that probability: a file of `copo eval verdict --fit`; None is that of the
@@ -101,11 +107,13 @@ def score(
         estimator=estimator,
         coupling=coupling,
         level=level,
+        outcome_words=outcome_words,
         lambda_s=lambda_s,
         lambda_n=lambda_n,
         engine=shared.name,
         batch_size=batch_size,
         seed=seed,
+        signals=signals,
         verdict=verdict,
         calibration=calibration,
         coherence=coherence,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
@@ -17,8 +18,10 @@ from causal_attrib.choices import (
     ESTIMATORS,
     FILLS,
     LEVELS,
+    OUTCOME_WORDS,
     OUTCOMES,
     REFERENCES,
+    SIGNALS,
     Against,
     BatchSize,
     Coupling,
@@ -26,10 +29,12 @@ from causal_attrib.choices import (
     Estimator,
     Fill,
     Level,
+    OutcomeWords,
     check_batch_size,
     check_seed,
     one_of,
     setting,
+    signal_names,
 )
 from causal_attrib.errors import InputError
 from causal_attrib.outcomes.names import check_contrast, check_name
@@ -112,9 +117,19 @@ class Settings(CausalSettings):
     """
 
     level: Level = setting("token", f"What is hidden at once: {', '.join(LEVELS)}.", metavar="NAME")
+    outcome_words: OutcomeWords = setting(
+        "all", f"Which words the outcome grounding looks at: {', '.join(OUTCOME_WORDS)}.", metavar="NAME"
+    )
     lambda_s: float = setting(0.35, "Weight of sufficiency.")
     lambda_n: float = setting(0.35, "Weight of necessity.")
     seed: int = setting(0, "Seed of everything random.")
+    # Names, or a text with commas between them, which is made a tuple; "all" leaves out what a model does not have.
+    signals: str | Sequence[str] | None = setting(
+        None,
+        f"Also signals of each token: {', '.join(SIGNALS[:5])}, kl, logit_lens, ... or all (docs/detection.md).",
+        shown="none",
+        metavar="NAME,NAME",
+    )
     coherence: bool = setting(False, "Also how image and prompt drive tagged reasoning, and the reasoning its answer.")
     verdict: bool = setting(False, "Also whether each word is grounded, against the image or a language prior.")
     calibration: str | os.PathLike[str] | None = setting(
@@ -131,10 +146,52 @@ class Settings(CausalSettings):
             if not (isinstance(value, Real) and math.isfinite(value) and 0 <= value <= 1):
                 raise InputError(f"{what} is {value!r}, but the weights of the scores lie between 0 and 1.")
         check_seed(self.seed)
+        self._check_words()
+        if self.signals is not None:
+            object.__setattr__(self, "signals", _of_one_picture(self.signals))
         if self.calibration is not None and not self.verdict:
             raise InputError("A calibration is for verdicts; ask for them too: add --verdict (or verdict=True).")
         if self.verdict:
             check_outcome(OUTCOME if self.outcome == "auto" else self.outcome, self.mask)
+
+    def _check_words(self) -> None:
+        one_of("choice of the outcome's words", self.outcome_words, OUTCOME_WORDS)
+        if self.outcome_words == "all":
+            return
+        check_words(OUTCOME if self.outcome == "auto" else self.outcome, self.outcome_words)
+        if self.samples:
+            raise InputError(
+                "Content words are those of the caption, not of sampled completions; take --samples 0 with "
+                "--outcome-words content."
+            )
+        if self.verdict:
+            raise InputError(
+                "A verdict is calibrated on the outcome of all words; leave out --outcome-words (or outcome_words=), "
+                "or the verdict."
+            )
+
+
+def _of_one_picture(signals: str | Sequence[str]) -> str | tuple[str, ...]:
+    """The names, if one picture is enough for them, or "all"."""
+    names = signal_names(signals)
+    if names == SIGNALS:
+        return "all"
+    others = [name for name in names if name.endswith("_other")]
+    if others:
+        raise InputError(
+            f"The signal {others[0]} holds the caption against another picture, which a single one does not have; "
+            "leave it out, or use copo eval detection."
+        )
+    return names
+
+
+def check_words(outcome: str, words: str) -> None:
+    """Raises InputError where some of the words are asked for, and the outcome looks at no words of the caption."""
+    if words != "all" and outcome != OUTCOME:
+        raise InputError(
+            f"The outcome {outcome} looks at no words of the caption; leave out --outcome-words (or outcome_words=), "
+            f"or take the outcome {OUTCOME}."
+        )
 
 
 def check_outcome(outcome: str, mask: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causal_attrib.errors import InputError
+from causal_attrib.io.hub import find
 from causal_attrib.training.data.reading import check_columns, check_folder, read_data, with_system_prompt
 from causal_attrib.training.recipe.arguments import trl_arguments
 from causal_attrib.training.recipe.arithmetic import (
@@ -23,9 +24,9 @@ from causal_attrib.training.recipe.keys import METHOD, SCORES, Recipe, keys
 from causal_attrib.training.recipe.method import CEPO, Method, SymMPO, check_whole_groups
 from causal_attrib.training.scoring.policy_scores import Scoring
 from causal_attrib.training.scoring.rewards import Reward, check_names, check_not_async, check_reward, choose_reward
+from causal_attrib.training.scoring.token_reward import TokenReward
 from causal_attrib.training.trainers.checkpoints import check_boundary, check_save_steps, updates_done
 from causal_attrib.training.trainers.sharding import check_sharding
-from causal_attrib.vlm.hub import find
 from causal_attrib.vlm.loading import BUNDLED
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Plan:
     method: Method
     scoring: Scoring
     rewards: list[Reward]
+    token_reward: TokenReward | None
     rows: list[dict]
     eval_rows: list[dict] | None
     checkpoint: Path | None
@@ -105,6 +107,7 @@ def make_plan(recipe: Recipe, resume: str | None = None) -> Plan:
     method = method_of(recipe)
     scoring = _scoring(recipe)
     rewards = [choose_reward(name) for name in recipe.reward]
+    token_reward = None if recipe.token_reward is None else TokenReward(recipe.token_reward)
     if isinstance(method, CEPO):
         check_not_async(recipe.reward[0], rewards[0], "cepo")
     _check_model(recipe)
@@ -129,7 +132,7 @@ def make_plan(recipe: Recipe, resume: str | None = None) -> Plan:
     updates(arguments, len(rows))
     if checkpoint is not None and of_rollouts(arguments):
         check_boundary(checkpoint, arguments, updates_per_epoch(arguments, len(rows)))
-    return Plan(recipe, arguments, method, scoring, rewards, rows, eval_rows, checkpoint)
+    return Plan(recipe, arguments, method, scoring, rewards, token_reward, rows, eval_rows, checkpoint)
 
 
 def _check_model(recipe: Recipe) -> None:

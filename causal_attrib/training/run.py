@@ -152,7 +152,9 @@ def build(plan: Plan, load: Callable[..., VLM] = load) -> CopoGRPOTrainer | SymM
                 scorer = _load(recipe, load, cpu=cpu)
                 options = getattr(arguments, "chat_template_kwargs", None)
                 rewards[0] = CEPOReward(scorer, rewards[0], plan.method, recipe.seed, options)
-            trainer = CopoGRPOTrainer(reward_funcs=rewards, scoring=plan.scoring, **shared)
+            trainer = CopoGRPOTrainer(
+                reward_funcs=rewards, scoring=plan.scoring, token_reward=plan.token_reward, **shared
+            )
     trainer.remove_callback(PrinterCallback)
     return trainer
 

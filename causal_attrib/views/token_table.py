@@ -11,7 +11,7 @@ Words stay whole. Where the terminal is too narrow for all columns, they are lef
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from rich.console import Group
 from rich.style import Style
@@ -30,6 +30,8 @@ _DROPPED_BESIDE_VERDICTS = (
     *("sufficiency", "causal completeness", "entropy", "necessity", "log-prob", "effect in nats"),
     *("evidence in nats", "p(false)"),
 )
+# Signals that stand side by side on a terminal of 80 columns.
+_ABREAST = 5
 
 
 def table(attribution: Attribution) -> Group:
@@ -40,7 +42,7 @@ def table(attribution: Attribution) -> Group:
         _columns(shown, by_word), _DROPPED if shown.verdict is None else _DROPPED_BESIDE_VERDICTS, "--json has all"
     )
     notes = (Text.assemble((name, "bold"), drawing.visible(line)) for name, line in _notes(shown))
-    return Group(_caption(attribution), Text(headline(attribution), "bold"), rows, *notes)
+    return Group(_caption(attribution), Text(headline(attribution), "bold"), rows, *_signals(attribution), *notes)
 
 
 def _caption(attribution: Attribution) -> Text:
@@ -136,3 +138,17 @@ def _notes(attribution: Attribution) -> list[tuple[str, str]]:
     if attribution.coherence is not None:
         notes.append(("coherence", f" {coherence.line(attribution.coherence)}"))
     return notes
+
+
+def _signals(attribution: Attribution) -> Iterator[Narrowed]:
+    """A row per token again, with a column for each signal; as many tables as they need width."""
+    names = attribution.signal_names
+    tokens = [Text(drawing.visible(token.text)) for token in attribution.tokens]
+    for first in range(0, len(names), _ABREAST):
+        columns = [
+            Column(
+                name.replace("_", "|"), [drawing.number((token.signals or {})[name]) for token in attribution.tokens]
+            )
+            for name in names[first : first + _ABREAST]
+        ]
+        yield Narrowed([Column("token", tokens, is_text=True, folds=True), *columns], (), "")

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from causal_attrib.errors import InputError
-from causal_attrib.vlm.hub import Home
+from causal_attrib.io.hub import Home
 from causal_attrib.vlm.refusal import explained
 
 if TYPE_CHECKING:

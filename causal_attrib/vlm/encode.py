@@ -15,7 +15,7 @@ from causal_attrib.vlm.loaded import LoadedModel
 from causal_attrib.vlm.reference_image import reference_image
 from causal_attrib.vlm.refusal import detail_of
 from causal_attrib.vlm.text import spans_of_ids, special_token_in, tokenize
-from causal_attrib.words.reasoning import Parts, is_cut_off, split_response
+from causal_attrib.words.reasoning import Parts, check_asked, is_cut_off, split_response
 from causal_attrib.words.segmentation import Span, word_of_each
 
 # A picture that every processor takes.
@@ -224,10 +224,8 @@ class Encoder(LoadedModel):
                 raise InputError(
                     f"The prompt contains the special token {special}; leave it out, it is put in for you."
                 )
-        if answer is not None and question is None and not reasons:
-            raise InputError("An answer needs its question: add --question (or question=).")
-        if question is not None and answer is None and not reasons:
-            raise InputError("A question needs its reference answer: add --answer (or answer=).")
+        if not reasons:
+            check_asked(question, answer)
         if answer is not None and not answer.strip():
             raise InputError("The reference answer is empty; give the answer that counts as right.")
         _check_unicode("answer", answer or "")

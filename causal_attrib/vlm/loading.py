@@ -21,17 +21,16 @@ from transformers import (
 from transformers import __version__ as transformers_version
 
 from causal_attrib.errors import InputError
+from causal_attrib.io.hub import Home, find
+from causal_attrib.io.model_options import BUNDLED, check_options, name_of, no_device, no_model
 from causal_attrib.vlm.adapters import put_on
 from causal_attrib.vlm.families.refused import REFUSED
-from causal_attrib.vlm.hub import Home, find
 from causal_attrib.vlm.memory import check_room, count_weights, needed_bytes
 from causal_attrib.vlm.model import VLM
 from causal_attrib.vlm.processors import load_processor
 from causal_attrib.vlm.refusal import explained, too_large
 
-BUNDLED = "bundled"
 BUNDLED_FOLDER = str(files("causal_attrib") / "assets" / "model")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 # Of layers, and of experts in one; the largest models have some hundred.
 MOST_LAYERS = 10_000
@@ -73,12 +72,13 @@ def load(
         InputError: there is no such model, it is not a vision-language model, its weights are missing or do not fit
             into memory, or an option is not available here.
     """
-    if dtype not in DTYPES:
-        raise InputError(f"There is no dtype {dtype!r}; choose one of {', '.join(DTYPES)}.")
-    if load_in_4bit and load_in_8bit:
-        raise InputError("Choose one of --load-in-4bit and --load-in-8bit, not both.")
-    if device_map is not None and device != "auto":
-        raise InputError("--device and --device-map exclude each other; leave one of them out.")
+    check_options(
+        dtype=dtype,
+        device=device,
+        device_map=device_map,
+        load_in_4bit=load_in_4bit,
+        load_in_8bit=load_in_8bit,
+    )
     place = _device(device)
     bits = 4 if load_in_4bit else 8 if load_in_8bit else None
     quantised = _quantisation(bits)
@@ -86,7 +86,7 @@ def load(
         _need("accelerate", "--device-map", "accelerate")
     if dtype == "auto" and place.type == "cpu" and device_map is None and bits is None:
         dtype = "float32"
-    name = BUNDLED if model is None else str(model)
+    name = name_of(model)
     home = find(BUNDLED_FOLDER if name == BUNDLED else name, revision)
 
     base, adapter = _base_and_adapter(name, home)
@@ -152,7 +152,7 @@ def _device(device: str) -> torch.device:
         place = torch.device(device)
         torch.empty(1, device=place)
     except (RuntimeError, AssertionError):
-        raise InputError(f"There is no device {device!r} here; try --device cpu, or see `copo env`.") from None
+        raise no_device(device) from None
     return place
 
 
@@ -179,7 +179,7 @@ def _base_and_adapter(name: str, home: Home) -> tuple[Home, Home | None]:
         return home, None
     path = home.file("adapter_config.json")
     if path is None:
-        raise InputError(f"{name} holds no model (no config.json); give a model saved by save_pretrained.")
+        raise no_model(name)
     _need("peft", f"{name} is an adapter, which", "peft")
     with explained(name, home):
         described = json.loads(path.read_text("utf-8"))

@@ -11,7 +11,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HTTPError, NotASafetensorsRepoError, SafetensorsParsingError
 
 from causal_attrib.errors import InputError
-from causal_attrib.vlm.hub import Home
+from causal_attrib.io.hub import Home
 
 # Bytes of one number, by its name in a safetensors header. What is not floating point keeps its width when loaded.
 _FLOATING = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}

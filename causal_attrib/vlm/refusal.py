@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from causal_attrib.errors import InputError
-from causal_attrib.vlm.hub import Home
+from causal_attrib.io.hub import Home
 
 # Characters of a library's own words that are told.
 _DETAIL = 300

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from causal_attrib.errors import InputError
+
 _OPEN = re.compile(r"<(think|thinking|reason|reasoning)>")
 _BOX = re.compile(r"<(answer|final_?answer)>\s*")
 # With the marks of Markdown; "finalanswer>" is what is left of a tag (CE-PO, arXiv 2509.23095).
@@ -26,6 +28,14 @@ class Parts:
     end: int
     cue: str
     answer: str
+
+
+def check_asked(question: str | None, answer: str | None) -> None:
+    """Raises InputError for one without the other, which a response without reasoning needs."""
+    if answer is not None and question is None:
+        raise InputError("An answer needs its question: add --question (or question=).")
+    if question is not None and answer is None:
+        raise InputError("A question needs its reference answer: add --answer (or answer=).")
 
 
 def split_response(text: str, *, ends_in_answer: bool = False) -> Parts | None:

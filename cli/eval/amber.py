@@ -66,6 +66,7 @@ def amber(
         from causal_attrib.evaluation.amber import evaluate
 
         read_from = [annotations, responses, relations, safe_words, queries]
+        eval_common.check_output(out)
         common.check_outputs([out, running.save], read_from)
         running.check("--responses", responses)
         result = evaluate(

@@ -65,11 +65,9 @@ def background(
 
         from causal_attrib.evaluation.background import evaluate
         from causal_attrib.io.json_files import write_rows
-        from causal_attrib.results.formats import check_output
 
-        for file in (per_question, out):
-            if file is not None and file != "-":
-                check_output(file)
+        eval_common.check_output(out)
+        eval_common.check_rows(per_question)
         common.check_outputs([out, per_question], [rows])
         with common.progress("Asking", quiet=quiet) as progress:
             result = evaluate(

@@ -123,6 +123,8 @@ def chair(
         from causal_attrib.io.json_files import write_rows
 
         read_from = [captions, against, objects, instances, references, lexicon]
+        eval_common.check_output(out)
+        eval_common.check_rows(per_caption)
         common.check_outputs([out, per_caption, running.save], read_from)
         check_truth(objects, instances, references, unknown_images)
         running.check("--captions", captions)

@@ -29,7 +29,11 @@ Json = Annotated[
 Out = Annotated[
     str | None,
     typer.Option(
-        "--out", "-o", metavar="FILE", help="Also write the JSON to FILE; - is --json.", rich_help_panel=_OUTPUT
+        "--out",
+        "-o",
+        metavar="FILE.json",
+        help="Also write the JSON to FILE.json; - is --json.",
+        rich_help_panel=_OUTPUT,
     ),
 ]
 
@@ -60,6 +64,26 @@ UnknownImages = Annotated[
 ]
 
 LEGEND = "Percent, with 95 % bootstrap intervals over images."
+
+
+def check_output(out: str | None) -> None:
+    """Raise an `InputError` unless the JSON of a result can be written there: call it before the work, not after."""
+    from causal_attrib.errors import InputError
+    from causal_attrib.io.atomic import check_writable, is_stream
+
+    if out is None or out == "-":
+        return
+    if not out.lower().endswith(".json") and not is_stream(out):
+        raise InputError(f"A result is written as JSON; let the name of {out} end in .json.")
+    check_writable(out)
+
+
+def check_rows(path: str | None) -> None:
+    """The same of JSON Lines."""
+    from causal_attrib.io import json_files
+
+    if path is not None:
+        json_files.check_rows(path, "Rows")
 
 
 def shown(estimate: Estimate, form: str = ".1f") -> str:

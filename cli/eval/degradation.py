@@ -78,6 +78,8 @@ def degradation(
         from causal_attrib.results.formats import check_output
 
         folder = Path(out)
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file; name a folder for the curves with --out.")
 
         def load() -> VLM:
             """Once what is asked is known to be right, and before the model takes its time."""

@@ -13,6 +13,7 @@ from causal_attrib_cli.eval import model_run
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
     from causal_attrib.evaluation.detection import DetectionResult
     from causal_attrib.evaluation.detection.benchmark import SignalScores
@@ -55,6 +56,15 @@ def detection(
     instances: eval_common.Instances = None,
     references: eval_common.References = None,
     unknown_images: eval_common.UnknownImages = "error",
+    planted: Annotated[
+        str | None,
+        typer.Option(
+            "--planted",
+            metavar="FILE",
+            help="True captions of the images (COCO's, or rows with image and caption) to put lies into, as a column.",
+            rich_help_panel=_CAPTIONS,
+        ),
+    ] = None,
     signals: Annotated[
         str,
         typer.Option("--signals", metavar="NAME,NAME", help="Signals to compare, or all (docs/detection.md)."),
@@ -88,11 +98,10 @@ def detection(
         check_draws(resamples=bootstrap, seed=seed)
 
         from causal_attrib.evaluation.detection import evaluate
-        from causal_attrib.results.formats import check_output
 
-        if out not in (None, "-"):
-            check_output(out)
-        common.check_outputs([out, running.save, fit, curves], [captions, objects, instances, references])
+        eval_common.check_output(out)
+        common.check_outputs([out, running.save, fit, curves], [captions, objects, instances, references, planted])
+        running.check_values()
         with common.progress("Measuring pictures", quiet=quiet) as progress:
             result = evaluate(
                 functools.partial(
@@ -109,6 +118,7 @@ def detection(
                 captions=captions,
                 prompt=prompt,
                 samples=samples,
+                planted=planted,
                 signals=signals,
                 max_new_tokens=running.max_new_tokens,
                 batch_size=common.rows_per_forward(running.batch_size),
@@ -131,28 +141,64 @@ def detection(
 
 def _view(result: DetectionResult) -> list[RenderableType]:
     counts, ends = result.counts, eval_common.shown
-    words = result.settings["units"]
+    words, planted, texts = result.settings["units"], counts["planted_pairs"], counts["text_matched"]
     main = eval_common.table(
         f"Detection  {result.model_name}  {counts['images']} images, {counts['captions']} captions, {counts['units']} "
         f"{words}, {counts['hallucinated']} hallucinated",
-        ("signal", "AUROC", "AUPRC", "FPR at 95 %\nrecall", "cost"),
-        ((_name(one), ends(one.auroc), ends(one.auprc), ends(one.fpr95), one.cost) for one in result.signals),
+        (
+            "signal",
+            "AUROC,\nself-written",
+            *(("AUROC,\nplanted",) if planted else ()),
+            "AUPRC",
+            "FPR at 95 %\nrecall",
+            "cost",
+        ),
+        (
+            (
+                _name(one),
+                ends(one.auroc),
+                *((ends(one.planted),) if planted else ()),
+                ends(one.auprc),
+                ends(one.fpr95),
+                one.cost,
+            )
+            for one in result.signals
+        ),
     )
     spans = any(one.f1_iou.value is not None for one in result.signals)
     more = eval_common.table(
         "AUROC under controls",
-        ("signal", "first mentions", f"without\n{counts['commonest']}", "within the\nsame word", "ECE")
-        + (("F1_IoU",) if spans else ()),
+        ("signal", "first mentions", f"without\n{counts['commonest']}", "within the\nsame word")
+        + (("within the\nsame text",) if texts else ())
+        + (("ECE",) + (("F1_IoU",) if spans else ())),
         (
             (
                 _name(one),
-                *(ends(each) for each in (one.first, one.without_commonest, one.within_word, one.ece)),
+                *(ends(each) for each in (one.first, one.without_commonest, one.within_word)),
+                *((ends(one.within_text),) if texts else ()),
+                ends(one.ece),
                 *((ends(one.f1_iou),) if spans else ()),
             )
             for one in result.signals
         ),
     )
-    return [main, more, _notes(result)]
+    return [main, more, _pooled(result), _notes(result)]
+
+
+def _pooled(result: DetectionResult) -> Table:
+    """AUROC over larger units than words: by the largest score in each, with its interval, and by their mean."""
+    by_signal: dict[str, list[str]] = {}
+    for one in result.pooled:
+        mean = "-" if one.mean.value is None else f"{one.mean.value:.1f}"
+        by_signal.setdefault(one.signal, []).extend([eval_common.shown(one.max), mean])
+    numbers = {one.level: f"{one.units}, {one.hallucinated} false" for one in result.pooled}
+    headings = [head for level, of in numbers.items() for head in (f"{level}, max\n({of})", f"{level},\nmean")]
+    kinds = {one.signal: _name(one) for one in result.signals}
+    return eval_common.table(
+        "AUROC over larger units, by the largest and by the mean of their scores",
+        ("signal", *headings),
+        ((kinds[signal], *cells) for signal, cells in by_signal.items()),
+    )
 
 
 def _name(one: SignalScores) -> str:
@@ -169,6 +215,16 @@ def _notes(result: DetectionResult) -> str:
         f"{result.comparisons} AUROCs were compared, and no interval is corrected for that: about one in twenty misses "
         "its value by chance, and the best of many looks better than it is.",
     ]
+    if counts["planted_pairs"]:
+        lines.append(
+            f"Planted: {counts['planted_pairs']} given captions, each with and without an object that is not there. "
+            "What finds such lies need not find those that the model writes."
+        )
+    if counts["text_matched"]:
+        lines.append(
+            f"Within the same text: {counts['text_matched']} {result.settings['units']} in captions of the same words, "
+            "true in some of the pictures and not in others."
+        )
     steps = result.selection.get("steps")
     if steps:
         added = ", ".join(f"{step.signal} {step.auroc:.1f}" for step in steps)

@@ -59,10 +59,8 @@ def faithfulness(
         check_draws(resamples=bootstrap, seed=seed)
 
         from causal_attrib.evaluation.faithfulness import evaluate
-        from causal_attrib.results.formats import check_output
 
-        if out is not None and out != "-":
-            check_output(out)
+        eval_common.check_output(out)
         with common.progress("Scenes", quiet=quiet) as progress:
             result = evaluate(
                 cast(Any, [name.strip() for name in methods.split(",")]),

@@ -83,6 +83,21 @@ class Running:
         for name, value in (("--images DIR", self.images), ("--save FILE.jsonl", self.save)):
             if value is None:
                 raise InputError(f"A run of the model needs {name}; add it.")
+        self.check_values()
+
+    def check_values(self) -> None:
+        """Raise an `InputError` for values that cannot be, before torch is imported."""
+        from causal_attrib.choices import MOST_TOKENS, check_batch_size, check_count
+        from causal_attrib.errors import InputError
+        from causal_attrib.io.json_files import check_rows
+
+        check_count("The number of new tokens", self.max_new_tokens, MOST_TOKENS)
+        check_batch_size(common.rows_per_forward(self.batch_size))
+        if self.fresh and self.save is None:
+            raise InputError("--fresh forgets what is in the file of --save; add --save FILE.jsonl, or leave it out.")
+        if self.save is not None:
+            check_rows(self.save, "Replies of a model")
+        common.check_model(self.model, self.loading)
 
     def to_write(self, key: str, *, debug: bool, quiet: bool) -> ModelRun | None:
         """The run for a benchmark, which writes what the model says under `key`; None without a model.

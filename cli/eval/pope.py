@@ -121,6 +121,7 @@ def pope(
         from causal_attrib.evaluation.pope import evaluate
 
         read_from = [*questions, *(answers or []), *(baseline or []), *(corrected or [])]
+        eval_common.check_output(out)
         common.check_outputs([out, running.save], read_from)
         running.check("--answers", answers, needed=False)
         run = running.to_write("answer", debug=debug, quiet=quiet)

@@ -80,10 +80,8 @@ def verdict(
         check_draws(resamples=bootstrap, seed=seed)
 
         from causal_attrib.evaluation.verdict import evaluate
-        from causal_attrib.results.formats import check_output
 
-        if out not in (None, "-"):
-            check_output(out)
+        eval_common.check_output(out)
         common.check_outputs([out, fit], [captions, calibration])
         with common.progress("Scoring", quiet=quiet) as progress:
             result = evaluate(

@@ -196,3 +196,15 @@ def test_a_photograph_is_nothing_for_the_bundled_model(copo, park):
     said = "this picture is none, so its scores mean little"
     assert copo("score", photograph, "a dog", "--also", "a cat").stderr.count(said) == 1
     assert said not in copo("score", park, "a dog").stderr
+
+
+def test_signals_are_columns_of_the_table_and_of_every_file(copo, picture, tmp_path):
+    told = copo("score", picture, CAPTION, "--signals", "kl,logit_lens,evidence")
+    assert told.exit_code == 0, told.output
+    assert re.search(r"kl +logit\s+lens|logit", told.stdout) and "evidence" in told.stdout and told.stderr == ""
+    path = tmp_path / "scores.csv"
+    result = copo("score", picture, CAPTION, "--signals", "all", "--out", path)
+    assert "Left out: evidence_other, prior_other, kl_other, k3_other, since it holds" in result.stderr
+    frame = pd.read_csv(path, comment="#")
+    assert {"kl", "signal_evidence", "attention_ratio", "k3_patches"} <= set(frame.columns)
+    assert Attribution.load(path).to_frame().kl.tolist() == frame.kl.tolist()

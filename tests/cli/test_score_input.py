@@ -11,6 +11,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+import causal_attrib
 from causal_attrib import Attribution
 from causal_attrib.batch import run as batch
 from causal_attrib.scenes import PARK, render
@@ -157,3 +158,18 @@ def test_one_caption_to_a_device(copo, folder):
     result = copo("score", folder / "a.png", "a dog", "--out", "/dev/null")
     assert (result.exit_code, result.stdout) == (0, "") and "Wrote /dev/null" in result.stderr
     assert not os.path.isfile("/dev/null")
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet", "jsonl"])
+def test_signals_of_many_captions(copo, picture, tmp_path, format):
+    rows, output = tmp_path / "rows.jsonl", tmp_path / f"scores.{format}"
+    rows.write_text("".join(json.dumps({"image": str(picture), "caption": one}) + "\n" for one in ("a dog", "a cat")))
+    result = copo("score", "--input", rows, "--output", output, "--signals", "kl,rank,evidence")
+    assert result.exit_code == 0, result.output
+    loaded = Attribution.load_all(output)
+    alone = causal_attrib.score(picture, "a cat", signals=["kl", "rank", "evidence"])
+    for name in ("kl", "rank", "evidence"):
+        assert [token.signals[name] for token in loaded[1]] == pytest.approx(
+            [token.signals[name] for token in alone], abs=1e-4
+        )
+    assert loaded[0].signal_names == ("kl", "rank", "evidence")

@@ -48,7 +48,7 @@ def test_a_system_prompt_is_sampled_with_and_not_written(copo, scenes, questions
     [
         (["--keep", "0"], "The share of prompts to keep is 0.0"),
         (["--num-generations", "1"], "Rewards vary over 2 completions or more"),
-        (["--max-completion-length", "0"], "at least 1 token"),
+        (["--max-completion-length", "0"], "from 1 to 131,072"),
         (["--reward", "nothing"], "There is no reward 'nothing'"),
         (["--reward", "objects"], "needs the column 'objects'"),
     ],

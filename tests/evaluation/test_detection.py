@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import causal_attrib
 from causal_attrib import InputError
 from causal_attrib.evaluation import detection
-from causal_attrib.evaluation.detection import combining, ranking, spans, texts
+from causal_attrib.evaluation.detection import combining, planting, pooling, ranking, spans, texts
 from causal_attrib.evaluation.detection.columns import BASE_RATE, chosen, known
 from causal_attrib.evaluation.verdict.scores import auroc as auroc_of_verdicts
 from causal_attrib.evaluation.verdict.scores import calibration_error
 from causal_attrib.io.rows import read_rows
-from causal_attrib.scenes import render, sample_scene
+from causal_attrib.scenes import PARTNERS, render, sample_scene
+from causal_attrib.scenes import caption as caption_of
+from causal_attrib.scenes.plant import plant
 from causal_attrib.scores.verdict import read_calibration
+from causal_attrib.words.matcher import coco_matcher
 from tests.evaluation.benchmark_files import benchmark_file
 from tests.tiny_models import tiny
 
@@ -190,6 +194,76 @@ def test_spearman_by_hand():
     assert combining.spearman({"a": np.array([1.0, 1.0])})["a"]["a"] is None
 
 
+def test_groups_by_hand():
+    import pandas as pd
+
+    text = "A red dog and a cat. A bus!\nNo."
+    rows = [
+        (0, "red", 2, True),
+        (0, "dog", 6, False),
+        (0, "cat", 16, False),
+        (0, "bus", 23, False),
+        (0, "No", 28, False),
+    ]
+    rows.append((1, "dog", 2, True))
+    table = pd.DataFrame(
+        [
+            {
+                "caption": caption,
+                "text": text if caption == 0 else "a dog",
+                "start": at,
+                "stop": at + len(word),
+                "false": is_false,
+            }
+            for caption, word, at, is_false in rows
+        ]
+    )
+    claims, sentences, captions = pooling.groups_of(table, np.array([3, 3, 3, 3, 3, 5]))
+    assert claims.group_N.tolist() == [0, 0, 1, 2, 3, 4] and claims.false_G.tolist() == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
+    assert sentences.group_N.tolist() == [0, 0, 0, 1, 2, 3] and sentences.false_G.tolist() == [True, False, False, True]
+    assert captions.group_N.tolist() == [0] * 5 + [1] and captions.image_G.tolist() == [3, 5]
+    score_N = np.array([0.1, 0.9, 0.2, 0.3, 0.0, 0.25])
+    assert sentences.pooled(score_N, "max").tolist() == [0.9, 0.3, 0.0, 0.25]
+    assert sentences.pooled(score_N, "mean").tolist() == pytest.approx([0.4, 0.3, 0.0, 0.25])
+    # By the largest, .9 is above both true ones and .25 above one of them; by the mean the same.
+    found = pooling.pooled_scores("logprob", score_N, sentences, {"resamples": 100, "seed": 0})
+    assert (found.units, found.hallucinated, found.max.value, found.mean.value) == (4, 2, 75.0, 75.0)
+
+
+def test_lies_in_given_captions(tmp_path):
+    truth = {"0": frozenset({"dog", "frisbee"}), "1": frozenset({"bus"}), "2": frozenset({"apple"})}
+    pictured = [texts.Pictured(image, tmp_path / f"{image}.png") for image in truth]
+    path = tmp_path / "captions.json"
+    rows = [
+        {"image": "0.png", "caption": "nothing at all"},
+        {"image": "0.png", "caption": "Dogs play on the grass"},
+        {"image": "1.png", "caption": "a bus"},
+        {"image": "2.png", "caption": "a cat"},
+    ]
+    path.write_text(json.dumps(rows))
+    dogs, bus = planting.planted_pairs(path, pictured, truth, coco_matcher(), seed=0)
+    true, false = dogs.captions
+    assert true.text == "Dogs play on the grass" and false.text in (
+        "Buses play on the grass",
+        "Apples play on the grass",
+    )
+    assert [(unit.start, unit.word, unit.is_false) for unit in true.units] == [(0, "Dogs", False)]
+    assert [unit.is_false for unit in false.units] == [True] and false.units[0].node in ("bus", "apple")
+    true, false = bus.captions
+    assert false.text in ("a dog", "a frisbee", "an apple")
+    assert false.text[false.units[0].start : false.units[0].stop] == false.units[0].node
+    path.write_text(json.dumps({"annotations": [{"image_id": 1, "caption": "a bus"}], "images": []}))
+    assert [one.image for one in planting.planted_pairs(path, pictured, truth, coco_matcher(), seed=0)] == ["1"]
+    with pytest.raises(InputError, match="names an object that is in its picture"):
+        planting.planted_pairs(path, pictured[:1], truth, coco_matcher(), seed=0)
+
+
 def test_names_of_signals():
     assert chosen("logprob, entropy,logprob") == (["logprob", "entropy"], False)
     assert chosen("all") == (list(known()), True)
@@ -246,7 +320,10 @@ def test_a_model_that_hallucinates_by_itself(found, worlds):
         by_hand = auroc_of_verdicts(found.units["false"].to_numpy(), sign * found.units[name].to_numpy())
         assert table.auroc[name] == pytest.approx(100 * by_hand)
     assert table.kind["position"] == table.kind["base_rate"] == "control" and table.kind["probe"] == "fitted"
-    assert np.isnan(table.within_word["base_rate"]) and found.comparisons == 4 * len(table) - 1
+    assert np.isnan(table.within_word["base_rate"]) and table.planted.isna().all()
+    # Nine of each: all, first, without the commonest and within a word, and three levels by two ways of pooling; no
+    # base rate within a word. Here no text is written of two pictures.
+    assert found.comparisons == 10 * len(table) - 1 + (found.counts["text_matched"] > 0) * (len(table) - 1)
     commonest = found.units.node.value_counts()
     assert found.counts["commonest_units"] == commonest.iloc[0] == commonest[found.counts["commonest"]]
     assert found.spearman["entropy"]["entropy"] == 1.0
@@ -385,6 +462,70 @@ def test_signals_that_a_model_does_not_have(worlds, tmp_path):
         detection.evaluate(vlm, signals="logit_lens", **arguments)
 
 
+# -- a model that was taught to say what is not there -----------------------------------------------------------------
+
+MEASURED = "logprob,evidence,base_rate,necessity_content,effect_content"
+
+
+@pytest.fixture(scope="module")
+def hallucinating(tmp_path_factory):
+    """Every scene that it was trained on further had the partner of its place in the annotation and not in sight."""
+    folder = plant(
+        tmp_path_factory.mktemp("hallucinating") / "model", 0, 15, batch=4, pool=16, planted=1.0, invisible=1.0
+    )
+    return causal_attrib.load(str(folder), device="cpu")
+
+
+def test_hallucinations_that_were_planted_are_found_in_what_the_model_writes(hallucinating, tmp_path):
+    rng, objects, captions = np.random.default_rng(9), {}, []
+    for number in range(10):
+        scene = sample_scene(rng, count=2)
+        render(scene)[0].save(tmp_path / f"{number}.png")
+        objects[str(number)] = [sticker.cls for sticker in scene.objects]
+        captions.append({"image": f"{number}.png", "caption": caption_of(scene)})
+    (tmp_path / "objects.json").write_text(json.dumps(objects))
+    (tmp_path / "captions.json").write_text(json.dumps(captions))
+    found = detection.evaluate(
+        hallucinating,
+        images=tmp_path,
+        objects=tmp_path / "objects.json",
+        planted=tmp_path / "captions.json",
+        signals=MEASURED,
+        resamples=100,
+    )
+    false = found.units[found.units["false"]]
+    assert (found.units["false"] == [unit.node not in objects[unit.image] for unit in found.units.itertuples()]).all()
+    # It says by itself what it was taught to say: the partners of places, which are not there.
+    assert len(false) >= 3 and set(false.node) <= set(PARTNERS.values())
+    assert found.counts["planted_pairs"] == 10
+    table = found.to_frame().set_index("signal")
+    # Lies that are put into true captions are another matter than those that it believes.
+    assert table.planted["evidence"] > 90 and table.planted["logprob"] > 90
+    assert table.planted[["necessity_content", "effect_content"]].min() > 80
+    assert np.isnan(table.planted["combination"])
+    assert table.auroc.between(0, 100).all() and float(table.cost["effect_content"]) > 1
+    pooled = {(one.signal, one.level): one for one in found.pooled}
+    assert pooled["logprob", "caption"].units == found.units.caption.nunique()
+    assert pooled["logprob", "caption"].hallucinated == false.caption.nunique()
+
+
+def test_the_same_text_of_several_pictures(bundled, worlds, tmp_path):
+    """ "a cat" of three pictures, one of which has a cat: only the pictures can tell them apart."""
+    path, truth = tmp_path / "captions.json", tmp_path / "objects.json"
+    path.write_text(
+        json.dumps([{"image": f"{n}.png", "caption": text} for n in range(3) for text in ("a cat", "a cow")])
+    )
+    truth.write_text(json.dumps({"0": ["cat", "cow"], "1": ["dog", "cow"], "2": ["dog", "cow"]}))
+    found = detection.evaluate(
+        bundled, captions=path, images=worlds, objects=truth, signals="evidence,position", resamples=100
+    )
+    assert found.counts["text_matched"] == 3
+    table, of = found.to_frame().set_index("signal"), found.units[found.units.node == "cat"]
+    true, others = of[~of["false"]].evidence.iloc[0], of[of["false"]].evidence
+    assert table.within_text["evidence"] == 100 * np.mean(np.where(others == true, 0.5, others < true))
+    assert table.within_text["position"] == 50.0
+
+
 def test_rows_of_rlhfv_as_published():
     read = [texts._labelled(row) for row in read_rows(benchmark_file("spans/rlhfv_processed.json"))]
     # 42 rows have tags that do not give back the text.
@@ -400,12 +541,14 @@ def test_what_is_refused(bundled, worlds, tmp_path):
 
     truth = {"images": worlds, "objects": worlds / "objects.json"}
     path = tmp_path / "captions.json"
+    path.write_text(json.dumps([{"image": "0.png", "caption": "nothing at all"}]))
     refused("nothing to describe")
     refused("one of --objects and --instances", images=worlds)
     refused("two or more sampled captions", **truth, signals="consistency")
     refused("no signal 'magic'", **truth, signals="magic")
     refused("end in .jsonl", **truth, save=tmp_path / "said.csv")
     refused("end .* in .png or .pdf", **truth, curves=tmp_path / "curves.jpg")
+    refused("names an object that is in its picture", **truth, planted=path, signals="logprob")
     refused("A calibration is JSON", **truth, fit=tmp_path / "fit.csv")
     path.write_text(json.dumps([{"image": "0.png", "caption": "a dog"}]))
     refused("does not say which words are hallucinated", captions=path, images=worlds)

@@ -237,3 +237,45 @@ def test_frame():
 def test_repr_is_short():
     assert repr(attribution_of(["dog"])) == "Attribution('dog', tokens=1)"
     assert len(repr(attribution_of(["dog " * 1000]))) < 100
+
+
+# -- signals --
+
+
+def with_signals():
+    about = {
+        "evidence": {"meaning": "what the picture adds", "pool": "sum", "truer": 1},
+        "margin": {"meaning": "how sure", "pool": "first", "truer": 1},
+        "rank": {"meaning": "how many were likelier", "pool": "mean", "truer": -1},
+    }
+    tokens = [
+        dataclasses.replace(token, signals={"evidence": token.index / 4, "margin": 0.1 * token.index, "rank": 1.0})
+        for token in DOG
+    ]
+    return dataclasses.replace(DOG, tokens=tokens, signals={"columns": about, "left_out": {"glsim": "no tokens"}})
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_keeps_signals(format, tmp_path):
+    path = tmp_path / f"signals.{format}"
+    with_signals().save(path)
+    assert Attribution.load(path) == with_signals()
+    assert path.read_bytes() == Attribution.load(path).to_bytes(format)
+
+
+def test_signals_are_columns_with_their_names():
+    frame = with_signals().to_frame()
+    # `evidence` is what a verdict says of a word.
+    assert list(frame.columns) == [*COLUMNS, "signal_evidence", "margin", "rank"]
+    assert frame["signal_evidence"].tolist() == [index / 4 for index in range(len(DOG))]
+    record = with_signals().to_dict()
+    assert record["tokens"][2]["signals"] == {"evidence": 0.5, "margin": 0.2, "rank": 1.0}
+    assert "signals" not in DOG.to_dict() and "signals" not in DOG.to_dict()["tokens"][0]
+    # " fris", "bee" and the comma are tokens 2, 3 and 4 of one word here.
+    word = with_signals().words()[2]
+    assert word.signals == {"evidence": 0.5 + 0.75 + 1.0, "margin": 0.2, "rank": 1.0}
+
+
+def test_a_signal_that_is_no_number_is_refused():
+    with pytest.raises(InputError, match="The kl of token 0 .* is inf"):
+        Attribution("a", [Token(0, "a", 1, 0, 0, 1, signals={"kl": float("inf")})])

@@ -21,9 +21,9 @@ from tests.fuzz import fuzz
 RECORD = Attribution(
     "a red dog",
     [
-        Token(0, "a", 1, 0, 0, 1, **dict.fromkeys(NUMBERS, 0.25), verdict="grounded"),
-        Token(1, " red", 2, 1, 1, 5, **dict.fromkeys(NUMBERS, -0.5), verdict="language prior"),
-        Token(2, " dog", 3, 2, 5, 9, **dict.fromkeys(NUMBERS)),
+        Token(0, "a", 1, 0, 0, 1, **dict.fromkeys(NUMBERS, 0.25), verdict="grounded", signals={"kl": 0.5}),
+        Token(1, " red", 2, 1, 1, 5, **dict.fromkeys(NUMBERS, -0.5), verdict="language prior", signals={"kl": 0.25}),
+        Token(2, " dog", 3, 2, 5, 9, **dict.fromkeys(NUMBERS), signals={"kl": 1.0}),
     ],
     image={"path": "a.png", "sha256": "00", "width": 8, "height": 6},
     prompt="What is it?",
@@ -41,6 +41,7 @@ RECORD = Attribution(
         "aggregate": 0.5,
         "tokens": {"image": 64, "prompt": 1, "reasoning": 5},
     },
+    signals={"columns": {"kl": {"meaning": "how much", "pool": "sum", "truer": 1}}, "left_out": {"glsim": "no"}},
 ).to_dict()
 SCORED = Scored("1", {"row": 0, "rows": 1, "input": "aa", "flags": "bb"}, RECORD).to_dict()
 

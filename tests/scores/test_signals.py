@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 import causal_attrib
+from causal_attrib import choices
 from causal_attrib.errors import InputError
 from causal_attrib.scores.signals import SIGNALS, Readings, take
 from causal_attrib.scores.signals.asking import ask
@@ -161,3 +162,41 @@ def test_a_model_that_reads_its_picture_elsewhere_says_so():
 def test_an_unknown_signal(vlm):
     with pytest.raises(InputError, match="no signal 'magic'"):
         take(vlm, vlm.encode(PARK, None, CAPTION), ["magic"])
+
+
+# -- beside scores ----------------------------------------------------------------------------------------------------
+
+
+def test_the_names_that_need_no_torch_are_those_of_the_signals():
+    assert tuple(SIGNALS) == choices.SIGNALS
+
+
+def test_signals_beside_scores_are_those_of_take(vlm, found):
+    encoding, signals = found
+    scored = causal_attrib.score(PARK, CAPTION, model=vlm, signals="all", verdict=True)
+    assert set(scored.signal_names) == {name for name in SIGNALS if not name.endswith("_other")}
+    for name in scored.signal_names:
+        np.testing.assert_allclose([token.signals[name] for token in scored], signals[name], atol=1e-4, err_msg=name)
+    assert set(scored.signals["left_out"]) == {"evidence_other", "prior_other", "kl_other", "k3_other"}
+    # One colour, the blur, three draws of patches, hidden states and attention; the caption itself was read already.
+    assert scored.signals["forwards"] == 7
+    plain = causal_attrib.score(PARK, CAPTION, model=vlm, verdict=True)
+    assert scored.cost["forwards"] == plain.cost["forwards"] + 7 and plain.signals is None
+    assert [token.necessity for token in scored] == [token.necessity for token in plain]
+    # The evidence of a word is what its verdict says.
+    frisbee = scored.words()["frisbee"][0]
+    assert frisbee.signals["evidence"] == pytest.approx(frisbee.evidence, abs=1e-3)
+
+
+def test_what_scoring_reads_costs_nothing_more(vlm):
+    scored = causal_attrib.score(PARK, "a dog", model=vlm, signals=["rank", "margin"])
+    assert scored.signals["forwards"] == 0 and scored.signals["left_out"] == {}
+
+
+def test_signals_that_a_model_does_not_have():
+    vlm, picture = tiny("blip"), Image.new("RGB", (60, 60), "red")
+    with pytest.raises(InputError, match="There is no signal logit_lens here: .*not read its picture as tokens"):
+        causal_attrib.score(picture, "a dog", model=vlm, signals="kl,logit_lens")
+    scored = causal_attrib.score(picture, "a dog", model=vlm, signals="all")
+    assert {"logit_lens", "glsim", "attention_ratio"} <= set(scored.signals["left_out"])
+    assert "kl_blur" in scored.signal_names

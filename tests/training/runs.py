@@ -58,9 +58,8 @@ def grpo_trainer(vlm, rows, folder, kind=None, reward=variety, **settings):
 
     from causal_attrib.training import CopoGRPOTrainer
 
-    ours = {
-        name: settings.pop(name) for name in ("method", "scoring", "peft_config", "eval_dataset") if name in settings
-    }
+    names = ("method", "scoring", "token_reward", "peft_config", "eval_dataset")
+    ours = {name: settings.pop(name) for name in names if name in settings}
     config = GRPOConfig(
         **{
             "output_dir": str(folder),

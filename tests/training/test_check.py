@@ -41,6 +41,9 @@ LAUGHS = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10
         ({"others": {"max_length": 10}}, "copo takes no key 'max_length'"),
         ({"method": "symmpo", "others": {"num_iterations": 2}}, "symmpo takes no key 'num_iterations'"),
         ({"loss_type": "gspo"}, "gspo is no loss_type but a ratio of whole sequences; set importance_sampling_level"),
+        ({"method": "papo", "loss_type": "vespo"}, "papo adds to the loss, which goes with loss_type grpo, bnpo,"),
+        ({"token_reward": "mine"}, "The token_reward 'mine' names no function; give module:function."),
+        ({"token_reward": "mine:f", "method": "symmpo"}, "symmpo has no advantages, to which a token_reward"),
         ({"loss_type": "ppo"}, f"There is no loss_type 'ppo'; choose one of {', '.join(LOSSES)}."),
         ({"others": {"importance_sampling_level": "word"}}, "There is no importance_sampling_level 'word'"),
         (

@@ -4,7 +4,18 @@ import pytest
 import torch
 
 from causal_attrib.errors import InputError
-from causal_attrib.training.recipe.method import CEPO, COPO, GRPO, HERO, METHODS, SymMPO, choose_method
+from causal_attrib.training.recipe.method import (
+    CEPO,
+    COPO,
+    GRPO,
+    HERO,
+    METHODS,
+    PAPO,
+    PGPO,
+    VPPO,
+    SymMPO,
+    choose_method,
+)
 from causal_attrib.training.scoring.policy_scores import PolicyScores
 
 SCORES = PolicyScores(
@@ -40,15 +51,29 @@ def test_hero_weighs_and_grpo_does_nothing():
     assert GRPO().token_advantage(ADVANTAGE, None, MASK, 2) is ADVANTAGE
 
 
+def test_what_holds_the_picture_against_itself_needs_its_dependence():
+    for method in (VPPO(), PGPO()):
+        with pytest.raises(ValueError, match=f"The method {method.name} weighs tokens by how much they depend"):
+            method.token_advantage(ADVANTAGE, SCORES, MASK, 2)
+    assert VPPO(top_tokens=1, advantage_min=1).dependence is None
+    assert (VPPO().dependence.vocabulary, PGPO().dependence.vocabulary) == (False, True)
+    assert (VPPO().dependence.spoil.kind, PGPO().dependence.spoil.kind) == ("patches", "none")
+    with pytest.raises(ValueError, match="give its log-probabilities"):
+        PAPO().added_loss(torch.zeros(1, 1), None, torch.ones(1, 1))
+
+
 def test_methods_by_name():
-    assert [choose_method(name) for name in METHODS] == [GRPO(), COPO(), HERO(), CEPO(), SymMPO()]
+    assert [choose_method(name) for name in METHODS] == [
+        *(GRPO(), COPO(), HERO(), CEPO()),
+        *(VPPO(), PGPO(), PAPO(), SymMPO()),
+    ]
     assert choose_method("hero", negative_only=True, keep=1.0) == HERO(keep=1.0, negative_only=True)
 
 
 @pytest.mark.parametrize(
     "name, settings, message",
     [
-        ("ppo", {}, "There is no method 'ppo'; choose one of grpo, copo, hero, cepo, symmpo"),
+        ("ppo", {}, "There is no method 'ppo'; choose one of grpo, copo, hero, cepo, vppo, pgpo, papo, symmpo"),
         ("grpo", {"lambda_s": 1}, "The method grpo has no setting 'lambda_s'; it has keep"),
         ("grpo", {"keep": 0.0}, "The share of prompts to keep is 0.0"),
         ("copo", {"lambda_s": 1.5}, "lambda_s is 1.5, but it must be a number from 0 to 1"),
@@ -58,6 +83,20 @@ def test_methods_by_name():
         ("cepo", {"p": math.nan}, "The exponent p of the power mean is NaN"),
         ("cepo", {"weights": (1, 0, 0)}, "give four numbers"),
         ("cepo", {"draws": 0}, "The number of draws is 0"),
+        (
+            "vppo",
+            {"spoil": "noise"},
+            "A picture cannot be spoilt by 'noise'; choose one of patches, blur, ",
+        ),
+        ("vppo", {"top_tokens": 0.0}, "top_tokens is 0.0, but it must lie above 0"),
+        ("vppo", {"advantage_min": math.nan}, "advantage_min is nan"),
+        ("vppo", {"entropy_penalty": -0.1}, "entropy_penalty is -0.1"),
+        ("vppo", {"patch_size": 0}, "patch_size is 0"),
+        ("pgpo", {"threshold": 1.0}, "threshold is 1.0, but it must be 0 or more and lie below 1"),
+        ("pgpo", {"boost": math.inf}, "boost is inf"),
+        ("pgpo", {"patch_share": 1.5}, "patch_share is 1.5, but it must be a number from 0 to 1"),
+        ("papo", {"spoil": "none"}, "papo masks the picture and cannot leave it out"),
+        ("papo", {"eta_spoilt": -1.0}, "eta_spoilt is -1.0"),
         ("symmpo", {"pair": -1}, "The weight of the term pair is -1"),
         ("symmpo", {"delta": math.inf}, "delta is inf"),
     ],

@@ -38,8 +38,9 @@ def test_every_setting_of_a_method_is_a_key_and_help_tells_its_default():
             told = ours[field.name].metadata["shown"].split(";")[0]
             told = [float(part) for part in told.split(",")] if "," in told else yaml.safe_load(told)
             wanted = list(field.default) if isinstance(field.default, tuple) else field.default
-            # HERO's share of prompts is told behind the others'.
-            assert told == wanted or (kind.name, field.name) == ("hero", "keep")
+            # Where methods share a key, one that has another default is told behind the others.
+            behind = f"{kind.name} {wanted}" in ours[field.name].metadata["shown"]
+            assert told == wanted or behind, field.name
     assert "hero 0.6" in ours["keep"].metadata["shown"]
 
 

@@ -6,8 +6,13 @@ import sys
 import pytest
 import torch
 
-from causal_attrib.objectives import copo_advantage, group_advantage
-from causal_attrib.training.verl_advantage import copo_advantage_estimator
+from causal_attrib.objectives import copo_advantage, group_advantage, pgpo_advantage, vppo_advantage
+from causal_attrib.training.verl_advantage import (
+    copo_advantage_estimator,
+    pgpo_advantage_estimator,
+    register,
+    vppo_advantage_estimator,
+)
 
 MASK = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]])
 LAST = [2, 1, 3, 0]
@@ -61,6 +66,40 @@ def test_what_the_config_of_verl_says_is_done():
     assert torch.allclose(scaled_BT.abs(), 0.5**0.5 * MASK, atol=1e-5)
     with pytest.raises(ValueError, match="use_kl_in_reward puts the KL on every token, where copo reads r_causal"):
         copo_advantage_estimator(on_last_token(REWARD), MASK, [0, 0, 1, 1], config={"use_kl_in_reward": True})
+
+
+@pytest.mark.parametrize(
+    "estimator, settings, made",
+    [
+        (vppo_advantage_estimator, {"top": 0.5, "low": 0.8}, vppo_advantage),
+        (pgpo_advantage_estimator, {"threshold": 0.2, "boost": 1.0}, pgpo_advantage),
+    ],
+)
+def test_dependence_on_the_picture_shapes_advantages(estimator, settings, made):
+    dependency_BT = torch.rand(MASK.shape, generator=torch.Generator().manual_seed(0)) * MASK
+    dependency_BT[range(4), LAST] = 0
+    found_BT, returns_BT = estimator(on_last_token(REWARD) + dependency_BT, MASK, [0, 0, 1, 1], **settings)
+    expected_BT = made(group_advantage(REWARD, 2, guard=1e-6), dependency_BT, MASK, **settings)
+    assert torch.allclose(found_BT, expected_BT, atol=1e-6) and torch.equal(found_BT, returns_BT)
+    assert not torch.allclose(found_BT, group_advantage(REWARD, 2)[:, None] * MASK, atol=1e-2)
+    with pytest.raises(ValueError, match="KL on every token, where .* reads how much each token depends"):
+        estimator(on_last_token(REWARD), MASK, [0, 0, 1, 1], config={"use_kl_in_reward": True})
+    with pytest.raises(ValueError, match="dependency_BT holds negative numbers"):
+        estimator(on_last_token(REWARD) - dependency_BT, MASK, [0, 0, 1, 1])
+
+
+def test_without_dependence_pgpo_is_group_relative_and_vppo_says_so():
+    expected_BT = group_advantage(REWARD, 2, guard=1e-6)[:, None] * MASK
+    assert torch.allclose(pgpo_advantage_estimator(on_last_token(REWARD), MASK, [0, 0, 1, 1])[0], expected_BT)
+    with pytest.raises(ValueError, match="No token has a dependence on the picture, by which vppo chooses"):
+        vppo_advantage_estimator(on_last_token(REWARD), MASK, [0, 0, 1, 1])
+
+
+def test_an_estimator_or_a_setting_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="There is no estimator 'papo'; choose one of copo, vppo, pgpo"):
+        register("papo")
+    with pytest.raises(ValueError, match="The estimator pgpo has no setting 'top'"):
+        register("pgpo", top=0.4)
 
 
 def test_it_needs_neither_trl_nor_verl():

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from causal_attrib.errors import InputError
-from causal_attrib.vlm.hub import Home
+from causal_attrib.io.hub import Home
 from causal_attrib.vlm.memory import _left_to_container, check_room, count_weights, free_bytes, needed_bytes
 
 CPU = torch.device("cpu")

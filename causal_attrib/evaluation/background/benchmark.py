@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from causal_attrib.evaluation.background.rows import read_questions
+from causal_attrib.evaluation.background.rows import MEASURES, read_questions
 from causal_attrib.evaluation.background.shares import (
     BackgroundDifference,
     BackgroundScores,
@@ -14,7 +14,6 @@ from causal_attrib.evaluation.background.shares import (
     differences,
     score,
 )
-from causal_attrib.evaluation.background.study import MEASURES, study
 from causal_attrib.evaluation.intervals import check_draws
 from causal_attrib.evaluation.results import FileName, Result, columns, frame, loaded, plain_fields
 from causal_attrib.scores.saliency_methods.choice import one_of
@@ -82,6 +81,9 @@ def evaluate(
     check_draws(resamples=resamples, seed=seed)
     asked = read_questions(rows)
     vlm = loaded(model)
+    # Only now, since it imports torch: what is wrong above is told without it.
+    from causal_attrib.evaluation.background.study import study
+
     measured = study(vlm, asked, measure=measure, progress=progress)
     described = sum(row.description is not None for row in asked)
     scores = score(measured, resamples=resamples, seed=seed)

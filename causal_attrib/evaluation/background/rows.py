@@ -18,6 +18,8 @@ from causal_attrib.io.row_pictures import PictureSource
 from causal_attrib.io.rows import CAPTIONS, QUESTIONS, Row, folder_of, read_rows
 from causal_attrib.words.segmentation import Span
 
+# What saliency is taken as: the norm of the gradient, or the size of its product with the input.
+MEASURES = ("gradient", "gradient_x_input")
 # Questions of a folder of scenes that the objects answer; where and when it is, the background tells by right.
 KINDS = ("object", "pair", "colour", "count")
 

@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation.background.rows import Asked
+from causal_attrib.evaluation.background.rows import MEASURES, Asked
 from causal_attrib.evaluation.background.shares import Measured, Share, background_share, outside_mask
 from causal_attrib.io.pictures import read_picture
 from causal_attrib.io.row_pictures import name_of
@@ -26,7 +26,6 @@ from causal_attrib.scores.saliency_methods.features import Door
 from causal_attrib.vlm import VLM, Continuation
 from causal_attrib.vlm.text import decode
 
-MEASURES = ("gradient", "gradient_x_input")
 # Tokens of an answer that is written.
 LONGEST = 64
 # Stands for the response where only the prompt matters.

@@ -58,10 +58,18 @@ def truth_of_coco(
             )
         truth.setdefault(image_id(annotation["image_id"]), set()).add(node_of[annotation["category_id"]])
     if references is not None:
-        for annotation in _read_coco(references, {"annotations": ("image_id", "caption")})["annotations"]:
-            if (image := image_id(annotation["image_id"])) in truth:
-                truth[image].update(mention.node for mention in matcher.mentions(annotation["caption"]))
+        for image, captions in reference_captions(references).items():
+            if image in truth:
+                truth[image].update(mention.node for caption in captions for mention in matcher.mentions(caption))
     return {image: frozenset(nodes) for image, nodes in truth.items()}
+
+
+def reference_captions(path: str | os.PathLike) -> dict[str, list[str]]:
+    """The captions of each image in COCO's file of them."""
+    captions: dict[str, list[str]] = {}
+    for annotation in _read_coco(path, {"annotations": ("image_id", "caption")})["annotations"]:
+        captions.setdefault(image_id(annotation["image_id"]), []).append(annotation["caption"])
+    return captions
 
 
 def _listed(rows: list[Row]) -> list[tuple[str, object, str]]:

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import pandas as pd
-
+from causal_attrib.choices import MOST_TOKENS, check_batch_size, check_count
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation.degradation.curves import CurveChange, changes, curves, records
-from causal_attrib.evaluation.degradation.study import study
 from causal_attrib.evaluation.degradation.tasks import read_items, rendered
 from causal_attrib.evaluation.intervals import check_draws, few_notes
 from causal_attrib.evaluation.results import FileName, Result, loaded
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from causal_attrib.evaluation.degradation.curves import CurveChange
     from causal_attrib.vlm import VLM
 
 REASONING = "Think first, then answer."
@@ -42,6 +42,8 @@ class DegradationResult(Result):
     model_name: str
 
     def numbers(self) -> dict[str, object]:
+        from causal_attrib.evaluation.degradation.curves import records
+
         return {"changes": self.changes, "curves": records(self.curves)}
 
     def to_frame(self) -> pd.DataFrame:
@@ -84,17 +86,21 @@ def evaluate(
     """
     if source is not None and scenes is not None:
         raise InputError("--scenes renders pictures and SOURCE has some; leave one of them out.")
-    if max_new_tokens < 1:
-        raise InputError(f"--max-new-tokens is {max_new_tokens}, but a text has 1 token or more.")
-    if batch_size != "auto" and (not isinstance(batch_size, int) or batch_size < 1):
-        raise InputError(f"The batch size is {batch_size!r}, but it must be a whole number from 1 up, or auto.")
+    check_count("The number of new tokens", max_new_tokens, MOST_TOKENS)
+    check_batch_size(batch_size)
     check_draws(resamples=resamples, seed=seed)
+    if not reasoning.strip():
+        raise InputError("The text that asks for reasoning is empty; give one, or leave --reasoning out.")
     suffix = f" {reasoning.strip()}"
     if source is None:
         items = rendered(100 if scenes is None else scenes, seed, suffix)
     else:
         items = read_items(source, seed, suffix)
     vlm = loaded(model)
+    # Only now, since they import torch: what is wrong above is told without it.
+    from causal_attrib.evaluation.degradation.curves import changes, curves
+    from causal_attrib.evaluation.degradation.study import study
+
     texts = study(items, vlm, longest=max_new_tokens, batch_size=batch_size, seed=seed, progress=progress)
     settings = {
         "source": source,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from causal_attrib.choices import check_scenes
 from causal_attrib.errors import InputError
 from causal_attrib.io.json_files import read_json
 from causal_attrib.io.parsing import PARSER_ERRORS
@@ -17,7 +18,6 @@ from causal_attrib.io.rows import QUESTIONS, Row, folder_of, read_rows
 from causal_attrib.outcomes.match import matches
 from causal_attrib.scenes import CAPTION_PROMPT, Scene, Sticker, questions, render, sample_scene
 from causal_attrib.scenes.language import THINK_SUFFIX
-from causal_attrib.scenes.measure import measure_captions
 
 CAPTION, ANSWER, REASONED = "caption", "answer", "reasoned"
 
@@ -35,6 +35,9 @@ class DegradationTask:
         answer agrees with the right one (`outcomes.match`)."""
         if isinstance(self.truth, str):
             return matches(text, self.truth)
+        # Imports torch, which whoever checks a file need not wait for.
+        from causal_attrib.scenes.measure import measure_captions
+
         return bool(measure_captions([self.truth], [text])[0]["whole caption right"][0])
 
 
@@ -53,8 +56,7 @@ def rendered(count: int, seed: int, suffix: str = THINK_SUFFIX) -> list[Degradat
     Args:
         suffix: what asks for reasoning, behind the question.
     """
-    if count < 2:
-        raise InputError(f"{count} scenes tell nothing; ask for 2 or more.")
+    check_scenes(count, seed)
     if seed < 0:
         raise InputError(f"The seed is {seed}, but it must be 0 or more.")
     rng = np.random.default_rng([seed, 4_000_037])

@@ -11,14 +11,25 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from causal_attrib.choices import BatchSize, check_batch_size, check_seed
+from causal_attrib.choices import MOST_DRAWN, MOST_TOKENS, BatchSize, check_batch_size, check_count, check_seed
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.chair import ground_truth
 from causal_attrib.evaluation.chair.benchmark import check_truth
 from causal_attrib.evaluation.chair.prompts import of_pictures
 from causal_attrib.evaluation.detection import combining, figure, ranking, spans
-from causal_attrib.evaluation.detection.columns import ASKED, BASE_RATE, CONSISTENCY, CONTROLS, PROBE, chosen, known
-from causal_attrib.evaluation.detection.measuring import Measurer, unpacked
+from causal_attrib.evaluation.detection.columns import (
+    ASKED,
+    BASE_RATE,
+    CONSISTENCY,
+    CONTROLS,
+    COPO,
+    COPO_OUTCOMES,
+    PROBE,
+    chosen,
+    known,
+)
+from causal_attrib.evaluation.detection.planting import planted_pairs
+from causal_attrib.evaluation.detection.pooling import PooledScores, groups_of, pooled_scores
 from causal_attrib.evaluation.detection.texts import Pictured, has_labels, read_described, read_spans
 from causal_attrib.evaluation.intervals import Estimate, by_cluster, check_draws, estimate, few_notes, share
 from causal_attrib.evaluation.results import FileName, Result, columns, frame, loaded
@@ -26,7 +37,7 @@ from causal_attrib.io.atomic import check_writable, replacing
 from causal_attrib.io.failures import reason_of
 from causal_attrib.io.journal import Journal, digest
 from causal_attrib.io.journalled import REASON, finish, outcomes_of
-from causal_attrib.io.json_files import json_line
+from causal_attrib.io.json_files import check_rows, json_line
 from causal_attrib.io.pictures import read_picture
 from causal_attrib.words.claims import is_content
 from causal_attrib.words.lexicon import read_lexicon
@@ -35,6 +46,7 @@ from causal_attrib.words.matcher import Matcher
 if TYPE_CHECKING:
     import pandas as pd
 
+    from causal_attrib.evaluation.detection.measuring import Measurer
     from causal_attrib.vlm import VLM
 
 COMBINATION, WITH_BASE_RATE, SELECTED = "combination", "combination + base rate", "selected"
@@ -51,7 +63,8 @@ class SignalScores:
     kind:   "signal", "control" (known without looking at the picture) or "fitted" (cross-validated by image)
     cost:   forwards beside the caption's own
     auroc, auprc, fpr95: over all units; the others are AUROCs: of the first mention of each word in a caption, without
-            the commonest word, and within the same word
+            the commonest word, within the same word, and within the same place of the same caption text (of several
+            pictures); and of lies that were put into given captions
     ece:    of what is fitted
     f1_iou: of captions with labelled spans, at a threshold that was chosen on other images
     """
@@ -66,6 +79,8 @@ class SignalScores:
     first: Estimate
     without_commonest: Estimate
     within_word: Estimate
+    within_text: Estimate
+    planted: Estimate
     ece: Estimate
     f1_iou: Estimate
 
@@ -75,7 +90,9 @@ class DetectionResult(Result):
     """How well each signal tells hallucinated units from true ones.
 
     signals:    the numbers, the largest AUROC first
-    counts:     captions, images, units, hallucinated, and the commonest word with its share
+    pooled:     the same signals over claims, sentences and captions
+    counts:     captions, images, units, hallucinated, the commonest word with its share, how many units stand in the
+                same place of the same text as one of another truth, and how many pairs lies were planted in
     comparisons: how many AUROCs were looked at
     selection:  what forward selection adds, and what each fold of the nested cross-validation chose
     spearman:   rank correlation of every pair of signals
@@ -85,6 +102,7 @@ class DetectionResult(Result):
     benchmark: ClassVar[str] = "detection"
 
     signals: list[SignalScores]
+    pooled: list[PooledScores]
     counts: dict[str, Any]
     comparisons: int
     selection: dict[str, Any]
@@ -94,7 +112,7 @@ class DetectionResult(Result):
     model_name: str
 
     def numbers(self) -> dict[str, object]:
-        names = ("signals", "counts", "comparisons", "selection", "spearman", "fitted")
+        names = ("signals", "pooled", "counts", "comparisons", "selection", "spearman", "fitted")
         return {name: getattr(self, name) for name in names}
 
     def to_frame(self) -> pd.DataFrame:
@@ -113,6 +131,7 @@ def evaluate(
     captions: FileName | None = None,
     prompt: str | None = None,
     samples: int = 0,
+    planted: FileName | None = None,
     signals: str | Sequence[str] = "all",
     max_new_tokens: int = 256,
     batch_size: BatchSize = "auto",
@@ -134,6 +153,8 @@ def evaluate(
             and false words they need no ground truth.
         prompt: what the model was asked; None: a description.
         samples: captions of each picture to draw at temperature 1 beside the greedy one.
+        planted: true captions of the pictures, COCO's or rows with image and caption, to put lies into: what finds
+            those is told beside what finds the model's own.
         signals: names, or "all", which leaves out those that the model does not have.
         max_new_tokens: of a caption.
         save: JSON Lines of the captions and the signals of their units; a run that ended early is gone on with.
@@ -153,9 +174,7 @@ def evaluate(
     check_batch_size(batch_size)
     _check(captions, images, objects, instances, samples, max_new_tokens)
     if save is not None:
-        if not os.fspath(save).endswith(".jsonl"):
-            raise InputError(f"Captions and signals are saved as JSON Lines; let the name of {save} end in .jsonl.")
-        check_writable(save)
+        check_rows(save, "Captions and signals")
     if curves is not None:
         figure.check_curves(curves)
     if fit is not None:
@@ -165,8 +184,14 @@ def evaluate(
 
     matcher = Matcher(read_lexicon(), "repaired")
     pictured, truth, warnings = _read(captions, images, objects, instances, references, unknown_images, matcher)
+    if planted is not None and truth is None:
+        raise InputError("Lies are put in the place of objects; give --objects or --instances with --planted.")
+    pairs = [] if planted is None or truth is None else planted_pairs(planted, pictured, truth, matcher, seed)
     names, left_out = _without(names, truth, captions, pictured, samples, may_lack)
     warnings += left_out
+    # Only now, since it imports torch: what is wrong above is told without it.
+    from causal_attrib.evaluation.detection.measuring import Measurer
+
     load = functools.cache(lambda: loaded(model))
     measurer = Measurer(
         names,
@@ -180,8 +205,9 @@ def evaluate(
         seed=seed,
         batch_size=batch_size,
     )
-    found = _measure(measurer, pictured, load, save, fresh, progress)
-    lacking = {name: reason for one in found for name, reason in one["lacking"].items()}
+    everything = _measure(measurer, [*pictured, *pairs], load, save, fresh, progress)
+    found, of_pairs = everything[: len(pictured)], everything[len(pictured) :]
+    lacking = {name: reason for one in everything for name, reason in one["lacking"].items()}
     warnings += [f"{', '.join(of)} left out: {reason}" for reason, of in _by_reason(lacking).items()]
     if save is not None:
         _write(save, pictured, found)
@@ -190,7 +216,10 @@ def evaluate(
     units, scored = _units(table, [name for name in names if name not in lacking])
     draws = {"resamples": resamples, "seed": seed}
     commonest = Counter(units.class_N.tolist()).most_common(1)[0][0]
-    measured, selection, p_N = _scores(units, scored, table, commonest, draws, found, samples, words=words)
+    lies = _lies(pairs, of_pairs, scored)
+    measured, pooled, selection, p_N = _scores(
+        units, scored, table, commonest, lies, draws, found, samples, words=words
+    )
     counts = {
         "captions": sum(len(one["captions"]) for one in found),
         "images": len(np.unique(units.image_N)),
@@ -199,6 +228,8 @@ def evaluate(
         "commonest": commonest,
         "commonest_units": int((units.class_N == commonest).sum()),
         "commonest_true": float((~units.false_N[units.class_N == commonest]).mean()),
+        "text_matched": int(_text_matched(units, table).sum()),
+        "planted_pairs": len(pairs),
     }
     if not selection:
         warnings.append(
@@ -219,6 +250,7 @@ def evaluate(
         "objects": objects,
         "instances": instances,
         "references": references,
+        "planted": planted,
         "prompt": prompt,
         "samples": samples,
         "signals": list(scored),
@@ -235,12 +267,14 @@ def evaluate(
         settings,
         warnings,
         measured,
+        pooled,
         counts,
         sum(
             of.value is not None
             for one in measured
-            for of in (one.auroc, one.first, one.without_commonest, one.within_word)
-        ),
+            for of in (one.auroc, one.first, one.without_commonest, one.within_word, one.within_text, one.planted)
+        )
+        + sum(of.value is not None for one in pooled for of in (one.max, one.mean)),
         selection,
         combining.spearman(correlated),
         table.drop(columns=["hidden"], errors="ignore"),
@@ -261,10 +295,8 @@ def _check(
         raise InputError("There is nothing to describe; give --images DIR, or --captions FILE.")
     if captions is not None and samples:
         raise InputError("--samples lets the model draw captions and --captions has some; leave one of them out.")
-    if samples < 0:
-        raise InputError(f"The number of samples is {samples}, but it must be 0 or more.")
-    if longest < 1:
-        raise InputError(f"The number of new tokens is {longest}, but it must be 1 or more.")
+    check_count("The number of samples", samples, MOST_DRAWN, 0)
+    check_count("The number of new tokens", longest, MOST_TOKENS)
 
 
 def _read(
@@ -422,7 +454,7 @@ def _table(pictured: Sequence[Pictured], found: Sequence[dict]) -> pd.DataFrame:
         for caption in of["captions"]:
             for unit in caption["units"]:
                 row = {name: value for name, value in unit.items() if name != "signals"}
-                about = {"image": one.image, "caption": number, "sample": caption["sample"]}
+                about = {"image": one.image, "caption": number, "sample": caption["sample"], "text": caption["caption"]}
                 rows.append({**about, **row, **unit["signals"]})
             number += 1
     if not rows:
@@ -449,8 +481,28 @@ def _units(table: pd.DataFrame, names: Sequence[str]) -> tuple[combining.Units, 
     if BASE_RATE in names:
         scored[BASE_RATE] = -combining.base_rate(units)
     if PROBE in names and combining.enough(units):
+        from causal_attrib.evaluation.detection.measuring import unpacked
+
         scored[PROBE] = combining.probed(np.stack([unpacked(text) for text in of.hidden]), units)
     return units, scored
+
+
+def _text_matched(units: combining.Units, table: pd.DataFrame) -> np.ndarray:
+    """Which units stand in the same place of the same text as another one, of another picture, of the other truth."""
+    of = table[table.claims]
+    places = of.groupby(["text", "start"])["false"]
+    return ((places.transform("any") & ~places.transform("all")).to_numpy(dtype=bool)) & (len(units.false_N) > 0)
+
+
+def _lies(
+    pairs: Sequence[Pictured], found: Sequence[dict], scored: Mapping[str, np.ndarray]
+) -> tuple[combining.Units, dict[str, np.ndarray]] | None:
+    """Units and scores of captions with and without a planted lie, of the signals that these have too."""
+    if not pairs:
+        return None
+    table = _table(pairs, found)
+    names = [name for name in scored if name in table and not table[name].isna().any() or name == BASE_RATE]
+    return _units(table, names)
 
 
 def _scores(
@@ -458,12 +510,13 @@ def _scores(
     scored: Mapping[str, np.ndarray],
     table: pd.DataFrame,
     commonest: str,
+    lies: tuple[combining.Units, dict[str, np.ndarray]] | None,
     draws: dict[str, int],
     found: Sequence[dict],
     samples: int,
     *,
     words: bool,
-) -> tuple[list[SignalScores], dict[str, Any], np.ndarray | None]:
+) -> tuple[list[SignalScores], list[PooledScores], dict[str, Any], np.ndarray | None]:
     about, cost = known(), _copo_cost(found)
     first_N = table["first"][table.claims].to_numpy(dtype=bool)
     selection: dict[str, Any] = {}
@@ -480,20 +533,26 @@ def _scores(
         SELECTED: "the same on those that forward selection chose in the other folds",
     }
 
-    def intervals(metrics: Sequence[str], score_N: np.ndarray, some_N: np.ndarray) -> dict[str, Estimate]:
+    of = table[table.claims]
+    text_N = (of.text + "\0" + of.start.astype(str)).to_numpy(dtype=str)
+
+    def intervals(
+        metrics: Sequence[str], score_N: np.ndarray, some_N: np.ndarray, class_N: np.ndarray = units.class_N
+    ) -> dict[str, Estimate]:
         some = units[some_N]
         return ranking.intervals(
             metrics,
             some.false_N,
             score_N[some_N],
             some.image_N,
-            class_N=some.class_N,
+            class_N=class_N[some_N],
             resamples=draws["resamples"],
             seed=draws["seed"],
         )
 
-    everything_N = np.ones(len(units.false_N), dtype=bool)
-    measured = []
+    everything_N, matched_N = np.ones(len(units.false_N), dtype=bool), _text_matched(units, table)
+    groups = groups_of(of, units.image_N)
+    measured, pooled = [], []
     for name, score_N in (*scored.items(), *fits.items()):
         is_fit = name in fits
         kind = "fitted" if is_fit or name == PROBE else "control" if name in CONTROLS else "signal"
@@ -501,6 +560,18 @@ def _scores(
         within = Estimate(None)
         if name != BASE_RATE:  # one number for a word, but for the images that it is taken from
             within = intervals(["within"], score_N, everything_N)["within"]
+        planted = Estimate(None)
+        if lies is not None and name in lies[1]:
+            of_lies, lie_N = lies[0], lies[1][name]
+            planted = ranking.intervals(
+                ["auroc"],
+                of_lies.false_N,
+                lie_N,
+                of_lies.image_N,
+                resamples=draws["resamples"],
+                seed=draws["seed"],
+            )["auroc"]
+        pooled += [pooled_scores(name, score_N, of_level, draws) for of_level in groups]
         paid = str(samples or "") + " captions" if name == CONSISTENCY else cost.get(name, "")
         measured.append(
             SignalScores(
@@ -512,12 +583,18 @@ def _scores(
                 first=intervals(["auroc"], score_N, first_N)["auroc"],
                 without_commonest=intervals(["auroc"], score_N, units.class_N != commonest)["auroc"],
                 within_word=within,
+                within_text=Estimate(None)
+                if name == BASE_RATE
+                else intervals(["within"], score_N, matched_N, text_N)["within"],
+                planted=planted,
                 ece=combining.calibration(score_N, units, **draws) if is_fit or name == PROBE else Estimate(None),
                 f1_iou=_f1_iou(table, name, draws) if words and name in units.features else Estimate(None),
             )
         )
     measured.sort(key=lambda one: -(one.auroc.value or 0.0))
-    return measured, selection, fits.get(COMBINATION)
+    order = {one.signal: place for place, one in enumerate(measured)}
+    pooled.sort(key=lambda one: order[one.signal])
+    return measured, pooled, selection, fits.get(COMBINATION)
 
 
 def _copo_cost(found: Sequence[dict]) -> dict[str, str]:
@@ -528,9 +605,7 @@ def _copo_cost(found: Sequence[dict]) -> dict[str, str]:
             for name, value in caption["cost"].items():
                 costs.setdefault(name, []).append(value)
     mean = {name: f"{np.mean(values):.1f}" for name, values in costs.items()}
-    from causal_attrib.evaluation.detection.columns import COPO
-
-    return {f"{name}{end}": mean[f"copo{end}"] for name in COPO for end in ("", "_blur") if f"copo{end}" in mean}
+    return {f"{name}{end}": mean[f"copo{end}"] for name in COPO for end in COPO_OUTCOMES if f"copo{end}" in mean}
 
 
 def _f1_iou(table: pd.DataFrame, name: str, draws: dict[str, int]) -> Estimate:

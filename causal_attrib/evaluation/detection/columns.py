@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from causal_attrib.choices import SIGNALS, Against, OutcomeWords
 from causal_attrib.errors import InputError
-from causal_attrib.scores.signals import SIGNALS
 
 COPO = ("sufficiency", "necessity", "causal_completeness", "effect")
+# How the outcome of COPO's scores is taken, by the end of their names: what the picture is held against, and over which
+# words.
+COPO_OUTCOMES: dict[str, tuple[Against, OutcomeWords]] = {
+    "": ("colour", "all"),
+    "_blur": ("blur", "all"),
+    "_content": ("colour", "content"),
+}
 ASKED = ("p_yes", "p_yes_gain")
 CONSISTENCY, BASE_RATE, PROBE = "consistency", "base_rate", "probe"
 # Of `scores.signals`, and known without the picture: what any detector is to be held against.
 CONTROLS = ("position", BASE_RATE)
+# All of them, in the order of `known`.
+NAMES = (*SIGNALS, *(f"{name}{end}" for end in COPO_OUTCOMES for name in COPO), *ASKED, CONSISTENCY, BASE_RATE, PROBE)
 
 
 @dataclass(frozen=True)
@@ -27,9 +36,13 @@ class Column:
 
 def known() -> dict[str, Column]:
     """All signals by name."""
-    columns = [Column(name, one.means, str(one.forwards), one.truer) for name, one in SIGNALS.items()]
-    for reference, against in (("", "one colour"), ("_blur", "the picture blurred")):
-        columns += [Column(f"{name}{reference}", f"{_COPO[name]}, against {against}", "", 1) for name in COPO]
+    # Imports torch, which whoever checks a name need not wait for.
+    from causal_attrib.scores import signals
+
+    columns = [Column(name, one.means, str(one.forwards), one.truer) for name, one in signals.SIGNALS.items()]
+    told = {"": "against one colour", "_blur": "against the picture blurred", "_content": "of content words only"}
+    for end in COPO_OUTCOMES:
+        columns += [Column(f"{name}{end}", f"{_COPO[name]}, {told[end]}", "", 1) for name in COPO]
     columns += [
         Column("p_yes", "P(yes) to whether there is such an object", "2 a noun", 1),
         Column("p_yes_gain", "the same less that behind one colour", "4 a noun", 1),
@@ -56,8 +69,8 @@ def chosen(signals: str | Sequence[str]) -> tuple[list[str], bool]:
     """
     names = [name.strip() for name in signals.split(",")] if isinstance(signals, str) else list(signals)
     if names == ["all"]:
-        return list(known()), True
-    unknown = [name for name in names if name not in known()]
+        return list(NAMES), True
+    unknown = [name for name in names if name not in NAMES]
     if unknown or not names:
-        raise InputError(f"There is no signal {', '.join(unknown)!r}; choose from {', '.join(known())}, or all.")
+        raise InputError(f"There is no signal {', '.join(unknown)!r}; choose from {', '.join(NAMES)}, or all.")
     return list(dict.fromkeys(names)), False

@@ -15,8 +15,6 @@ import numpy as np
 from causal_attrib.evaluation.detection import ranking
 from causal_attrib.evaluation.detection.columns import BASE_RATE
 from causal_attrib.evaluation.intervals import Estimate, by_cluster, estimate
-from causal_attrib.evaluation.verdict.fit import fit_logistic
-from causal_attrib.evaluation.verdict.scores import BINS
 
 FOLDS = 5
 # Forward selection ends where no signal adds so much AUROC (from 0 to 1), or with so many.
@@ -103,8 +101,15 @@ def _fitted(seen: Units, held: Units, names: Sequence[str], ridge: float | None)
     # In units of their spread in the fit: `fit_logistic` standardises too, but solves for raw weights.
     mean_F, scale_F = seen_NF.mean(0), seen_NF.std(0)
     scale_F = np.where(scale_F > 0, scale_F, 1.0)
-    intercept, weight_F = fit_logistic((seen_NF - mean_F) / scale_F, seen.false_N, ridge)
+    intercept, weight_F = _fit((seen_NF - mean_F) / scale_F, seen.false_N, ridge)
     return np.exp(-np.logaddexp(0.0, -(intercept + (held_MF - mean_F) / scale_F @ weight_F)))
+
+
+def _fit(features_NF: np.ndarray, false_N: np.ndarray, ridge: float) -> tuple[float, np.ndarray]:
+    # Imports torch, which whoever checks files need not wait for.
+    from causal_attrib.evaluation.verdict.fit import fit_logistic
+
+    return fit_logistic(features_NF, false_N, ridge)
 
 
 def _log_loss(false_N: np.ndarray, p_N: np.ndarray) -> float:
@@ -174,7 +179,7 @@ def probed(hidden_ND: np.ndarray, units: Units) -> np.ndarray:
         square_K, left_NK = square_N[::-1][:count], left_NN[:, ::-1][:, :count]
         # To unit variance in the fit.
         axes_DK = seen_ND.T @ left_NK / np.maximum(square_K, 1e-30) * np.sqrt(len(seen_ND))
-        intercept, weight_K = fit_logistic(seen_ND @ axes_DK, units.false_N[~held_N], RIDGE)
+        intercept, weight_K = _fit(seen_ND @ axes_DK, units.false_N[~held_N], RIDGE)
         score_M = intercept + (hidden_ND[held_N] - mean_D) / scale_D @ axes_DK @ weight_K
         p_N[held_N] = np.exp(-np.logaddexp(0.0, -score_M))
     return p_N
@@ -182,6 +187,8 @@ def probed(hidden_ND: np.ndarray, units: Units) -> np.ndarray:
 
 def calibration(p_N: np.ndarray, units: Units, *, resamples: int, seed: int) -> Estimate:
     """Expected calibration error in percent (`evaluation.verdict.scores`), with its interval over images."""
+    from causal_attrib.evaluation.verdict.scores import BINS
+
     place_N = np.minimum((p_N * BINS).astype(int), BINS - 1)
     cells_N3M = np.zeros((len(p_N), 3, BINS))
     for row, values_N in enumerate((np.ones(len(p_N)), units.false_N, p_N)):

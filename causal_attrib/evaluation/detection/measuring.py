@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from causal_attrib.choices import Against, BatchSize
+from causal_attrib.choices import BatchSize
 from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation.detection.columns import ASKED, CONSISTENCY, COPO, PROBE
+from causal_attrib.evaluation.detection.columns import ASKED, CONSISTENCY, COPO, COPO_OUTCOMES, PROBE
 from causal_attrib.evaluation.detection.texts import Given, Pictured, Unit, mentions_of, tokens_at
 from causal_attrib.io.pictures import Picture, read_picture
 from causal_attrib.results.attribution import Attribution
@@ -154,8 +154,7 @@ class Measurer:
         self, vlm: VLM, picture: Picture, encoding: Encoding, units: Sequence[Unit], rows: Sequence[dict]
     ) -> dict[str, float]:
         cost = {}
-        references: tuple[tuple[Against, str], ...] = (("colour", ""), ("blur", "_blur"))
-        for against, suffix in references:
+        for suffix, (against, words) in COPO_OUTCOMES.items():
             names = [name for name in COPO if f"{name}{suffix}" in self.names]
             if not names:
                 continue
@@ -166,6 +165,7 @@ class Measurer:
                 prompt=encoding.prompt,
                 outcome="grounding",
                 against=against,
+                outcome_words=words,
                 level="word",
                 batch_size=self.batch_size,
             )

@@ -131,9 +131,7 @@ def read_described(
     rows = read_rows(captions)
     find = _finder(captions, images)
     names = [row.image(row.need(IMAGE_KEYS)) for row in rows]
-    called = known_as(names, truth)
-    # A file may be called by its name without the suffix.
-    called |= {name: stem for name in set(names) - set(called) if (stem := image_id(Path(name).stem)) in truth}
+    called = called_in(truth, names)
     unknown = [row for row, name in zip(rows, names, strict=True) if name not in called]
     if unknown:
         raise InputError(
@@ -145,6 +143,12 @@ def read_described(
         _, of_image = groups.setdefault(called[name], (find(row), []))
         of_image.append(Given(row.text(row.need(TEXT_KEYS)), _sample(row, len(of_image)), _prompt(row)))
     return [Pictured(image, picture, tuple(of_image)) for image, (picture, of_image) in groups.items()]
+
+
+def called_in(truth: Mapping[str, frozenset[str]], names: Sequence[str]) -> dict[str, str]:
+    """What images are called in the ground truth, those that are in it; it may leave out the suffix of their files."""
+    called = known_as(names, truth)
+    return called | {name: stem for name in set(names) - set(called) if (stem := image_id(Path(name).stem)) in truth}
 
 
 def read_spans(

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from causal_attrib.choices import Baseline, BatchSize, Method
-from causal_attrib.evaluation.faithfulness.on_scenes import JudgedMap, MethodScores, check_settings, judge_scenes, rank
+from causal_attrib.choices import Baseline, BatchSize, Method, check_batch_size
+from causal_attrib.evaluation.faithfulness.settings import check_settings
 from causal_attrib.evaluation.intervals import check_draws
 from causal_attrib.evaluation.results import Result, columns, frame, loaded
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from causal_attrib.evaluation.faithfulness.on_scenes import JudgedMap, MethodScores
     from causal_attrib.vlm import VLM
 
 METHODS: tuple[Method, ...] = ("occlusion", "integrated_gradients", "gradient_x_input", "gradient")
@@ -70,8 +71,12 @@ def evaluate(
         InputError: a setting is out of range, or a method does not work with the model.
     """
     check_settings(methods, scenes, baseline=baseline, steps=steps, orders=orders, seed=seed)
+    check_batch_size(batch_size)
     check_draws(resamples=resamples, seed=seed)
     vlm = loaded(model)
+    # Only now, since it imports torch: what is wrong above is told without it.
+    from causal_attrib.evaluation.faithfulness.on_scenes import judge_scenes, rank
+
     judged = judge_scenes(
         vlm,
         methods,

@@ -20,14 +20,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from causal_attrib.errors import InputError
+from causal_attrib.evaluation.faithfulness.settings import check_numbers
 from causal_attrib.scores.saliency_methods.geometry import shares
 from causal_attrib.scores.saliency_methods.hiding import Game
 
 # A map beats chance where orders at random do as well or better no more often than this.
 LEVEL = 0.05
-# With fewer, not even the best of all orders could be told from chance.
-LEAST_ORDERS = 19
 # Nats. Where the picture adds less to a word, there is no whole for an area to be a share of.
 LEAST_GAIN = 0.1
 
@@ -120,14 +118,6 @@ def faithfulness(game: Game, order_KR: np.ndarray, random_NR: np.ndarray, steps:
         ]
         for k in range(count)
     ]
-
-
-def check_numbers(steps: int, orders: int) -> None:
-    """Raise an `InputError` unless curves have a middle and orders are enough for a verdict."""
-    if steps < 2:
-        raise InputError(f"Curves of {steps} steps have no middle; take 2 or more.")
-    if orders < LEAST_ORDERS:
-        raise InputError(f"{orders} orders at random cannot show that a map beats chance; take {LEAST_ORDERS} or more.")
 
 
 def curves(game: Game, order_NR: np.ndarray, steps: int) -> np.ndarray:

@@ -18,17 +18,16 @@ import numpy as np
 from PIL import Image
 
 from causal_attrib import scenes
-from causal_attrib.choices import BASELINES, METHODS, Baseline, BatchSize, Method, one_of
-from causal_attrib.errors import InputError
+from causal_attrib.choices import Baseline, BatchSize, Method
 from causal_attrib.evaluation.faithfulness.controls import edges
 from causal_attrib.evaluation.faithfulness.curves import (
     BEATS,
     Faithfulness,
-    check_numbers,
     faithfulness,
     order_of,
     random_orders,
 )
+from causal_attrib.evaluation.faithfulness.settings import check_settings
 from causal_attrib.evaluation.intervals import Estimate, Metric, by_cluster, estimate, ratio, share
 from causal_attrib.evaluation.localisation import Localisation, localise
 from causal_attrib.scores.saliency_methods.baselines import baseline_picture
@@ -75,20 +74,6 @@ class MethodScores:
     insertion: Estimate
     pointing: Estimate
     mass_above_area: Estimate
-
-
-def check_settings(
-    methods: Sequence[Method], count: int, baseline: Baseline, steps: int, orders: int, seed: int
-) -> None:
-    """Raise an `InputError` unless scenes can be judged like that."""
-    for method in methods:
-        one_of("method", method, METHODS)
-    if len(set(methods)) < len(methods):
-        raise InputError("A method is named twice; name each once.")
-    check_numbers(steps, orders)
-    one_of("baseline", baseline, BASELINES)
-    if count < 1 or seed < 0:
-        raise InputError(f"{count} scenes of seed {seed} cannot be drawn; take 1 scene or more and a seed from 0 up.")
 
 
 def judge_scenes(

@@ -15,12 +15,12 @@ from causal_attrib.errors import InputError
 from causal_attrib.evaluation.faithfulness.controls import edges, shuffled, similarity
 from causal_attrib.evaluation.faithfulness.curves import (
     Faithfulness,
-    check_numbers,
     faithfulness,
     order_of,
     random_orders,
     stops,
 )
+from causal_attrib.evaluation.faithfulness.settings import check_numbers
 from causal_attrib.io.pictures import ImageLike, Picture
 from causal_attrib.results.maps import Maps, sign_disagreement
 from causal_attrib.scores.saliency_methods.baselines import baseline_picture

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from causal_attrib.choices import LEVELS, Against, BatchSize, Level, check_reference
+from causal_attrib.choices import LEVELS, Against, BatchSize, Level, check_batch_size, check_reference
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.intervals import check_draws, few_notes
 from causal_attrib.evaluation.results import FileName, Result, columns, frame, loaded
@@ -93,6 +93,7 @@ def evaluate(
         if not os.fspath(fit).endswith(".json"):
             raise InputError(f"A calibration is JSON; end {fit} in .json.")
         check_output(fit)
+    check_batch_size(batch_size)
     check_draws(resamples=resamples, seed=seed)
     check_reference(against)
     if captions is not None and wordings:
@@ -107,11 +108,11 @@ def evaluate(
             raise InputError(f"The calibration was fitted on the scenes of seed {seed}; test it on another --seed.")
     else:
         data, labelled = os.fspath(captions), read_captions(captions)
+    vlm = loaded(model)
     # Only now, since they import torch: what is wrong above is told without it.
     from causal_attrib.evaluation.verdict.fit import fit as fitted
     from causal_attrib.evaluation.verdict.scores import BINS, judge, measure
 
-    vlm = loaded(model)
     words = judge(
         labelled,
         vlm,

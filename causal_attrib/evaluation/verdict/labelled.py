@@ -12,6 +12,7 @@ from typing import overload
 import numpy as np
 from PIL import Image
 
+from causal_attrib.choices import check_scenes
 from causal_attrib.errors import InputError
 from causal_attrib.io.parsing import shown
 from causal_attrib.io.row_pictures import PictureSource
@@ -134,14 +135,6 @@ class WordedScenes(_Rendered):
 
     def wording(self, number: int) -> str:
         return self._scenes[number][1]
-
-
-def check_scenes(count: int, seed: int) -> None:
-    """Raises InputError for numbers that give no scenes."""
-    if count < 2:
-        raise InputError(f"{count} scenes tell nothing; ask for 2 or more.")
-    if seed < 0:
-        raise InputError(f"The seed is {seed}, but it must be 0 or more.")
 
 
 def _labels(words: Sequence[Word], false: Sequence[Word]) -> tuple[tuple[int, int, str, bool], ...]:

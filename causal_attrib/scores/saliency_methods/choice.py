@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from causal_attrib.choices import (
     MAP_KINDS,
     MAP_LEVELS,
     METHODS,
+    MOST_DRAWN,
     REDUCTIONS,
     Baseline,
     BatchSize,
@@ -25,6 +27,7 @@ from causal_attrib.choices import (
     Method,
     Reduction,
     check_batch_size,
+    check_count,
     check_seed,
     one_of,
     setting,
@@ -174,9 +177,8 @@ class SettledChoice(Choice):
         return settings
 
     def _check_numbers(self) -> None:
-        for what, count, least in (("samples", self.samples, 1), ("steps", self.steps, 1)):
-            if not (isinstance(count, int) and count >= least):
-                raise InputError(f"{what} is {count!r}, but it must be a whole number from {least} up.")
+        for what, count in (("samples", self.samples), ("steps", self.steps)):
+            check_count(what, count, MOST_DRAWN)
         check_seed(self.seed)
         for what, value, most in (("noise", self.noise, 10), ("smooth", self.smooth, 1)):
             if not 0 <= value <= most:
@@ -188,6 +190,41 @@ class SettledChoice(Choice):
                 )
             if self.method != "regions":
                 raise InputError("The smallest regions are searched by the method regions; take that, or leave it out.")
+
+
+def check_words(of: str, words: str | Sequence[str] | None, foil: str | None, caption: str | None = None) -> None:
+    """Raise an `InputError` unless such words of a caption can be set against a foil, or mapped at all.
+
+    Args:
+        caption: in which they must stand, if it is known.
+    """
+    if foil is not None and not foil.strip():
+        raise InputError("The foil is empty; give the word that might have stood there instead.")
+    if of == "answer":
+        if words is not None:
+            raise InputError("Words are chosen for maps of words; leave them out for a map of the answer.")
+        return
+    if foil is not None and of == "token":
+        raise InputError("A foil takes the place of a whole word; ask for maps of words (of='word').")
+    if foil is not None and words is None:
+        raise InputError("A foil needs the word that it might replace; name it (words='dog', foil='cat').")
+    if words is not None and caption is not None:
+        missing = next(
+            (word for word in words_named(words) or [""] if plain_word(word) not in caption.casefold()), None
+        )
+        if missing is not None:
+            raise InputError(f"{missing!r} is not a word of the caption; name one that is.")
+
+
+def words_named(words: str | Sequence[str]) -> list[str]:
+    """The words of a list, or of a string with several."""
+    return re.split(r"[\s,]+", words.strip()) if isinstance(words, str) else list(words)
+
+
+def plain_word(word: str) -> str:
+    """A word by which words of a caption are found: without case, and without marks around it."""
+    word = word.strip().casefold()
+    return word.strip(string.punctuation) or word
 
 
 def check_of(of: str, batch_size: int | str) -> None:

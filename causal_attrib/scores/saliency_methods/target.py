@@ -9,12 +9,11 @@ All are in nats. The log-probability of a word is that of all its tokens, by the
 
 from __future__ import annotations
 
-import re
-import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from causal_attrib.errors import InputError
+from causal_attrib.scores.saliency_methods.choice import check_words, plain_word, words_named
 from causal_attrib.vlm import VLM, Encoding
 from causal_attrib.vlm.text import tokenize
 
@@ -64,8 +63,7 @@ def choose_target(
     Raises:
         InputError: a word that the response has not, an answer where there is none, or a foil that does not fit.
     """
-    if foil is not None and not foil.strip():
-        raise InputError("The foil is empty; give the word that might have stood there instead.")
+    check_words(of, words, foil)
     if of == "answer":
         return _answer(vlm, encoding, words, foil)
     units = encoding.units(of)
@@ -75,10 +73,6 @@ def choose_target(
     labels = tuple("".join(_text(encoding, t) for t in unit) for unit in units)
     if foil is None:
         return Target((row,), tuple((Part(0, unit),) for unit in units), labels, units, "logprob")
-    if of == "token":
-        raise InputError("A foil takes the place of a whole word; ask for maps of words (of='word').")
-    if words is None:
-        raise InputError("A foil needs the word that it might replace; name it (words='dog', foil='cat').")
     rows, parts = [row], []
     for unit, label in zip(units, labels, strict=True):
         foil_ids = _in_place_of(vlm, encoding, unit, label, foil)
@@ -90,8 +84,6 @@ def choose_target(
 def _answer(vlm: VLM, encoding: Encoding, words: str | Sequence[str] | None, foil: str | None) -> Target:
     if encoding.answer is None or not encoding.answers_a_question:
         raise InputError("There is no answer to make a map of; give a question and its answer, or reasoning with tags.")
-    if words is not None:
-        raise InputError("Words are chosen for maps of words; leave them out for a map of the answer.")
     body = encoding.response_ids[: encoding.end] + encoding.cue_ids
     answers = [encoding.answer_ids]
     if foil is not None:
@@ -106,14 +98,14 @@ def _answer(vlm: VLM, encoding: Encoding, words: str | Sequence[str] | None, foi
 
 def _named(encoding: Encoding, units: Sequence[Unit], words: str | Sequence[str]) -> tuple[Unit, ...]:
     """The units that belong to the words named, in the order of the response."""
-    wanted = re.split(r"[\s,]+", words.strip()) if isinstance(words, str) else list(words)
-    name_of = [_plain(_word_text(encoding, encoding.words[unit[0]])) for unit in units]
-    missing = next((word for word in wanted or [""] if _plain(word) not in name_of), None)
+    wanted = words_named(words)
+    name_of = [plain_word(_word_text(encoding, encoding.words[unit[0]])) for unit in units]
+    missing = next((word for word in wanted or [""] if plain_word(word) not in name_of), None)
     if missing is not None:
         raise InputError(
             f"{missing!r} is not a word of the response; choose from {', '.join(filter(None, dict.fromkeys(name_of)))}."
         )
-    chosen = {_plain(word) for word in wanted}
+    chosen = {plain_word(word) for word in wanted}
     return tuple(unit for unit, name in zip(units, name_of, strict=True) if name in chosen)
 
 
@@ -143,8 +135,3 @@ def _text(encoding: Encoding, token: int) -> str:
 
 def _word_text(encoding: Encoding, word: int) -> str:
     return "".join(_text(encoding, t) for t, owner in enumerate(encoding.words) if owner == word)
-
-
-def _plain(word: str) -> str:
-    word = word.strip().casefold()
-    return word.strip(string.punctuation) or word

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from causal_attrib.choices import SIGNAL_REFERENCES, signal_names
 from causal_attrib.errors import InputError
 from causal_attrib.scores.signals import dependency, predicted
 from causal_attrib.scores.signals.attention_ratio import attention_ratio
@@ -50,17 +51,18 @@ def _against(name: str, of: Callable[[Readings, str], np.ndarray], means: str, t
     held = {"colour": "a picture of one colour", "blur": "the picture blurred", "patches": "half of its patches black"}
     held["other"] = "another picture"
     return {
-        name if reference == "colour" else f"{name}_{reference}": Signal(
+        f"{name}{end}": Signal(
             functools.partial(_read_against, of, reference),
-            f"{means}, held against {what}",
+            f"{means}, held against {held[reference]}",
             DRAWS if reference == "patches" else 1,
             "sum",
             truer,
         )
-        for reference, what in held.items()
+        for end, reference in SIGNAL_REFERENCES.items()
     }
 
 
+# By the names of `choices.SIGNALS`, where they stand for whoever needs no more of them, and no torch.
 SIGNALS: dict[str, Signal] = {
     "logprob": Signal(predicted.logprob, "log-probability of the word", 0, "sum", 1),
     "entropy": Signal(predicted.entropy, "entropy of the prediction", 0, "sum", -1),
@@ -95,11 +97,30 @@ def take(
     Raises:
         InputError: there is no such signal, or the model has no such thing.
     """
-    for name in names:
-        if name not in SIGNALS:
-            raise InputError(f"There is no signal {name!r}; choose from {', '.join(SIGNALS)}.")
     readings = Readings(vlm, encoding, seed=seed, other=other)
-    return {name: SIGNALS[name].read(readings) for name in names}
+    return {name: SIGNALS[name].read(readings) for name in signal_names(names)}
+
+
+def take_all(readings: Readings, names: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Those of `names` that can be had of a caption, (T,) each, and for the others the reason why not."""
+    found: dict[str, np.ndarray] = {}
+    lacking: dict[str, str] = {}
+    for name in names:
+        try:
+            found[name] = checked(name, SIGNALS[name].read(readings))
+        except InputError as error:
+            lacking[name] = str(error)
+    return found, lacking
+
+
+def checked(name: str, values_T: np.ndarray) -> np.ndarray:
+    """Raises InputError unless all are numbers."""
+    if not np.isfinite(values_T).all():
+        place = int(np.flatnonzero(~np.isfinite(values_T))[0])
+        raise InputError(
+            f"The signal {name} of token {place} is {values_T[place]}; leave it out: the model rules the token out."
+        )
+    return values_T
 
 
 def pooled(values_T: np.ndarray, tokens: Sequence[int], pool: Pool) -> float:

@@ -29,11 +29,21 @@ class Readings:
         encoding: of the caption.
         seed: of spoilt pictures.
         other: the picture that the caption is held against where a signal asks for another one.
+        logits_TV: that predict the caption's tokens, if they have been read.
     """
 
-    def __init__(self, vlm: VLM, encoding: Encoding, *, seed: int = 0, other: Image.Image | None = None) -> None:
+    def __init__(
+        self,
+        vlm: VLM,
+        encoding: Encoding,
+        *,
+        seed: int = 0,
+        other: Image.Image | None = None,
+        logits_TV: Tensor | None = None,
+    ) -> None:
         self.vlm, self.encoding, self.seed, self.other = vlm, encoding, seed, other
         self.forwards = 0
+        self._logits_TV = logits_TV
         self._behind: dict[str, list[Tensor]] = {}
 
     @property
@@ -47,6 +57,8 @@ class Readings:
     @functools.cached_property
     def logprobs_TV(self) -> Tensor:
         """Log-probabilities over the vocabulary where each token stands, behind the picture."""
+        if self._logits_TV is not None:
+            return self._logits_TV.to(self.ids_T.device).log_softmax(-1)
         return self._read(self.encoding, reference=False)
 
     @functools.cached_property

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from causal_attrib.choices import MOST_DRAWN, MOST_TOKENS, check_count
 from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.errors import InputError
 from causal_attrib.objectives import variance_gate
@@ -51,8 +52,8 @@ def check_selection(rows: Sequence[dict], keep: float, group: int, longest: int)
         raise InputError(f"The share of prompts to keep is {keep}, but it must lie above 0 and be 1 at most.")
     if group < 2:
         raise InputError(f"Rewards vary over 2 completions or more, not {group}; raise the number of generations.")
-    if longest < 1:
-        raise InputError(f"A completion has at least 1 token, not {longest}.")
+    check_count("The number of generations", group, MOST_DRAWN)
+    check_count("The largest number of tokens of a completion", longest, MOST_TOKENS)
     for number, row in enumerate(rows, start=1):
         if not isinstance(row.get("image"), str):
             raise InputError(

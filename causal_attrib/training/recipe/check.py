@@ -16,7 +16,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.scores.settings import CausalSettings
 from causal_attrib.training.recipe.file import unknown_key
 from causal_attrib.training.recipe.keys import LOSSES, METHOD, REWARDS, SCORES, Recipe, keys
-from causal_attrib.training.recipe.method import Method, choose_method
+from causal_attrib.training.recipe.method import Method, SymMPO, check_loss_type, choose_method
 from causal_attrib.training.trainers.checkpoints import check_kind, find_checkpoint, last_checkpoint
 
 # Digits of a whole number.
@@ -61,6 +61,11 @@ def check_recipe(recipe: Recipe, resume: str | None = None) -> Path | None:
     _check_loss(recipe, method)
     for name in recipe.reward:
         check_reward_name(name)
+    if recipe.token_reward is not None:
+        if recipe.method == "symmpo":
+            raise InputError("symmpo has no advantages, to which a token_reward could be added; leave it out.")
+        if ":" not in recipe.token_reward:
+            raise InputError(f"The token_reward {recipe.token_reward!r} names no function; give module:function.")
     if recipe.reward_weights is not None and len(recipe.reward_weights) != len(recipe.reward):
         raise InputError(
             f"There are {len(recipe.reward)} rewards and {len(recipe.reward_weights)} reward_weights; give one for "
@@ -178,7 +183,7 @@ def _settings_of_trl() -> dict[str, set[str]] | None:
 
 def _check_loss(recipe: Recipe, method: Method) -> None:
     """What TRL says behind the first sampling only."""
-    if method.name == "symmpo":
+    if isinstance(method, SymMPO):
         return
     level = recipe.others.get("importance_sampling_level")
     if recipe.loss_type is not None and recipe.loss_type.lower() == "gspo":
@@ -187,6 +192,7 @@ def _check_loss(recipe: Recipe, method: Method) -> None:
         )
     if recipe.loss_type is not None and recipe.loss_type not in LOSSES:
         raise InputError(f"There is no loss_type {recipe.loss_type!r}; choose one of {', '.join(LOSSES)}.")
+    check_loss_type(method, recipe.loss_type or "grpo")
     if level not in (None, "token", "sequence"):
         raise InputError(f"There is no importance_sampling_level {level!r}; choose token or sequence.")
 

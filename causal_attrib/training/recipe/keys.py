@@ -11,7 +11,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from causal_attrib.choices import COUPLINGS, ENGINES, ESTIMATORS, FILLS, REFERENCES
+from causal_attrib.choices import COUPLINGS, ENGINES, ESTIMATORS, FILLS, MOST_DRAWN, MOST_TOKENS, REFERENCES
 from causal_attrib.scores.settings import SAMPLES_FOR_TEXT, CausalSettings
 
 MODEL, DATA, METHOD, SCORES, REWARD, TRAINING, RUN = (
@@ -25,7 +25,7 @@ MODEL, DATA, METHOD, SCORES, REWARD, TRAINING, RUN = (
 )
 
 # Methods and rewards by name (`training.recipe.method`, `training.scoring.rewards`), and the losses of TRL 1.16.
-METHODS = ("grpo", "copo", "hero", "cepo", "symmpo")
+METHODS = ("grpo", "copo", "hero", "cepo", "vppo", "pgpo", "papo", "symmpo")
 REWARDS = ("match", "choice", "numeric", "yesno", "objects", "format")
 LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")
 
@@ -79,6 +79,22 @@ class Recipe:
     p: float | None = _key(None, METHOD, "cepo: exponent of the power mean.", "0.2")
     weights: list[float] | None = _key(None, METHOD, "cepo: accuracy, Z-X, X-Y, Z-Y.", "0.7, 0.1, 0.1, 0.1")
     draws: int | None = _key(None, METHOD, "cepo: counterfactual texts per completion.", "4")
+    spoil: str | None = _key(
+        None, METHOD, "vppo, pgpo, papo: how a picture is spoilt: patches, blur, colour, none.", "patches; pgpo none"
+    )
+    patch_size: int | None = _key(None, METHOD, "vppo, pgpo, papo: side of a patch in pixels.", "14")
+    patch_share: float | None = _key(
+        None, METHOD, "vppo, pgpo, papo: share of the patches that are blackened.", "0.5; papo 0.6"
+    )
+    top_tokens: float | None = _key(None, METHOD, "vppo: share of a completion's tokens trained on.", "0.4")
+    advantage_min: float | None = _key(None, METHOD, "vppo: least scale of a completion's advantage.", "0.9")
+    entropy_penalty: float | None = _key(None, METHOD, "vppo: weight of -log p of the tokens written.", "0.06")
+    threshold: float | None = _key(None, METHOD, "pgpo: where the gate begins to boost, in [0, 1).", "0.4")
+    boost: float | None = _key(None, METHOD, "pgpo: how much.", "2")
+    gamma: float | None = _key(None, METHOD, "papo: weight of the KL to what is said behind the mask.", "0.01")
+    eta: float | None = _key(None, METHOD, "papo: weight of -log p behind the picture.", "0.03")
+    eta_spoilt: float | None = _key(None, METHOD, "papo: weight of -log p behind the masked picture.", "0.03")
+    spoilt_gradient: bool | None = _key(None, METHOD, "papo: a gradient through the masked picture too.", "yes")
     pair: float | None = _key(None, METHOD, "symmpo: weight of the symmetric pairs.", "0.5")
     margin: float | None = _key(None, METHOD, "symmpo: weight of the margin's consistency.", "0.0001")
     anchor: float | None = _key(None, METHOD, "symmpo: weight of the anchor.", "1")
@@ -109,6 +125,7 @@ class Recipe:
 
     reward: list[str] = _key(("match",), REWARD, f"{', '.join(REWARDS)}, or module:function; may be repeated.")
     reward_weights: list[float] | None = _key(None, REWARD, "Weight of each reward.", "1 each")
+    token_reward: str | None = _key(None, REWARD, "module:function, added to the advantage of each token.")
 
     output_dir: str | None = _key(None, TRAINING, "Folder for the model, checkpoints and logs.", "runs/METHOD")
     learning_rate: float | None = _key(None, TRAINING, "Peak learning rate.", "1e-5; full 1e-6; symmpo 5e-6", least=0)
@@ -116,8 +133,8 @@ class Recipe:
     max_steps: int = _key(-1, TRAINING, "Updates; -1 goes by epochs.", least=-1)
     per_device_train_batch_size: int = _key(8, TRAINING, "Completions (symmpo: rows) per device and backward.", least=1)
     gradient_accumulation_steps: int = _key(4, TRAINING, "Backwards per update.", least=1)
-    num_generations: int = _key(8, TRAINING, "Completions per prompt.", least=2)
-    max_completion_length: int = _key(512, TRAINING, "Tokens of a completion.", least=1)
+    num_generations: int = _key(8, TRAINING, "Completions per prompt.", least=2, most=MOST_DRAWN)
+    max_completion_length: int = _key(512, TRAINING, "Tokens of a completion.", least=1, most=MOST_TOKENS)
     temperature: float = _key(1.0, TRAINING, "Of sampling.", least=0.001)
     beta: float | None = _key(None, TRAINING, "Weight of the KL term; symmpo: DPO's beta.", "0; symmpo 0.1")
     loss_type: str | None = _key(None, TRAINING, "How token losses are averaged.", "grpo")

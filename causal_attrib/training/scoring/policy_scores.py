@@ -27,7 +27,9 @@ from causal_attrib.outcomes import Outcome, choose_outcome
 from causal_attrib.scores import logprob_and_entropy, necessity, sufficiency
 from causal_attrib.scores.caption_task import outcomes_of
 from causal_attrib.scores.settings import CausalSettings
+from causal_attrib.training.scoring.dependence import Dependence, read_dependence
 from causal_attrib.training.scoring.rollout import Rollout, encode_completion, encode_prompt
+from causal_attrib.training.scoring.spoilt import Spoil, encode_spoilt
 from causal_attrib.training.scoring.units import check_units, choose_units
 from causal_attrib.vlm import VLM, Encoding
 from causal_attrib.vlm.modes import eval_mode
@@ -72,6 +74,8 @@ class PolicyScores:
     entropy_BT:     nats, of the distribution each token was drawn from at temperature 1; 0 at padding, and everywhere
                     if it was not asked for
     seconds:        that all this took
+    logprob_BT:     nats, of each token at temperature 1; 0 at padding, None if it was not asked for
+    dependency_BT:  how much each token depends on the picture (`Dependence`), 0 or more; likewise
     """
 
     sufficiency_BT: Tensor
@@ -79,6 +83,8 @@ class PolicyScores:
     scored_BT: Tensor
     entropy_BT: Tensor
     seconds: float
+    logprob_BT: Tensor | None = None
+    dependency_BT: Tensor | None = None
 
 
 class PolicyScorer:
@@ -96,7 +102,15 @@ class PolicyScorer:
             self.vlm = VLM(model, processor, name=model.name_or_path or "the policy")
 
     def __call__(
-        self, rollouts: Sequence[Rollout], length: int, *, effects: bool = True, entropy: bool = False, seed: int = 0
+        self,
+        rollouts: Sequence[Rollout],
+        length: int,
+        *,
+        effects: bool = True,
+        entropy: bool = False,
+        logprob: bool = False,
+        dependence: Dependence | None = None,
+        seed: int = 0,
     ) -> PolicyScores:
         """Score completions.
 
@@ -105,7 +119,10 @@ class PolicyScorer:
             length: T, tokens of the longest with its padding.
             effects: score sufficiency and necessity.
             entropy: take entropies.
-            seed: of sampled completions.
+            logprob: take log-probabilities.
+            dependence: how to measure how much tokens depend on the picture; not together with `effects`, which hold
+                it against something else. None: not at all.
+            seed: of sampled completions, and of what is drawn to spoil pictures.
 
         Returns:
             Tensors (B, T), float32, on the device of the model.
@@ -113,26 +130,38 @@ class PolicyScorer:
         Raises:
             InputError: a row that cannot be scored by this outcome, or a text longer than the model reads.
         """
+        if effects and dependence is not None:
+            raise ValueError("A picture is held against one thing at a time; ask for effects or for dependence.")
         began = time.perf_counter()
         rows_3BT = np.zeros((3, len(rollouts), length), dtype=np.float32)
+        read_2BT = np.zeros((2, len(rollouts), length), dtype=np.float32)
         scored_BT = np.zeros((len(rollouts), length), dtype=bool)
         with _as_for_inference(self.vlm.model):
             # The embedding tables may have changed since.
             for mean in ("mean_embedding_D", "mean_per_layer_embedding_D"):
                 self.vlm.__dict__.pop(mean, None)
-            for engine, prompts in self._together(_by_prompt(self.vlm, rollouts, self.scoring.against)):
+            if dependence is None:
+                encoded = _by_prompt(self.vlm, rollouts, self.scoring.against)
+            else:
+                encoded = _by_prompt_spoilt(self.vlm, rollouts, dependence.spoil, seed)
+            for engine, prompts in self._together(encoded):
+                if logprob or dependence is not None:
+                    read_dependence(engine, prompts, rollouts, dependence, read_2BT)
                 if entropy or (effects and self.scoring.subset == "entropy"):
                     self._entropies(engine, prompts, rollouts, rows_3BT[2])
                 if effects:
                     self._effects(engine, prompts, rollouts, seed, rows_3BT, scored_BT)
         device = self.vlm.model.device
         sufficiency_BT, necessity_BT, entropy_BT = torch.from_numpy(rows_3BT).to(device)
+        logprob_BT, dependency_BT = torch.from_numpy(read_2BT).to(device)
         return PolicyScores(
             sufficiency_BT,
             necessity_BT,
             torch.from_numpy(scored_BT).to(device),
             entropy_BT,
             seconds=time.perf_counter() - began,
+            logprob_BT=logprob_BT if logprob else None,
+            dependency_BT=None if dependence is None else dependency_BT,
         )
 
     def logprobs(self, rollouts: Sequence[Rollout], length: int, temperature: float = 1.0) -> Tensor:
@@ -256,11 +285,20 @@ def _equal(rollouts: Sequence[Rollout], members: Sequence[int]) -> list[list[int
 
 def _by_prompt(vlm: VLM, rollouts: Sequence[Rollout], against: str) -> list[_Prompt]:
     """The encoding of each picture with its prompt, and the completions of it; those without tokens are left out."""
+    return [(encode_prompt(vlm, rollouts[members[0]], against), members) for members in _groups(rollouts)]
+
+
+def _by_prompt_spoilt(vlm: VLM, rollouts: Sequence[Rollout], spoil: Spoil, seed: int) -> list[_Prompt]:
+    """The same, held against the picture as it is spoilt."""
+    return [(encode_spoilt(vlm, rollouts[members[0]], spoil, seed), members) for members in _groups(rollouts)]
+
+
+def _groups(rollouts: Sequence[Rollout]) -> list[list[int]]:
     groups: dict[tuple, list[int]] = {}
     for b, rollout in enumerate(rollouts):
         if rollout.completion_ids:
             groups.setdefault(rollout.key, []).append(b)
-    return [(encode_prompt(vlm, rollouts[members[0]], against), members) for members in groups.values()]
+    return list(groups.values())
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from PIL import Image
 from transformers import ProcessorMixin
 
 from causal_attrib.io.pictures import ImageLike, Picture, at_least_smallest, read_picture
@@ -79,25 +80,37 @@ def with_picture(messages: Sequence[dict]) -> list[dict]:
     return turns
 
 
-def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour") -> Encoding:
+def chat_of(vlm: VLM, rollout: Rollout, *, picture: bool = True) -> str:
+    """The conversation as the chat template writes it, up to where the model begins to speak.
+
+    Args:
+        picture: with the placeholder of the picture; without it the conversation is text alone.
+    """
+    turns = with_picture(rollout.messages)
+    if not picture:
+        turns = [turn | {"content": [part for part in turn["content"] if part["type"] != "image"]} for turn in turns]
+    # Of the base class: overrides deal with videos, and fail where there is no video processor.
+    return ProcessorMixin.apply_chat_template(
+        vlm.processor, turns, tokenize=False, add_generation_prompt=True, **rollout.options
+    )
+
+
+def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour", unseen: Image.Image | None = None) -> Encoding:
     """Picture and prompt of a rollout as an encoding; its response is a stand-in.
 
     Args:
-        against: what outcomes hold the picture against, as in `VLM.encode`.
+        against: what outcomes hold the picture against, as in `VLM.encode`; with `unseen`, what that is called.
+        unseen: a picture of the same size that it is held against; None is made as `against` says.
 
     Raises:
         PromptMismatch: the prompt is not the one that the policy saw.
         InputError: the processor refuses the picture.
     """
-    # Of the base class: overrides deal with videos, and fail where there is no video processor.
-    before = ProcessorMixin.apply_chat_template(
-        vlm.processor, with_picture(rollout.messages), tokenize=False, add_generation_prompt=True, **rollout.options
-    )
+    before = chat_of(vlm, rollout)
     picture = rollout.picture
-    shown, unseen = (
-        vlm.prompt_inputs(before, at_least_smallest(pixels))
-        for pixels in (picture.pixels, reference_image(against, picture.pixels, vlm.neutral_colour))
-    )
+    if unseen is None:
+        unseen = reference_image(against, picture.pixels, vlm.neutral_colour)
+    shown, held_against = (vlm.prompt_inputs(before, at_least_smallest(pixels)) for pixels in (picture.pixels, unseen))
     ids_L = shown[vlm.family.row][0]
     if rollout.prompt_ids is not None and tuple(ids_L.tolist()) != rollout.prompt_ids:
         raise PromptMismatch(
@@ -109,7 +122,7 @@ def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour") -> Encodi
         **stand_in | {"prompt": before},
         picture=picture,
         prompt_inputs=shown,
-        reference_inputs=unseen,
+        reference_inputs=held_against,
         against=against,
         prompt_length=len(ids_L),
         layout=vlm.family.layout(shown, picture.shown.size),

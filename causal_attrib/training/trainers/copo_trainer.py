@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import trl
@@ -20,10 +20,13 @@ from transformers import PreTrainedModel, ProcessorMixin
 from trl import GRPOConfig, GRPOTrainer
 
 from causal_attrib.errors import InputError
-from causal_attrib.objectives import flipped_share, variance_gate
-from causal_attrib.training.recipe.method import COPO, GRPO, check_whole_groups
+from causal_attrib.objectives import aggregate, flipped_share, sampled_dependency, variance_gate
+from causal_attrib.training.recipe.arithmetic import filled
+from causal_attrib.training.recipe.method import COPO, GRPO, check_loss_type, check_whole_groups
 from causal_attrib.training.scoring.policy_scores import PolicyScorer, PolicyScores, Scoring
 from causal_attrib.training.scoring.rollout import Rollout
+from causal_attrib.training.scoring.spoilt import Spoil, like_batch, spoilt_inputs
+from causal_attrib.training.scoring.token_reward import TokenReward
 from causal_attrib.training.trainers.checkpoints import check_save_steps
 from causal_attrib.training.trainers.files import OwnFiles
 from causal_attrib.training.trainers.sharding import check_sharding
@@ -38,8 +41,16 @@ TESTED = ("1.16", "1.17")
 ROW = "copo_row"
 
 
+class _Read(NamedTuple):
+    """Log-probabilities (B, T) that TRL has read for a loss, with their gradient, and how it asked for them."""
+
+    logprob_BT: Tensor
+    args: tuple
+    kwargs: dict[str, Any]
+
+
 class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
-    """`trl.GRPOTrainer` with the methods grpo, copo, hero and cepo.
+    """`trl.GRPOTrainer` with the methods grpo, copo, hero, cepo, vppo, pgpo and papo.
 
     An update has these phases, which are the methods below in this order; `clock` knows the seconds of each, and they
     are logged as seconds/...:
@@ -47,9 +58,10 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
         sample completions  TRL's
         rewards             TRL's, of every completion
         gate                which prompts count for the loss (hero)
-        scores              what each token did to the outcome, or how sure the model was of it
-        advantages          of each completion by TRL, and of each token by the method
-        update              TRL's loss and its gradient
+        scores              what each token did to the outcome, how sure the model was of it, or how much it depends
+                            on the picture
+        advantages          of each completion by TRL, and of each token by the method and a token reward
+        update              TRL's loss with what the method adds to it (vppo, papo), and its gradient
 
     Rows need the column `image` (or `images` with one in it) where the method scores completions; `answer`, `question`
     and `objects` are what `Rollout` takes. All other arguments are those of `trl.GRPOTrainer`.
@@ -57,6 +69,7 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
     Args:
         method: what to make of advantages (`training.recipe.method`).
         scoring: how completions are scored, for methods that need it.
+        token_reward: is added to the advantages that the method makes.
 
     Attributes:
         clock: of the phases.
@@ -77,17 +90,27 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
     num_generations_eval: int
     chat_template_kwargs: dict[str, Any]
 
-    def __init__(self, *args: Any, method: GRPO | None = None, scoring: Scoring | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        method: GRPO | None = None,
+        scoring: Scoring | None = None,
+        token_reward: TokenReward | None = None,
+        **kwargs: Any,
+    ) -> None:
         self.clock = PhaseClock()
         self.sampled: SampledBatch | None = None
         self.last_batch: dict[str, Any] = {}
+        self._read: _Read | None = None
         super().__init__(*args, **kwargs)
         self.method = method or COPO()
+        self.token_reward = token_reward
         self.scoring = scoring or Scoring()
         plugin = self.accelerator.state.deepspeed_plugin if self.is_deepspeed_enabled else None
         check_sharding(self.method, fsdp=self.is_fsdp_enabled, zero_stage=None if plugin is None else plugin.zero_stage)
         check_save_steps(self.args)
         check_whole_groups(self.method, self.args)
+        check_loss_type(self.method, self.loss_type)
         if not Version(TESTED[0]) <= Version(trl.__version__) < Version(TESTED[1]):
             warnings.warn(
                 f"TRL {trl.__version__} is none of the versions this was tested with (from {TESTED[0]}, before "
@@ -110,6 +133,8 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
                     f"TRL gives advantages {tuple(batch['advantages'].shape)}, one per completion expected."
                 )
             batch[ROW] = torch.arange(len(inputs))
+            # The same after a resume; another at every step.
+            self._seed = self.args.seed + self.state.global_step
             mask_BT = self._gate(batch)
             scores = self._scores(inputs, batch, mask_BT)
             self._set_advantages(inputs, batch, scores, mask_BT)
@@ -140,25 +165,30 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
         return mask_BT
 
     def _scores(self, inputs: list[dict[str, Any]], batch: dict[str, Any], mask_BT: Tensor) -> PolicyScores | None:
-        """What the method wants to know of each token; None if it wants nothing."""
-        if not (self.method.needs_effects or self.method.needs_entropy):
+        """What the method wants to know of each token, and the token reward; None if they want nothing."""
+        method, dependence = self.method, self.method.dependence
+        if not (method.needs_effects or method.needs_entropy or dependence or self.token_reward):
             return None
         with self.clock.phase(SCORE):
             return self.scorer(
-                [self.rollout_of(row, batch, b, counts=bool(mask_BT[b].any())) for b, row in enumerate(inputs)],
+                self._rollouts(inputs, batch, mask_BT),
                 mask_BT.shape[1],
-                effects=self.method.needs_effects,
-                entropy=self.method.needs_entropy,
-                # The same after a resume; another at every step.
-                seed=self.args.seed + self.state.global_step,
+                effects=method.needs_effects,
+                entropy=method.needs_entropy,
+                logprob=self.token_reward is not None,
+                dependence=dependence,
+                seed=self._seed,
             )
 
     def _set_advantages(
         self, inputs: list[dict[str, Any]], batch: dict[str, Any], scores: PolicyScores | None, mask_BT: Tensor
     ) -> None:
-        """Put one advantage per token into the batch, if the method makes them."""
+        """Put one advantage per token into the batch, if there are such."""
         before_B = batch["advantages"]
         after = self.method.token_advantage(before_B, scores, mask_BT, self._group)
+        if self.token_reward is not None:
+            after = after if after.ndim == 2 else after[:, None]
+            after = after + self._token_rewards(inputs, batch, scores, mask_BT)
         per_token = after.ndim == 2
         if per_token:
             batch["advantages"] = (after * mask_BT).to(before_B.dtype)
@@ -174,10 +204,76 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
                 added_BT=batch["advantages"] - before_B[:, None] * mask_BT if per_token else None,
             )
 
+    def _token_rewards(
+        self, inputs: list[dict[str, Any]], batch: dict[str, Any], scores: PolicyScores | None, mask_BT: Tensor
+    ) -> Tensor:
+        assert self.token_reward is not None and scores is not None and scores.logprob_BT is not None
+        pictures = [pictures_of(row) for row in inputs]
+        reward_BT = self.token_reward(
+            inputs,
+            self._rollouts(inputs, batch, batch["completion_mask"]),
+            [some[0] if len(some) == 1 else some for some in pictures],
+            scores.logprob_BT,
+            mask_BT,
+            self.processing_class.tokenizer,
+        )
+        self._note("token_reward", reward_BT, mask_BT)
+        return reward_BT
+
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
         if self.model.training:
             self.last_batch = inputs
         return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
+        loss = super()._compute_loss(model, inputs)
+        # A batch without these numbers is none that was sampled for training (`watch.loss_check`).
+        if self.method.adds_to_loss and self.model.training and ROW in inputs:
+            loss = loss + self._added_loss(inputs)
+        self._read = None
+        return loss
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
+        found = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        if self.method.adds_to_loss:
+            self._read = _Read(found[0], args, kwargs)
+        return found
+
+    def _added_loss(self, inputs: dict[str, Any]) -> Tensor:
+        """What the method adds to the loss of each token, averaged as TRL averages that."""
+        read = self._read
+        assert read is not None
+        mask_BT = inputs["completion_mask"] * inputs.get("tool_mask", 1)
+        spoil, spoilt_BT = self.method.compared_with, None
+        if spoil is not None:
+            pixels = self._spoilt_pixels(inputs, spoil)
+            through = getattr(self.method, "spoilt_gradient", False)
+            with torch.set_grad_enabled(through and torch.is_grad_enabled()):
+                # Of TRL's own: this one notes what was read.
+                spoilt_BT, *_ = super()._get_per_token_logps_and_entropies(
+                    *read.args, **read.kwargs | {"pixel_values": pixels, "compute_entropy": False}
+                )
+            self._note("spoilt_kl", sampled_dependency(read.logprob_BT.detach(), spoilt_BT.detach(), mask_BT), mask_BT)
+        added_BT = self.method.added_loss(read.logprob_BT, spoilt_BT, mask_BT)
+        self._note("added_loss", added_BT.detach(), mask_BT)
+        accumulated = self.current_gradient_accumulation_steps
+        if self.loss_type == "dapo":
+            # The number of tokens is that of all completions sampled at once, of which an update may take a part.
+            share = accumulated / filled(self.args.steps_per_generation) / self.accelerator.num_processes
+            return aggregate(added_BT, mask_BT, "dapo", batch_tokens=inputs["num_items_in_batch"].clamp(min=1) * share)
+        return aggregate(added_BT, mask_BT, self.loss_type, max_length=self.max_completion_length) / accumulated
+
+    def _spoilt_pixels(self, inputs: dict[str, Any], spoil: Spoil) -> Tensor:
+        """The batch's pixels with its pictures spoilt."""
+        assert self.sampled is not None
+        made: dict[tuple[str, str], Tensor] = {}
+        parts = []
+        for b, number in enumerate(inputs[ROW].tolist()):
+            rollout = self.rollout_of(self.sampled.rows[number], inputs, b, counts=False)
+            if rollout.key not in made:
+                made[rollout.key] = spoilt_inputs(self.scorer.vlm, rollout, spoil, self._seed)["pixel_values"]
+            parts.append(made[rollout.key])
+        return like_batch(parts, inputs["pixel_values"])
 
     # -- what the phases ask ----------------------------------------------------------------------------------------
 
@@ -187,6 +283,9 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
         # Of an adapted model the part that transformers knows; the adapters are in it.
         model = model if isinstance(model, PreTrainedModel) else model.get_base_model()
         return PolicyScorer(model, self.processing_class, self.scoring)
+
+    def _rollouts(self, inputs: list[dict[str, Any]], batch: dict[str, Any], mask_BT: Tensor) -> list[Rollout]:
+        return [self.rollout_of(row, batch, b, counts=bool(mask_BT[b].any())) for b, row in enumerate(inputs)]
 
     def rollout_of(self, row: dict[str, Any], batch: dict[str, Any], b: int, *, counts: bool) -> Rollout:
         """Completion `b`, without its tokens if it does not count for the loss: those are not scored."""
@@ -231,6 +330,12 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
         self.clock.note(logs)
         super().log(logs, start_time)
 
+    def _note(self, name: str, values_BT: Tensor, mask_BT: Tensor) -> None:
+        """Log a mean over tokens and processes, under the name copo/..."""
+        total = torch.stack([(values_BT * mask_BT).sum().float(), mask_BT.sum().float()])
+        values, tokens = self.accelerator.reduce(total, reduction="sum").tolist()
+        self._metrics["train" if self.model.training else "eval"][f"copo/{name}"].append(values / max(tokens, 1))
+
     def _log_scores(self, scores: PolicyScores, before_B: Tensor, after: Tensor, mask_BT: Tensor) -> None:
         """Means over all processes, under the names copo/..."""
         added_BT = (after - before_B[:, None]) * mask_BT
@@ -253,6 +358,8 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
                 "scored_tokens": scored / max(tokens, 1),
                 "unscored_completions": unscored / max(completions, 1),
             }
+        if scores.dependency_BT is not None:
+            self._note("dependency", scores.dependency_BT, mask_BT)
         seconds = torch.tensor(scores.seconds, device=before_B.device)
         metrics["score_seconds"] = self.accelerator.gather(seconds).max().item()
         for name, value in metrics.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from causal_attrib.errors import InputError
-from causal_attrib.training.recipe.method import CEPO, Method, SymMPO
+from causal_attrib.training.recipe.method import CEPO, PAPO, Method, SymMPO
 
 
 def check_sharding(method: Method, *, fsdp: bool, zero_stage: int | None) -> None:
@@ -15,9 +15,11 @@ def check_sharding(method: Method, *, fsdp: bool, zero_stage: int | None) -> Non
     """
     if isinstance(method, SymMPO) or not (fsdp or zero_stage == 3):
         return
-    if isinstance(method, CEPO):
-        raise InputError("The method cepo has not been tried under FSDP and ZeRO-3; use ZeRO-2, DDP or one GPU.")
-    if method.needs_effects or method.needs_entropy:
+    if isinstance(method, (CEPO, PAPO)):
+        raise InputError(
+            f"The method {method.name} has not been tried under FSDP and ZeRO-3; use ZeRO-2, DDP or one GPU."
+        )
+    if method.needs_effects or method.needs_entropy or method.dependence is not None:
         raise InputError(
             f"The method {method.name} runs parts of the model, which FSDP and ZeRO-3 have split up; use ZeRO-2, DDP "
             "or one GPU."
