@@ -92,7 +92,7 @@ def train(
         from causal_attrib.training.plan import make_plan
 
         plan = make_plan(recipe, checkpoint)
-        load = functools.partial(common.load, debug=debug)
+        load = functools.partial(common.load, debug=debug, anew=True)  # it is going to be changed
         quiet = quiet or plan.arguments.process_index > 0  # one of several processes speaks
         tell = _silent if quiet else common.tell
         tell(
