@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 from causal_attrib.lazy import lazily
+from causal_attrib.views.headline import headline
+from causal_attrib.views.notebook_view import in_notebook, inline, show_in_notebook
 from causal_attrib.views.report_page import notebook, report, report_bytes
 from causal_attrib.views.token_table import table
 
@@ -18,6 +20,9 @@ else:
         __name__,
         {
             "check_folder": "saliency_folder",
+            "headline": "headline",
+            "in_notebook": "notebook_view",
+            "inline": "notebook_view",
             "notebook": "report_page",
             "plot_maps": "figure_maps",
             "plot_scores": "figure_scores",
@@ -25,6 +30,7 @@ else:
             "report": "report_page",
             "report_bytes": "report_page",
             "saliency_table": "maps_table",
+            "show_in_notebook": "notebook_view",
             "table": "token_table",
             "write_saliency": "saliency_folder",
         },
@@ -33,6 +39,9 @@ else:
 
 __all__ = [
     "check_folder",
+    "headline",
+    "in_notebook",
+    "inline",
     "notebook",
     "plot_maps",
     "plot_scores",
@@ -40,6 +49,7 @@ __all__ = [
     "report",
     "report_bytes",
     "saliency_table",
+    "show_in_notebook",
     "table",
     "write_saliency",
 ]

@@ -19,6 +19,8 @@ NOISE = 0.001
 # So many words are named; of more it is said how many there are.
 _MOST = 8
 _MOST_CARRYING = 3
+# What stands at a word and is none of it.
+_PUNCTUATION = ".,;:!?"
 
 _OF_VERDICT = {
     "grounded": "The picture bears out {words}.",
@@ -109,6 +111,7 @@ def _content(attribution: Attribution) -> list[tuple[str, list[Token]]]:
     words = [list(tokens) for _, tokens in groupby(attribution.tokens, key=lambda token: token.word)]
     words = [word for word in words if word[0].index in claims]
     texts = ["".join(token.text for token in word).strip() for word in words]
+    texts = [text.strip(_PUNCTUATION) or text for text in texts]
     times = Counter(map(plain_word, texts))
     seen: Counter[str] = Counter()
     named = []

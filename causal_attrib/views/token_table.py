@@ -36,13 +36,17 @@ _ABREAST = 5
 
 def table(attribution: Attribution) -> Group:
     """A rich renderable of the attribution: print it with `rich.print` or `attribution.show()`."""
-    by_word = attribution.verdict is not None or attribution.settings.get("level", "token") != "token"
-    shown = attribution.words() if by_word else attribution
-    rows = Narrowed(
-        _columns(shown, by_word), _DROPPED if shown.verdict is None else _DROPPED_BESIDE_VERDICTS, "--json has all"
-    )
+    shown, columns = columns_of(attribution)
+    rows = Narrowed(columns, _DROPPED if shown.verdict is None else _DROPPED_BESIDE_VERDICTS, "--json has all")
     notes = (Text.assemble((name, "bold"), drawing.visible(line)) for name, line in _notes(shown))
     return Group(_caption(attribution), Text(headline(attribution), "bold"), rows, *_signals(attribution), *notes)
+
+
+def columns_of(attribution: Attribution) -> tuple[Attribution, list[Column]]:
+    """What a row is of, and the columns."""
+    by_word = attribution.verdict is not None or attribution.settings.get("level", "token") != "token"
+    shown = attribution.words() if by_word else attribution
+    return shown, _columns(shown, by_word)
 
 
 def _caption(attribution: Attribution) -> Text:

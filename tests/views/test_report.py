@@ -83,7 +83,7 @@ def test_only_its_own_script_and_style_may_run(sunset):
 
 
 def test_a_notebook_shows_the_report_in_a_frame(sunset):
-    (frame,) = Page(sunset._repr_html_()).all("iframe")
+    (frame,) = Page(views.notebook(sunset)).all("iframe")
     assert frame["sandbox"] == "allow-scripts"
     page = Page(frame["srcdoc"])
     assert 'dog <b>[red]⏎sun"set</script>' in page.text

@@ -292,6 +292,6 @@ def test_a_picture_keeps_its_proportions_and_the_map_covers_it(opened, scene, tm
 
 def test_the_frame_of_a_notebook_answers_to_the_pointer(opened, scene):
     attribution, _ = scene
-    frame = opened(f"<!DOCTYPE html><p>A notebook</p>{attribution._repr_html_()}").frame_locator("iframe")
+    frame = opened(f"<!DOCTYPE html><p>A notebook</p>{views.notebook(attribution)}").frame_locator("iframe")
     frame.locator(".text .t").get_by_text("dog", exact=True).hover()
     assert "falls by 0.500" in frame.locator("#card").inner_text()
