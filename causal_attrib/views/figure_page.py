@@ -45,7 +45,7 @@ def plot_page(attribution: Attribution, maps: Maps | None = None, picture: Image
     if maps is not None and len(maps):
         heights.append(figure_maps.height_of(maps, pixels))
     plot = new_plot(_WIDTH, sum(heights))
-    top, middle, *bottom = plot.subfigures(len(heights), 1, height_ratios=heights)
+    top, middle, *bottom = plot.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
     _write(top, attribution, lines, heights[0])
     figure_scores.draw_scores(middle, attribution, None if pixels is None else pixels.copy())
     if bottom and maps is not None:

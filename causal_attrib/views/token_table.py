@@ -12,6 +12,7 @@ Words stay whole. Where the terminal is too narrow for all columns, they are lef
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from rich.console import Group
 from rich.style import Style
@@ -73,7 +74,7 @@ def _styles(attribution: Attribution) -> Callable[[Token], Style]:
     return style
 
 
-def _tinted(name: str, **more: bool) -> Style:
+def _tinted(name: str, **more: Any) -> Style:
     tint = drawing.VERDICTS[name]
     return token_style(tint.strength, (tint.colour, tint.colour)) + Style(**more)
 
