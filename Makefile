@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint types coverage fuzz site shots format clean
+.PHONY: demo test lint types coverage fuzz site shots format clean ray
 
 demo: .venv/installed
 	$(BIN)/copo score examples/park.png "a dog and a red frisbee on the grass at sunset"
@@ -43,6 +43,11 @@ shots: .venv/installed-dev
 site: .venv/installed-docs
 	$(BIN)/python site/gallery.py build/gallery
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Scoring on a Ray cluster of this machine, with actors that are killed. Ray is an extra, and slow to begin.
+ray: .venv/installed-dev
+	$(INSTALL) --editable '.[ray]'
+	COPO_RAY=1 $(BIN)/pytest -q tests/batch/test_on_ray.py
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .

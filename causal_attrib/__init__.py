@@ -11,11 +11,12 @@ from causal_attrib.lazy import lazily
 from causal_attrib.version import __version__
 
 if TYPE_CHECKING:
+    from causal_attrib.batch.many import score_many
     from causal_attrib.errors import InputError
     from causal_attrib.evaluation.faithfulness.proof import prove
     from causal_attrib.results.attribution import Attribution, Token
     from causal_attrib.results.maps import Maps
-    from causal_attrib.scores import coherence, saliency, score
+    from causal_attrib.scores import coherence, interactions, saliency, score
     from causal_attrib.vlm import VLM, Encoding, load
 else:
     # torch takes seconds to import; `copo --help` and readers of saved results should not wait for it.
@@ -30,10 +31,12 @@ else:
             "VLM": "vlm",
             "__version__": "version",
             "coherence": "scores",
+            "interactions": "scores",
             "load": "vlm",
             "prove": "evaluation.faithfulness.proof",
             "saliency": "scores",
             "score": "scores",
+            "score_many": "batch.many",
         },
     )
 
@@ -46,8 +49,10 @@ __all__ = [
     "Token",
     "__version__",
     "coherence",
+    "interactions",
     "load",
     "prove",
     "saliency",
     "score",
+    "score_many",
 ]

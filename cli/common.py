@@ -290,11 +290,16 @@ def check_model(model: str | None, loading: Mapping[str, Any]) -> None:
     check_choice(model, **loading)
 
 
-def load(model: str | None, *, debug: bool, **options: Any) -> VLM:
-    """`causal_attrib.load`, without what transformers has to say of it (unless `debug`)."""
+def load(model: str | None, *, debug: bool, checked: bool = False, **options: Any) -> VLM:
+    """`causal_attrib.load`, without what transformers has to say of it (unless `debug`).
+
+    Args:
+        checked: that the model is there need not be looked at first.
+    """
     import causal_attrib
 
-    check_model(model, options)
+    if not checked:
+        check_model(model, options)
     from causal_attrib.vlm.loading import BUNDLED
 
     if not debug:

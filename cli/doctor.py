@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -59,8 +60,7 @@ def doctor(
         check_seed(seed)
         if caption is not None and not caption.strip():
             raise InputError("The caption is empty; give one, or leave --caption out.")
-        common.check_model(model, loading)
-        from causal_attrib.doctor import environment, examine
+        from causal_attrib.doctor import environment
 
         if debug:
             _show_reasons()
@@ -68,7 +68,11 @@ def doctor(
         packages = environment()
         if packages.passed is False and not quiet:
             common.tell(f"Warning: {packages.detail}", "yellow")
-        vlm = common.load(model, debug=debug, **loading)
+        if model is not None and Path(model).exists():
+            common.check_model(model, loading)
+        vlm = common.load(model, debug=debug, checked=True, **loading)
+        from causal_attrib.doctor import examine
+
         with common.progress("Examining", quiet=quiet) as progress:
             report = examine(vlm, picture, caption, seed=seed, progress=progress)
 

@@ -15,9 +15,10 @@ from causal_attrib_cli.merge import merge
 from causal_attrib_cli.merge_adapter import merge_adapter
 from causal_attrib_cli.pairs import pairs
 from causal_attrib_cli.pope import app as pope
+from causal_attrib_cli.report import report
 from causal_attrib_cli.saliency import saliency
 from causal_attrib_cli.scenes import scenes
-from causal_attrib_cli.score import score
+from causal_attrib_cli.score import Score, score
 from causal_attrib_cli.select import select
 from causal_attrib_cli.serve import serve
 from causal_attrib_cli.train import train
@@ -31,9 +32,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings=spellings(),
 )
-app.command(cls=Command, context_settings=spellings({"output": "out"}))(score)
+app.command(cls=Score, context_settings=spellings({"output": "out"}))(score)
 app.command(cls=Command)(merge)
 app.command(cls=Command)(diff)
+app.command(cls=Command)(report)
 app.command(cls=Command, context_settings=spellings({"html": "report"}))(saliency)
 app.command(cls=Command, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
 app.command(cls=Command, context_settings=spellings({"max-completion-length": "max-new-tokens"}))(select)

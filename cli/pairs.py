@@ -31,12 +31,12 @@ def pairs(
     Each row becomes three (SymMPO, arXiv 2506.11712), so that any DPO trainer learns its symmetric part.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
-        from causal_attrib.io.json_files import check_rows
+        from causal_attrib.io.json_files import check_rows_name
         from causal_attrib.training.data.pairs import plain_preferences
         from causal_attrib.training.data.reading import check_writable, read_data, write_data
 
         out = common.place(out, positional, "FILE.jsonl")
-        check_rows(out, "Pairs")
+        check_rows_name(out, "Pairs")
         check_writable(out)
         common.check_outputs([out], [data])
         rows = read_data(data, "contrasts", image_root)

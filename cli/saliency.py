@@ -100,12 +100,13 @@ def saliency(
         from causal_attrib.io.pictures import read_picture
         from causal_attrib.results.formats import FIGURES, format_of
         from causal_attrib.scores.inputs import check_inputs
-        from causal_attrib.scores.saliency_methods.choice import check_words
+        from causal_attrib.scores.saliency_methods.choice import check_used, check_words
         from causal_attrib.scores.settings import Settings
 
         # What can be found wrong at once is found before torch is imported and the model loaded.
         by |= {"seed": seed, "of": of, "batch_size": common.rows_per_forward(batch_size)}
         choice = Choice(**by).settled()
+        check_used(choice.method, by, proof=proof)
         if report is not None:
             report_format = format_of(report, ("html", *FIGURES), what_for=" of a report")
             check_writable(report)

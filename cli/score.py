@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 from typing import Annotated, Any
 
+import click
 import typer
 
 from causal_attrib.scores.settings import Settings
 from causal_attrib_cli import common, score_run
+from causal_attrib_cli.usage import Command
 
 _CAPTION = "What is scored"
 _METHOD = "How it is scored"
@@ -21,6 +23,18 @@ _SETTINGS = (
     *("outcome", "against", "outcome_words", "mask", "samples", "estimator", "coupling", "level", "lambda_s"),
     *("lambda_n", "engine", "signals", "coherence", "verdict", "calibration"),
 )
+
+
+class Score(Command):
+    """The command, whose flag --ray needs no value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        following = [*args[1:], "-"]
+        whole = [
+            "--ray=local" if arg == "--ray" and after.startswith("-") else arg
+            for arg, after in zip(args, following, strict=False)
+        ]
+        return super().parse_args(ctx, whole)
 
 
 @common.reads_pictures
@@ -100,7 +114,7 @@ def score(
         typer.Option(
             "--input",
             metavar="FILE",
-            help="Captions to score: rows with image, caption, ... as JSONL, CSV or parquet.",
+            help="Captions to score: files, a pattern, a folder, an address, or DATASET:SPLIT of the hub.",
             rich_help_panel=_MANY,
         ),
     ] = None,
@@ -118,6 +132,45 @@ def score(
     ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Forget what a run before has finished.", rich_help_panel=_MANY)
+    ] = False,
+    workers: Annotated[
+        str,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Processes that share the work; auto is one per GPU, or as cores and memory allow.",
+            rich_help_panel=_MANY,
+        ),
+    ] = "1",
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="[ADDRESS]",
+            help="Share it by Ray Data, on the cluster at ADDRESS; without one, on this machine.",
+            show_default=False,
+            rich_help_panel=_MANY,
+        ),
+    ] = None,
+    cpus_per_worker: Annotated[
+        int,
+        typer.Option(
+            "--cpus-per-worker", metavar="N", min=1, help="Cores of a worker of --ray.", rich_help_panel=_MANY
+        ),
+    ] = 1,
+    fetch: Annotated[
+        bool,
+        typer.Option(
+            "--fetch", help="Fetch pictures that rows name by address (https, s3, gs).", rich_help_panel=_MANY
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Score two groups and say what all would take.", rich_help_panel=_MANY),
+    ] = False,
+    log_json: Annotated[
+        bool,
+        typer.Option("--log-json", help="Progress and failures as lines of JSON on stderr.", rich_help_panel=_MANY),
     ] = False,
     server: Annotated[
         str | None,
@@ -165,7 +218,17 @@ def score(
             del scoring[later]
     scoring |= {"batch_size": common.rows_per_forward(batch_size), "seed": seed}
     with common.told_plainly(debug=debug, quiet=quiet):
-        many = {"--limit": limit, "--shard": shard, "--fresh": fresh}
+        many = {
+            "--limit": limit,
+            "--shard": shard,
+            "--fresh": fresh,
+            "--workers": workers != "1",
+            "--ray": ray,
+            "--cpus-per-worker": cpus_per_worker > 1,
+            "--fetch": fetch,
+            "--dry-run": dry_run,
+            "--log-json": log_json,
+        }
         one = {"IMAGE": image, "--also": also, "--format": format, "--json": json}
         score_run.check_mode(input, out, one, many)
         gate = score_run.Gate(summary, fail_above)
@@ -179,8 +242,17 @@ def score(
             captions = [caption, *(also or [])]
             score_run.score_one(str(image), captions, load, asked, scoring, place, gate, server=by, quiet=quiet)
         else:
-            which = {"limit": limit, "shard": shard or "1/1", "fresh": fresh}
+            how_many = int(workers) if workers.isdecimal() else workers
+            which = {"limit": limit, "shard": shard or "1/1", "fetch": fetch}
             of_model = {"model": None if model == "bundled" else model, **loading}
+            if dry_run:
+                score_run.forecast(input, out, load, asked, scoring, of_model, which, how_many)
+                return
+            which |= {"fresh": fresh, "workers": how_many, "ray": ray, "cpus_per_worker": cpus_per_worker}
+            place = score_run.folder_for_ray(str(out), ray)
             score_run.score_many(
-                input, str(out), load, asked, scoring, of_model, which, gate, strict=debug, quiet=quiet
+                *(input, place, load, asked, scoring, of_model, which, gate),
+                strict=debug,
+                quiet=quiet,
+                log_json=log_json,
             )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +17,68 @@ import typer
 from causal_attrib_cli import common
 
 if TYPE_CHECKING:
+    from causal_attrib.io.failures import Failure
     from causal_attrib.results.attribution import Attribution
     from causal_attrib.scores.inputs import Inputs
     from causal_attrib.scores.settings import Settings
     from causal_attrib.vlm import VLM
 
 _FOR_SEVERAL = ("html", "jsonl")
+# Seconds between lines of progress where there is no terminal.
+_EVERY = 30.0
+
+
+class Lines:
+    """Progress in lines, for logs: how many captions, how fast, how long it will take, and how many failed."""
+
+    def __init__(self, *, as_json: bool):
+        self._as_json, self._failed = as_json, 0
+        self._first: tuple[float, int] | None = None
+        self._told = 0.0
+
+    @contextmanager
+    def watch(self, *, quiet: bool) -> Iterator[common.Progress | None]:
+        self._told = time.monotonic()
+        yield None if quiet else self.note
+
+    def note(self, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        self._first = self._first or (now, done)
+        if now - self._told < _EVERY:
+            return
+        self._told = now
+        seconds, since = now - self._first[0], done - self._first[1]
+        rate = since / seconds if seconds else 0.0
+        left = (total - done) / rate if rate and total is not None else None
+        if self._as_json:
+            self.say(event="progress", done=done, total=total, per_second=rate, seconds_left=left, failed=self._failed)
+        else:
+            eta = "" if left is None else f", {duration(left)} left"
+            common.tell(f"{done:,} of {total or 0:,} captions, {rate:.3g} a second{eta}, {self._failed} failed")
+
+    def fail(self, failure: Failure) -> None:
+        self._failed += 1
+        if self._as_json:
+            self.say(event="failed", **asdict(failure))
+        else:
+            common.tell_failure(failure)
+
+    def say(self, **event: Any) -> None:
+        """A line of JSON on stderr."""
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        sys.stderr.write(json.dumps({"time": now, **event}, ensure_ascii=False) + "\n")
+        sys.stderr.flush()
+
+
+def duration(seconds: float) -> str:
+    """A time in words.
+
+    >>> duration(40), duration(720), duration(12600)
+    ('40 s', '12 min', '3.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 @dataclass(frozen=True)
@@ -87,7 +147,7 @@ def check_mode(input: str | None, out: str | None, one: dict[str, Any], many: di
             raise InputError("There is nothing to score; give an IMAGE, or a file of captions with --input.")
     elif given := [flag for flag, value in one.items() if value]:
         raise InputError(f"{given[0]} is for one caption and --input for many; leave one of them out.")
-    elif out is None:
+    elif out is None and not many["--dry-run"]:
         raise InputError("--input needs a place for the scores; add --out FILE.parquet (or .csv, .jsonl).")
 
 
@@ -206,12 +266,16 @@ def score_many(
     *,
     strict: bool,
     quiet: bool,
+    log_json: bool = False,
 ) -> None:
-    """Every row of a file, to another; `where` says which rows."""
+    """Every row of a file, to another; `where` says which rows, and who scores them."""
     from causal_attrib.batch.run import score_file
 
+    lines = Lines(as_json=log_json)
+    on_terminal = sys.stderr.isatty() and not log_json
+    watched = common.progress("Scoring", quiet=quiet) if on_terminal else lines.watch(quiet=quiet)
     try:
-        with common.progress("Scoring", quiet=quiet) as progress:
+        with watched as progress:
             done = score_file(
                 input,
                 output,
@@ -221,13 +285,15 @@ def score_many(
                 model=model,
                 **where,
                 progress=progress,
-                on_failure=common.tell_failure,
+                on_failure=lines.fail,
                 strict=strict,
             )
     except KeyboardInterrupt:
         common.tell("Stopped. What is finished is kept; the same command goes on from there.", "yellow")
         raise typer.Exit(130) from None
-    if not quiet:
+    if log_json:
+        lines.say(event="done", captions=done.scored, before=done.before, failed=len(done.failures), output=output)
+    elif not quiet:
         before = f", {done.before} of them by an earlier run" if done.before else ""
         common.tell(f"Wrote {done.scored} captions to {output}{before}")
         _tell_of(done.verdict)
@@ -235,10 +301,33 @@ def score_many(
     if gate.is_set:
         from causal_attrib.results import caption_files
 
-        gate.write(scored.to_dict() for scored in caption_files.read(output))
+        gate.write(scored.to_dict() for scored in caption_files.read(output, tokens=False))
     common.end_of_rows({output: done.failures})
     if gate.is_set:
-        gate.judge((scored.to_dict() for scored in caption_files.read(output)), quiet=quiet, written=True)
+        judged = (scored.to_dict() for scored in caption_files.read(output, tokens=False))
+        gate.judge(judged, quiet=quiet, written=True)
+
+
+def folder_for_ray(output: str, ray: str | None) -> str:
+    """The output: with --ray a name without suffix is that of a folder."""
+    return f"{output}/" if ray is not None and not Path(output).suffix and not output.endswith("/") else output
+
+
+def forecast(
+    input: str,
+    output: str | None,
+    load: Callable[[], VLM],
+    asked: dict[str, Any],
+    scoring: dict[str, Any],
+    model: dict[str, Any],
+    where: dict[str, Any],
+    workers: int | str,
+) -> None:
+    """What a run would take, measured on two groups; nothing is written."""
+    from causal_attrib.batch.forecast import measure
+
+    found = measure(input, output, load, asked=asked, scoring=scoring, model=model, workers=workers, **where)
+    common.stdout().print(found.told())
 
 
 def _tell_of(verdict: dict[str, Any] | None) -> None:

@@ -64,17 +64,19 @@ def select(
         check_reward_name(reward)
         check_there(data)
 
+        from causal_attrib.choices import check_seed
+        from causal_attrib.io.json_files import check_rows_name
         from causal_attrib.training.data.reading import check_writable, read_data, with_system_prompt, write_data
+        from causal_attrib.training.data.select import check_selection, sample_rewards, select_prompts
         from causal_attrib.training.scoring.rewards import check_names, check_not_async, check_reward, choose_reward
 
         judge = choose_reward(reward)
         check_not_async(reward, judge, "copo select")
+        check_rows_name(out, "Prompts")
         check_writable(out)
+        check_seed(seed)
         common.check_outputs([out], [data])
         rows = read_data(data, image_root=image_root)
-        # Imports torch, which what is wrong with the data need not wait for.
-        from causal_attrib.training.data.select import check_selection, sample_rewards, select_prompts
-
         check_selection(rows, keep, num_generations, max_new_tokens)
         check_names(rows, data)
         check_reward(reward, judge, rows, data)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from causal_attrib.training.recipe.keys import Recipe, keys
+from causal_attrib.training.recipe.keys import PREFERENCES, Recipe, keys
 from causal_attrib_cli import common
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def train(
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Two rows through every phase: seconds, memory, an estimate; no training."),
+        typer.Option("--dry-run", help="Two batches through every phase: seconds, memory, an estimate; no training."),
     ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="JSON on stdout of what was done; what is told on the way stays on stderr.")
@@ -69,10 +69,11 @@ def train(
     debug: common.Debug = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Fine-tune a vision-language model: GRPO, COPO, HERO, CE-PO, VPPO, PGPO, PAPO or SymMPO.
+    """Fine-tune a vision-language model: GRPO, COPO, HERO, CE-PO, VPPO, PGPO, PAPO, SymMPO or DPO.
 
     Each flag below is also a key of the recipe (--lambda-s is lambda_s). All others of TRL's GRPOConfig (for symmpo
-    DPOConfig) are taken too, under TRL's names. Several GPUs: accelerate launch -m causal_attrib_cli.main train ...
+    and dpo DPOConfig) are taken too, under TRL's names.
+    Several GPUs: accelerate launch -m causal_attrib_cli.main train ...
     """
     with common.told_plainly(debug=debug, quiet=quiet):
         from causal_attrib.errors import InputError
@@ -91,7 +92,8 @@ def train(
             _quieten()
         from causal_attrib.training.plan import make_plan
 
-        plan = make_plan(recipe, checkpoint)
+        with common.progress("Opening pictures", quiet=quiet) as progress:
+            plan = make_plan(recipe, checkpoint, progress)
         load = functools.partial(common.load, debug=debug, anew=True)  # it is going to be changed
         quiet = quiet or plan.arguments.process_index > 0  # one of several processes speaks
         tell = _silent if quiet else common.tell
@@ -105,8 +107,8 @@ def train(
         if checkpoint is not None:
             begins = plan.checkpoint or "the beginning: there is no whole checkpoint yet"
             tell(f"Going on from {begins}{', which is the end' * plan.finished}.")
-        if recipe.method == "symmpo":
-            tell("symmpo learns from preferences: the keys of rewards and of sampling are not used.")
+        if recipe.method in PREFERENCES:
+            tell(f"{recipe.method} learns from preferences: the keys of rewards and of sampling are not used.")
         else:
             tell("A loss near 0 is normal here: advantages of a group sum to nothing. Watch the reward.")
 
@@ -185,8 +187,8 @@ def _show_dry_run(plan: Plan, load: Callable[..., VLM], *, json: bool) -> None:
         out.print()
     out.print(table)
     out.print(
-        f"{found.updates} updates of {found.seconds:.2f} s: about {_duration(found.total)}; the model takes "
-        f"{found.saved / 1e6:.1f} MB on disk"
+        f"{found.updates} updates of {found.seconds:.2f} s, and {_duration(found.once)} beside them: about "
+        f"{_duration(found.total)}; the model takes {found.saved / 1e6:.1f} MB on disk"
     )
     for sign in found.signs:
         common.tell(f"Warning: {sign}", "yellow")

@@ -11,15 +11,22 @@ Other columns are left alone.
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.parsing import cut, one_line, shown
+from causal_attrib.io.pictures import Picture, read_picture
 from causal_attrib.io.row_pictures import PictureSource, name_of
-from causal_attrib.io.rows import Row, folder_of, read_rows
+from causal_attrib.io.rows import Row, fault_of
+from causal_attrib.io.sources import read_source
+
+# Captions of a group, at most: what a kill can cost. As many pictures as a GPU holds at once (`engine.budget`).
+MOST_TOGETHER = 16
 
 _TEXTS = ("caption", "prompt", "question", "answer")
 # Where other files have what they say of a picture.
@@ -35,7 +42,7 @@ class CaptionRow:
 
     number: int
     caption_id: str
-    picture: PictureSource
+    picture: PictureSource | Picture
     image: str
     caption: str | None
     prompt: str | None
@@ -46,6 +53,27 @@ class CaptionRow:
     fault: str | None = None
 
 
+@dataclass(frozen=True)
+class Captions:
+    """The rows of an input, what tells it from another, its files, and whether its pictures may be fetched."""
+
+    rows: list[CaptionRow]
+    sha256: str
+    files: list[Path]
+    fetches: bool
+
+
+def read_captions(source: str | os.PathLike, *, limit: int | None = None) -> Captions:
+    """What a source names (`io.sources`).
+
+    Raises:
+        InputError: as `read_caption_rows`.
+    """
+    found = read_source(source, limit=limit)
+    rows = _with_ids([_caption_row(row, number, folder) for number, (row, folder) in enumerate(found.rows)])
+    return Captions(rows, found.sha256, found.files, found.fetches)
+
+
 def read_caption_rows(path: str | os.PathLike) -> list[CaptionRow]:
     """The rows of a file.
 
@@ -53,8 +81,52 @@ def read_caption_rows(path: str | os.PathLike) -> list[CaptionRow]:
         InputError: a file that cannot be read, a row without image or with several, a value that is no text, a caption
             under another name, an id that comes twice.
     """
-    folder = folder_of(path)
-    rows = [_caption_row(row, number, folder) for number, row in enumerate(read_rows(path, keep_faulty=True))]
+    return read_captions(path).rows
+
+
+def caption_rows(rows: Iterable[Mapping[str, Any]], what: str, *, first: int = 0) -> list[CaptionRow]:
+    """Rows that are in memory, whose pictures may be PIL images, arrays or tensors as well.
+
+    Args:
+        what: what an error calls all of them.
+        first: the number of the first.
+
+    Raises:
+        InputError: as `read_caption_rows`.
+    """
+    found = []
+    for number, given in enumerate(rows, start=first):
+        if not isinstance(given, Mapping):
+            raise InputError(f"{what} row {number + 1} is {shown(given)}; give a dictionary with image and caption.")
+        value, pixels = dict(given), None
+        if isinstance(value.get("image"), os.PathLike):
+            value["image"] = os.fspath(value["image"])
+        if not isinstance(value.get("image"), (str, dict, list, type(None))):
+            pixels, value["image"] = value["image"], "in memory"
+        row = Row(value, what, number + 1, "row")
+        one = _caption_row(replace(row, fault=fault_of(row)), number, "")
+        if pixels is not None and one.fault is None:
+            picture = read_picture(pixels)
+            one = replace(one, picture=picture, image=f"a picture in memory ({picture.sha256[:16]})")
+        found.append(one)
+    return _with_ids(found)
+
+
+def groups_of(rows: Sequence[CaptionRow], asked: Mapping[str, Any]) -> list[list[CaptionRow]]:
+    """Rows in groups; those of one picture and prompt stand together, in the order in which they first come.
+
+    Args:
+        asked: what rows that lack a prompt are asked.
+    """
+    alike: dict[tuple, list[CaptionRow]] = {}
+    for row in rows:
+        alike.setdefault((row.image, row.prompt or asked.get("prompt")), []).append(row)
+    in_order = list(itertools.chain(*alike.values()))
+    return [in_order[start : start + MOST_TOGETHER] for start in range(0, len(in_order), MOST_TOGETHER)]
+
+
+def _with_ids(rows: list[CaptionRow]) -> list[CaptionRow]:
+    """The same rows, after a look whether their ids differ."""
     seen: dict[str, CaptionRow] = {}
     for row in rows:
         if row.caption_id in seen:
@@ -80,7 +152,7 @@ def shard_of(groups: Sequence, shard: str) -> list:
     return list(groups[int(part) - 1 :: int(parts)])
 
 
-def _caption_row(row: Row, number: int, folder: Path) -> CaptionRow:
+def _caption_row(row: Row, number: int, folder: str | Path) -> CaptionRow:
     given = Row({name: value for name, value in row.value.items() if value is not None}, row.file, row.line, row.unit)
     caption_id = given.value.get("id", number + 1)
     if isinstance(caption_id, float) and caption_id.is_integer():  # pandas has no whole numbers beside empty cells

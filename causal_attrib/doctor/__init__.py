@@ -6,8 +6,17 @@
 True
 """
 
-from causal_attrib.doctor.examination import examine
-from causal_attrib.doctor.report import Check, Report
-from causal_attrib.doctor.software import environment
+from typing import TYPE_CHECKING
+
+from causal_attrib.lazy import lazily
+
+if TYPE_CHECKING:
+    from causal_attrib.doctor.examination import examine
+    from causal_attrib.doctor.report import Check, Report
+    from causal_attrib.doctor.software import environment
+else:
+    __getattr__, __dir__ = lazily(
+        __name__, {"Check": "report", "Report": "report", "environment": "software", "examine": "examination"}
+    )
 
 __all__ = ["Check", "Report", "environment", "examine"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from causal_attrib.choices import ENGINES
 from causal_attrib.doctor.case import Case
-from causal_attrib.doctor.forwards import causality, hiding, image_is_seen, leak, numbers, padding
+from causal_attrib.doctor.forwards import causality, hiding, image_is_seen, image_is_used, leak, numbers, padding
 from causal_attrib.doctor.precision import precision
 from causal_attrib.doctor.report import Check, Report
 from causal_attrib.doctor.scoring import deterministic, engines
@@ -23,7 +23,7 @@ from causal_attrib.vlm import VLM
 
 _OF_A_PATIENT = (
     *(spans, prompt, image_tokens),
-    *(numbers, image_is_seen, causality, hiding, leak, padding),
+    *(numbers, image_is_seen, image_is_used, causality, hiding, leak, padding),
     *(deterministic, precision, own_words, writing),
 )
 

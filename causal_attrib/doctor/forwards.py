@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from PIL import ImageOps
 
-from causal_attrib.doctor.case import Case, change, change_anywhere
+from causal_attrib.doctor.case import Case, change, change_anywhere, logprob_T
 from causal_attrib.doctor.report import Check
+from causal_attrib.outcomes.grounding import content_tokens
+from causal_attrib.scenes import PARK, render
 from causal_attrib.scores import logprob_and_entropy
 from causal_attrib.vlm import Continuation
 
@@ -47,6 +50,35 @@ def image_is_seen(case: Case) -> Check:
         bad=f"With {least} in its place the words stay as likely: the image does not reach the words. If the image "
         "shows something, the checkpoint or its processor is broken; no score of it says anything about images.",
     )
+
+
+# How much likelier the picture has to make content words for scores to say something of it, in nats a token: a tenth.
+USED = 0.1
+
+
+def image_is_used(case: Case) -> Check:
+    """How much of the caption's likelihood the picture carries: over content words, against one colour and against a
+    drawn scene of other things. A warning where that is negligible, since all numbers are right all the same."""
+    ids = case.ids
+    counted = sorted(content_tokens(case.encoding)) or list(range(len(ids)))
+    other = case.vlm.encode(render(replace(PARK, objects=(), place="water", time="night"), size=512)[0], None, ids)
+    behind = {
+        "one colour": case.read(Continuation(ids, reference=True)),
+        "a drawn scene": case.read(Continuation(ids), other),
+    }
+    seen_T = logprob_T(case.logits_TV, ids)
+    gains = {shown: (seen_T - logprob_T(logits_TV, ids))[counted].mean().item() for shown, logits_TV in behind.items()}
+    told = " and ".join(f"{gain:.2f} against {shown}" for shown, gain in gains.items())
+    least = min(gains, key=lambda shown: gains[shown])
+    warns = not gains[least] >= USED
+    detail = f"The picture makes the caption's content words likelier by {told}, in nats a token."
+    if warns:
+        detail = (
+            f"The picture hardly makes the caption's content words likelier: by {told}, in nats a token. Either the "
+            "caption does not fit the picture (give --image and --caption that do), or the model hardly uses pictures, "
+            "as one does that was trained too little, and scores say little about any."
+        )
+    return Check("image is used", True, detail, gains[least], "at least", USED, "nats a token", warns)
 
 
 def causality(case: Case) -> Check:

@@ -19,6 +19,7 @@ class Check:
     bound:     how `measured` was held against `tolerance`: "at most" or "at least"
     tolerance: what is allowed
     unit:      of both
+    warns:     it passed, and what was measured is worth a warning: scores are right and may say little
     """
 
     name: str
@@ -28,6 +29,7 @@ class Check:
     bound: str = ""
     tolerance: float | None = None
     unit: str = ""
+    warns: bool = False
 
     @classmethod
     def at_most(cls, name: str, measured: float, tolerance: float, unit: str, *, good: str, bad: str) -> Check:

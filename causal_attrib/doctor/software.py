@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 
 from packaging.requirements import Requirement
 
 from causal_attrib.doctor.report import Check
-from causal_attrib.vlm.torchvision import remedy, torchvision_state
 
 
 def environment() -> Check:
@@ -18,8 +19,12 @@ def environment() -> Check:
     """
     faults = _misfits()
     good = f"torch {version('torch')} and transformers {version('transformers')} are among those supported."
-    if torchvision_state() == "broken":
-        good += f" torchvision does not work beside this torch and is set aside; mend it with {remedy()}."
+    # Where there is none, torch, which takes seconds, is not imported to find that out.
+    if "causal_attrib.vlm" in sys.modules or find_spec("torchvision") is not None:
+        from causal_attrib.vlm.torchvision import remedy, torchvision_state
+
+        if torchvision_state() == "broken":
+            good += f" torchvision does not work beside this torch and is set aside; mend it with {remedy()}."
     return Check.at_most("environment", len(faults), 0, "packages", good=good, bad=" ".join(faults))
 
 

@@ -69,6 +69,7 @@ class Job:
         return cast(TextOutcome, self.outcome)
 
 
+ReadsLogits = Callable[[Tensor, tuple[int, ...]], tuple[np.ndarray, np.ndarray]]
 # A caption, its edits with the noise of each draw, and the ids that were drawn behind them.
 _Drawn = tuple[Job, Sequence[tuple[Edited, GumbelNoise]], Sequence[tuple[int, ...]]]
 
@@ -95,6 +96,14 @@ class Engine(ABC):
     def scan(self, encoding: Encoding) -> Tensor:
         """Logits (T, V), float32, that predict each token of the unedited response, tags and answer included."""
 
+    def scans(self, encodings: Sequence[Encoding], read: ReadsLogits) -> list[tuple[np.ndarray, np.ndarray]]:
+        """What `read` makes of the logits of `scan` and the ids of each response; they share forwards where they can.
+
+        Args:
+            read: from logits (N, V) and the N tokens that they predict to two numbers for each, row by row.
+        """
+        return [read(self.scan(encoding), encoding.response_ids) for encoding in encodings]
+
     @abstractmethod
     def logprobs(self, requests: Sequence[Request], advance: Callable[[int], None]) -> list[Tensor]:
         """Log-probabilities (nats, float32, on the CPU) of each request; `advance` is told how many were answered."""
@@ -115,6 +124,9 @@ class Engine(ABC):
     def drafts_at_once(self, encoding: Encoding) -> int:
         """How many drafts it is best to ask for together."""
         return 1
+
+    def adopt(self, before: Engine | None) -> None:  # noqa: B027
+        """Take over what serves any caption from an engine that is done with its own. Most keep nothing."""
 
     def together(self, encodings: Sequence[Encoding]) -> list[list[int]]:
         """Indices of captions in groups that are best run together: what is read for one serves the others."""

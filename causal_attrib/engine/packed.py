@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from causal_attrib.engine.base import Draft, Engine, Request, chunks
+from causal_attrib.engine.base import Draft, Engine, ReadsLogits, Request, chunks
 from causal_attrib.engine.budget import Meter, drafts_at_once, is_out_of_memory
 from causal_attrib.engine.decode import decode
 from causal_attrib.engine.node import Node, spell, unplaced
@@ -36,6 +37,7 @@ class PackedEngine(Engine):
     name = "packed"
     pictures: int = 1
     _trees: dict[_Key, Tree] = field(default_factory=dict, repr=False)
+    _adopted: set[_Key] = field(default_factory=set, repr=False)
     _budget: int | None = None
     _holds: bool = False
 
@@ -50,6 +52,31 @@ class PackedEngine(Engine):
 
         (logits_TV,) = self._in_memory(look, [encoding])
         return logits_TV
+
+    def scans(self, encodings: Sequence[Encoding], read: ReadsLogits) -> list[tuple[np.ndarray, np.ndarray]]:
+        found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        for groups in self._side_by_side([(encoding, False) for encoding in encodings]):
+            of_groups = [[encodings[n] for n in some] for some in groups]
+            scanned = self._in_memory(functools.partial(self._scan_trees, read), of_groups)
+            for some, values in zip(groups, scanned, strict=True):
+                found.update(zip(some, values, strict=True))
+        return [found[n] for n in range(len(encodings))]
+
+    def adopt(self, before: Engine | None) -> None:
+        """Keep what was read of the neutral picture, which is the same for every picture of a size.
+
+        It holds no text, so that numbers do not depend on the captions that came before. The first captions that use it
+        again bear its cost, which is then that of any run of theirs.
+        """
+        if not isinstance(before, PackedEngine) or before.vlm is not self.vlm:
+            return
+        self._meter.bytes_per_token = before._meter.bytes_per_token
+        for key, tree in list(before._trees.items())[-self.pictures :]:
+            if key.of_any_picture and not tree.read:
+                tree.cut(0)
+                tree.cost = self.cost
+                self._trees[key] = tree
+                self._adopted.add(key)
 
     def together(self, encodings: Sequence[Encoding]) -> list[list[int]]:
         side_by_side = self._side_by_side([(encoding, False) for encoding in encodings])
@@ -80,7 +107,7 @@ class PackedEngine(Engine):
             key = _tree_key(encoding, row.reference)
             if key not in trees:
                 root = Node(-1, None, None, -1)
-                stem = spell(root, Continuation(encoding.response_ids))
+                stem = spell(root, Continuation(_stem(encoding, key)))
                 total += -len(stem) if key in self._trees else encoding.prompt_length
                 trees[key] = root, set(stem)
             root, nodes = trees[key]
@@ -103,14 +130,29 @@ class PackedEngine(Engine):
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
+    def _scan_trees(
+        self, read: ReadsLogits, groups: Sequence[Sequence[Encoding]]
+    ) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+        """What `read` makes of each response of several trees."""
+        trees = self._grown([(some[0], False) for some in groups])
+        budget = self._nodes(groups[0][0])
+        for encoding in itertools.chain(*groups):
+            self.vlm.check_length(encoding.prompt_length, len(encoding.response_ids))
+        responses = [[encoding.response_ids for encoding in some] for some in groups]
+        found = run([_scans_of(tree, some, budget, read) for tree, some in zip(trees, responses, strict=True)], budget)
+        for tree in trees:
+            tree.cut(tree.read)
+        return found
+
     def _read(self, groups: Sequence[Sequence[Request]]) -> list[list[Tensor]]:
         """Log-probabilities of the requests of several trees."""
         trees = self._grown([(some[0].encoding, some[0].row.reference) for some in groups])
         budget = self._nodes(groups[0][0].encoding)
         tasks, wanted = [], []
         for tree, some in zip(trees, groups, strict=True):
-            for request in some:
-                self.vlm.check_length(request.encoding.prompt_length, len(request.row.ids))
+            self.vlm.check_length(
+                max(request.encoding.prompt_length for request in some), max(len(request.row.ids) for request in some)
+            )
             paths = [tree.path(request.row) for request in some]
             wanted.append(
                 [[path[place] for place in request.places] for request, path in zip(some, paths, strict=True)]
@@ -155,9 +197,12 @@ class PackedEngine(Engine):
     def _grown(self, wanted: Sequence[tuple[Encoding, bool]]) -> list[Tree]:
         """The trees behind some pictures (True: behind what they are held against), made where they are not held."""
         keys = [_tree_key(*each) for each in wanted]
-        for key in keys:
+        for key, (encoding, _) in zip(keys, wanted, strict=True):
             if key in self._trees:
                 self._trees[key] = self._trees.pop(key)  # used last
+                if key in self._adopted:
+                    self._adopted.discard(key)
+                    self.cost.add(encoding.reference_inputs[self.vlm.family.row].shape[1])
         for key, (encoding, reference) in zip(keys, wanted, strict=True):
             if key in self._trees:
                 continue
@@ -166,9 +211,10 @@ class PackedEngine(Engine):
             for other in held[: max(0, len(held) + 1 - self.pictures)]:
                 del self._trees[other]
             inputs = encoding.reference_inputs if reference else encoding.prompt_inputs
+            stem = _stem(encoding, key)
             self.vlm.check_length(encoding.prompt_length, len(encoding.response_ids))
-            with self._meter.measuring(encoding.prompt_length + len(encoding.response_ids)):
-                self._trees[key] = Tree(self.vlm, inputs, encoding.response_ids, self.cost)
+            with self._meter.measuring(encoding.prompt_length + len(stem)):
+                self._trees[key] = Tree(self.vlm, inputs, stem, self.cost)
         return [self._trees[key] for key in keys]
 
     def _side_by_side(self, wanted: Sequence[tuple[Encoding, bool]]) -> Iterable[Sequence[list[int]]]:
@@ -236,6 +282,38 @@ def _logprobs_of(tree: Tree, nodes: Sequence[Node], budget: int) -> Generator[Tr
     return logprob
 
 
+def _scans_of(
+    tree: Tree, responses: Sequence[tuple[int, ...]], budget: int, read: ReadsLogits
+) -> Generator[TreeRequest, Tensor, list[tuple[np.ndarray, np.ndarray]]]:
+    """What `read` makes of each response, whose logits are read as they come: those of all may be large.
+
+    A task of `engine.together`.
+    """
+    paths = [[tree.root, *tree.path(Continuation(ids))] for ids in responses]
+    behind: dict[Node, dict[int, None]] = defaultdict(dict)
+    for path in paths:
+        for node, following in itertools.pairwise(path):
+            behind[node][following.token] = None
+    values: dict[tuple[Node, int], tuple[float, float]] = {}
+
+    def note(nodes: Sequence[Node], logits_NV: Tensor) -> None:
+        pairs = [(row, node, token) for row, node in enumerate(nodes) for token in behind[node]]
+        for some in chunks(pairs, 64):
+            found = read(logits_NV[[row for row, _, _ in some]].float(), tuple(token for _, _, token in some))
+            values.update(zip((pair[1:] for pair in some), zip(*found, strict=True), strict=True))
+
+    known = {node: logits_V for node in behind if (logits_V := tree.known(node)) is not None}
+    if known:
+        note(list(known), torch.stack(list(known.values())))
+    asked = [node for node in behind if node not in known]
+    forward = [*unplaced(asked), *(node for node in asked if node.place is not None)]
+    for piece in chunks(forward, budget):
+        wanted = [node for node in piece if node in behind]
+        note(wanted, (yield TreeRequest(tree, [node for node in piece if node.place is None], wanted)))
+    both = [[values[node, following.token] for node, following in itertools.pairwise(path)] for path in paths]
+    return [(np.array([one for one, _ in of]), np.array([other for _, other in of])) for of in both]
+
+
 def forwards(tree: Tree, wanted: Sequence[Node], budget: int) -> Iterator[list[Node]]:
     """Pack nodes that are not in the cache, and all that they hang on, into forwards of at most `budget` nodes.
 
@@ -298,11 +376,13 @@ class _Key(NamedTuple):
     reference: whether it stands behind the reference image
     seen:    the picture, or what is left of it
     prompt:  not its text: the same words may stand in another conversation
+    of_any_picture: of a size
     """
 
     reference: bool
     seen: object
     prompt: tuple
+    of_any_picture: bool
 
 
 def _tree_key(encoding: Encoding, reference: bool) -> _Key:
@@ -310,4 +390,9 @@ def _tree_key(encoding: Encoding, reference: bool) -> _Key:
     # One colour is the same for all pictures of a size.
     of_size = reference and encoding.against == "colour"
     seen = (record["width"], record["height"]) if of_size else record["sha256"]
-    return _Key(reference, seen, encoding.prompt_key)
+    return _Key(reference, seen, encoding.prompt_key, of_size)
+
+
+def _stem(encoding: Encoding, key: _Key) -> tuple[int, ...]:
+    """The text that is read together with the prompt: none where the tree may serve other pictures' captions."""
+    return () if key.of_any_picture else encoding.response_ids

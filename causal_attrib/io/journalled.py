@@ -5,7 +5,7 @@ How sums are rounded depends on what is in a forward, so half a group, finished 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar, cast
 
 from causal_attrib.io.journal import Journal
@@ -48,20 +48,45 @@ def finish(
     Returns:
         How many items an earlier run had done.
     """
+
+    def one_by_one(left: Mapping[str, Sequence[Item]]) -> Iterator[tuple[dict, str, list[Outcome]]]:
+        model = load()
+        journal.agree("model", model.record)
+        for key, group in left.items():
+            yield model.record, key, work(model, group)
+
+    return finish_with(journal, groups, one_by_one, on_failure=on_failure, progress=progress)
+
+
+def finish_with(
+    journal: Journal,
+    groups: Mapping[str, Sequence[Item]],
+    work: Callable[[Mapping[str, Sequence[Item]]], Iterator[tuple[dict, str, list[Outcome]]]],
+    *,
+    on_failure: Callable[[Item, str], None],
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """The same where several models may be at work, which do groups in any order.
+
+    Args:
+        work: from the groups that are left to the record of the model, the key of a group that is done, and what came
+            of it.
+    """
     left = {key: group for key, group in groups.items() if key not in journal.done}
     total = sum(map(len, groups.values()))
     before = done = total - sum(map(len, left.values()))
     if not left:
         return before
-    model = load()
-    journal.agree("model", model.record)
-    for key, group in left.items():
-        outcomes = work(model, group)
+    agreed = None
+    for record, key, outcomes in work(left):
+        if record != agreed:
+            journal.agree("model", record)
+            agreed = record
         journal.add(key, outcomes, done=all(REASON not in outcome for outcome in outcomes))
-        for item, outcome in zip(group, outcomes, strict=True):
+        for item, outcome in zip(groups[key], outcomes, strict=True):
             if REASON in outcome:
                 on_failure(item, outcome[REASON])
-        done += len(group)
+        done += len(outcomes)
         if progress is not None:
             progress(done, total)
     return before

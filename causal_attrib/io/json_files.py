@@ -36,9 +36,14 @@ def write_json(path: str | os.PathLike, value: object) -> None:
 
 def check_rows(path: str | os.PathLike, what: str) -> None:
     """Raise an `InputError` unless JSON Lines can be written at `path`: call it before the work, not after."""
+    check_rows_name(path, what)
+    check_writable(path)
+
+
+def check_rows_name(path: str | os.PathLike, what: str) -> None:
+    """Raise an `InputError` if the suffix of `path` promises something other than JSON Lines."""
     if Path(path).suffix.lower() != ".jsonl" and not is_stream(path):
         raise InputError(f"{what} are written as JSON Lines; let the name of {path} end in .jsonl.")
-    check_writable(path)
 
 
 def write_rows(path: str | os.PathLike, rows: Iterable[object]) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from causal_attrib.errors import InputError
+from causal_attrib.io import remote
 
 if TYPE_CHECKING:
     import torch
@@ -217,6 +218,8 @@ def _file_bytes(source: ImageLike, folder: str | os.PathLike[str] | None) -> tup
     """The bytes of an image file, its path if it has one, and what to call it."""
     path = _path_of(source)
     if path is not None:
+        if remote.is_address(path) and remote.is_fetching():
+            return remote.picture_bytes(path), path, _short(path)
         found = _find(path, folder)
         return _contents(found), str(found), _short(found)
     given = _unwrapped(source)

@@ -23,7 +23,7 @@ class PictureBytes(TypedDict):
 # What `io.pictures.read_picture` takes. Bytes stay as they are, so that a JPEG is not encoded twice.
 PictureSource = str | PictureBytes
 
-_ADDRESS = re.compile(r"(?:data:|https?://)", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:data:|[a-z][a-z0-9+.-]+://)", re.IGNORECASE)
 
 
 def picture_source(value: object, key: str, where: str, folder: str | os.PathLike) -> PictureSource:
@@ -42,7 +42,10 @@ def picture_source(value: object, key: str, where: str, folder: str | os.PathLik
             return {"bytes": data, "path": name}
     if not isinstance(value, str) or not value:
         raise InputError(f"{where} has {shown(value)} under {key!r}; give the path of a picture.")
-    return value if _ADDRESS.match(value) else _found(Path(folder), value)
+    if _ADDRESS.match(value):
+        return value
+    # Beside a file of rows that was fetched, its pictures are fetched as well.
+    return f"{os.fspath(folder)}/{value}" if _ADDRESS.match(os.fspath(folder)) else _found(Path(folder), value)
 
 
 def only_picture(row: dict, where: str, folder: str | os.PathLike, *, has: str) -> PictureSource:

@@ -1,6 +1,7 @@
 """Rows of a file, whatever wrote it, each with the line it stands on, so that an error can say where it is.
 
-.json, .jsonl, ...  a JSON list, JSON Lines, or objects that follow each other however they are printed
+.json, .jsonl, ...  a JSON list, JSON Lines, or objects that follow each other however they are printed;
+                    of an object that is a file of COCO captions, its captions
 .csv                a row per line, under the names in the first
 .parquet            pictures in it stay the bytes that they are
 *.gz                any of these, gzipped
@@ -122,7 +123,7 @@ def read_rows(path: str | os.PathLike, *, of_scenes: str = CAPTIONS, keep_faulty
     """
     rows = []
     for row in _rows(Path(path), of_scenes):
-        fault = _fault(row)
+        fault = fault_of(row)
         if fault is not None and not keep_faulty:
             raise InputError(fault)
         rows.append(row if fault is None else Row(row.value, row.file, row.line, row.unit, fault))
@@ -229,12 +230,39 @@ def _rows(path: Path, of_scenes: str) -> Iterator[Row]:
             yield Row(value, name, line)
     else:
         for line, value in _values(read_text(path), path):
+            if isinstance(value, dict) and _is_coco(value):
+                yield from _coco_rows(value, name)
+                continue
             if not isinstance(value, dict):
                 raise InputError(f"{path} line {line} holds {shown(value)} where a row should be an object with keys.")
             yield Row(value, name, line)
 
 
-def _fault(row: Row) -> str | None:
+def _is_coco(value: dict[str, Any]) -> bool:
+    """Whether an object is a whole file of COCO captions (`captions_val2014.json`)."""
+    images, annotations = value.get("images"), value.get("annotations")
+    return (
+        isinstance(images, list)
+        and isinstance(annotations, list)
+        and all(isinstance(one, dict) for one in (*images, *annotations))
+        and any("caption" in one for one in annotations)
+    )
+
+
+def _coco_rows(value: dict[str, Any], file: str) -> Iterator[Row]:
+    """A row for each caption, with the file name of its picture and the number of the annotation as `id`."""
+    names = {image.get("id"): image.get("file_name") for image in value["images"]}
+    for number, one in enumerate(value["annotations"], start=1):
+        if one.get("image_id") not in names:
+            raise InputError(
+                f"{file} annotation {number} is of image {shown(one.get('image_id'))}, which is not among its images; "
+                "mend the file."
+            )
+        row = {"image": names[one["image_id"]], "caption": one.get("caption"), "id": one.get("id", number)}
+        yield Row(row, file, number, "annotation")
+
+
+def fault_of(row: Row) -> str | None:
     """A sentence if a string of the row holds half a character, which no file can be written with."""
     for key, value in row.value.items():
         if has_half_characters([key, value]):

@@ -1,42 +1,61 @@
-"""Files that hold many scored captions: JSON Lines with an object each, or CSV and parquet with a row per token.
+"""Files that hold many scored captions: JSON Lines with an object each, or two tables as CSV or parquet.
 
-An object is that of schema version 1 with two keys more, and the tables have the same in other places:
+An object is that of schema version 1 with two keys more:
 
     caption_id: what the caption is called, unique in a file
     batch:      `row`, its place among the `rows` that were to be scored, from 0; `input`, the SHA-256 of their file;
                 and `flags`, that of what they were scored with
 
-A table has the columns of `Attribution.to_frame`, `caption_id`, `image` (its path), and `about`: the rest of the object
-as JSON, in the first row of each caption only, since it is long. `cost.seconds` is nowhere: it would make every run's
-file a different one.
+`scores.parquet` has a row per token: the columns of `Attribution.to_frame`, `caption_id` and `image` (its path). Beside
+it `scores.captions.parquet` has a row per caption (`caption_tables`). A folder holds the same tables in parts, for
+engines that read many files at once:
+
+    scores/manifest.json, scores/captions/part-00000.parquet, scores/tokens/part-00000.parquet, ...
+
+`cost.seconds` is nowhere: it would make every run's file a different one. Files of version 1, which was one table with
+all else in its column `about`, are read as well.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.atomic import replacing
+from causal_attrib.io.atomic import cannot_be_written, replacing
+from causal_attrib.io.json_files import read_json, to_json
 from causal_attrib.io.parsing import PARSER_ERRORS, has_half_characters, parse_json, reason_of, shown
 from causal_attrib.results import formats
-from causal_attrib.results.attribution import Attribution
+from causal_attrib.results.caption_tables import (
+    STRINGS,
+    VERSION,
+    Block,
+    blocks_of,
+    caption_frame_kinds,
+    caption_row_of_text,
+    captions_of,
+    check_version,
+    records_of,
+)
 from causal_attrib.results.checks import check_record
-from causal_attrib.results.formats import for_spreadsheets, read_parquet_table, records_of, records_of_csv
+from causal_attrib.results.tokens import VERDICT_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMATS = ("parquet", "csv", "jsonl")
-# Captions of a parquet row group, which is read at once.
-_AT_ONCE = 512
+MANIFEST = "manifest.json"
+# Of a part of a folder, at most.
+_BLOCKS_PER_PART = 16
 
 
 @dataclass(frozen=True)
@@ -71,8 +90,30 @@ class Scored:
 
 
 def format_of(path: str | os.PathLike) -> str:
-    """As `formats.format_of`, of the formats that hold many captions."""
+    """As `formats.format_of`, of the formats that hold many captions; "folder" for a folder (`is_folder`)."""
+    if is_folder(path):
+        return "folder"
     return formats.format_of(path, FORMATS, of_stream="jsonl", what_for=" for many captions")
+
+
+def is_folder(path: str | os.PathLike) -> bool:
+    """Whether a path names a folder of scored captions: one that is there, or that is to be (it ends in /)."""
+    return os.fspath(path).endswith(("/", os.sep)) or Path(path).is_dir()
+
+
+def captions_path(path: str | os.PathLike) -> Path:
+    """Where the table of captions is that belongs to a table of tokens.
+
+    >>> captions_path("out/scores.parquet").name
+    'scores.captions.parquet'
+    """
+    path = Path(path)
+    return path.with_name(f"{path.stem}.captions{path.suffix}")
+
+
+def files_at(path: str | os.PathLike) -> list[Path]:
+    """The files that `write` puts at a path."""
+    return [Path(path), captions_path(path)] if format_of(path) in ("parquet", "csv") else [Path(path)]
 
 
 def write(path: str | os.PathLike, captions: Iterable[Scored], *, kept: str = "") -> None:
@@ -80,100 +121,307 @@ def write(path: str | os.PathLike, captions: Iterable[Scored], *, kept: str = ""
 
     `kept` is what to say of the work so far if the disk is full (`io.atomic.cannot_be_written`).
     """
-    writers = {"parquet": _write_parquet, "csv": _write_csv, "jsonl": _write_jsonl}
-    writer = writers[format_of(path)]
-    with replacing(path, kept=kept) as file:
-        writer(file, captions)
+    write_blocks(path, blocks_of(one.to_dict() for one in captions), kept=kept)
 
 
-def read(path: str | os.PathLike) -> Iterator[Scored]:
-    """The captions of a file that `write` wrote, one after the other.
+def write_blocks(path: str | os.PathLike, blocks: Iterable[Block], *, kept: str = "") -> None:
+    """The same of blocks; each but the last has `AT_ONCE` captions, so that equal captions make equal files."""
+    format = format_of(path)
+    if format == "folder":
+        _write_folder(Path(path), blocks, kept)
+    elif format == "jsonl":
+        with replacing(path, kept=kept) as file:
+            for block in blocks:
+                for record in records_of(block):
+                    file.write(_json(record).encode() + b"\n")
+    else:
+        writer = {"parquet": _write_parquet, "csv": _write_csv}[format]
+        # The file of tokens is put in place last, and one from before is gone by then: no reader ever sees the tokens
+        # of one run beside the captions of another.
+        with replacing(path, kept=kept) as tokens, replacing(captions_path(path), kept=kept) as table:
+            writer(tokens, table, blocks)
+            tokens.flush()
+            with suppress(OSError):
+                if Path(path).is_file() and not Path(path).is_symlink():
+                    Path(path).unlink()
+
+
+def read(path: str | os.PathLike, *, tokens: bool = True) -> Iterator[Scored]:
+    """The captions of a file or folder that `write` wrote, one after the other.
+
+    Args:
+        tokens: without them `tokens` of each is empty, which is much quicker for tables.
 
     Raises:
         InputError: no such file, or another one.
     """
-    readers = {"parquet": _read_parquet, "csv": _read_csv, "jsonl": _read_jsonl}
-    reader = readers[format_of(path)]
-    if Path(path).is_dir():
-        raise InputError(f"{path} is a folder; give a file that `copo score --input` wrote.")
-    if not Path(path).is_file():
+    for blocks in _told(path, _blocks(path, tokens=tokens)):
+        yield from _told(path, map(Scored.from_dict, blocks))
+
+
+def read_blocks(path: str | os.PathLike) -> Iterator[Block]:
+    """The same in blocks, some captions each. Tables are handed on as they stand.
+
+    Raises:
+        InputError: no such file, or another one.
+    """
+    format = _format_there(path)
+    if format in ("folder", "parquet") and not _is_version_1(path, format):
+        yield from _told(path, _table_blocks(path, format))
+    else:
+        yield from blocks_of(one.to_dict() for one in read(path))
+
+
+def captions_frame(path: str | os.PathLike) -> pd.DataFrame:
+    """The table of captions of a file or folder, one row each, as pandas has it."""
+    import pandas as pd
+
+    format = _format_there(path)
+    if format in ("folder", "parquet") and not _is_version_1(path, format):
+        blocks = _told(path, _table_blocks(path, format, tokens=False))
+    else:
+        blocks = read_blocks(path)
+    return pd.concat([block.captions.to_pandas() for block in blocks], ignore_index=True)
+
+
+def _format_there(path: str | os.PathLike) -> str:
+    format = format_of(path)
+    if format == "folder":
+        if not (Path(path) / MANIFEST).is_file():
+            raise InputError(f"{path} is a folder without {MANIFEST}; give a file or folder that `copo score` wrote.")
+    elif not Path(path).is_file():
         raise InputError(f"There is no file {path}; check the path.")
+    elif format != "jsonl" and Path(path).stem.endswith(".captions"):
+        tokens = Path(path).with_name(Path(path).stem.removesuffix(".captions") + Path(path).suffix)
+        if tokens.is_file():
+            raise InputError(f"{path} is the table of captions beside {tokens.name}; give {tokens}.")
+    return format
+
+
+def _told(path: str | os.PathLike, found: Iterator[Any]) -> Iterator[Any]:
+    """The same, with what goes wrong in one sentence."""
+    import pyarrow as pa
+
     try:
-        yield from reader(Path(path))
+        yield from found
     except OSError as error:
         raise InputError(f"{path} cannot be read ({reason_of(error)}); check the path.") from None
     except MemoryError:
         raise InputError(f"{path} does not fit into the memory; read it on a larger machine, or in parts.") from None
-    except PARSER_ERRORS:
+    except InputError:
+        raise
+    except (*PARSER_ERRORS, pa.ArrowException):
         raise InputError(
             f"{path} is no file of scored captions, or it is damaged; give one that `copo score --input` wrote."
         ) from None
 
 
-def _write_jsonl(file: BinaryIO, captions: Iterable[Scored]) -> None:
-    for one in captions:
-        file.write(_json(one.to_dict()).encode() + b"\n")
+def _blocks(path: str | os.PathLike, *, tokens: bool) -> Iterator[Iterator[dict]]:
+    """Objects of captions, some at a time."""
+    format = _format_there(path)
+    if format == "jsonl":
+        with Path(path).open(encoding="utf-8") as lines:
+            yield (parse_json(line) for line in lines)
+    elif _is_version_1(path, format):
+        yield formats.records_of_version_1(Path(path), format)
+    elif format == "csv":
+        yield _read_csv(Path(path))
+    else:
+        for block in _table_blocks(path, format, tokens=tokens):
+            yield (
+                records_of(block)
+                if tokens
+                else ({**one, "tokens": []} for one in captions_of(block.captions.to_pylist()))
+            )
 
 
-def _write_csv(file: BinaryIO, captions: Iterable[Scored]) -> None:
-    text = io.TextIOWrapper(file, "utf-8", newline="")
-    for place, part in enumerate(_frames(captions)):
-        for_spreadsheets(part).to_csv(
-            text, index=False, header=not place, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n"
-        )
-    text.flush()
-    text.detach()
+# -- parquet ----------------------------------------------------------------------------------------------------------
 
 
-def _write_parquet(file: BinaryIO, captions: Iterable[Scored]) -> None:
-    import pyarrow as pa
+class _ParquetPair:
+    """Both tables of one part, open for writing."""
+
+    def __init__(self, tokens: BinaryIO, captions: BinaryIO):
+        self._files = (captions, tokens)
+        self._writers: list[Any] = []
+
+    def add(self, block: Block) -> None:
+        import pyarrow.parquet as pq
+
+        tables = (block.captions, block.tokens)
+        if not self._writers:
+            self._writers = [
+                pq.ParquetWriter(file, table.schema, compression="zstd")
+                for file, table in zip(self._files, tables, strict=True)
+            ]
+        for writer, table in zip(self._writers, tables, strict=True):
+            # A row group each, of one size: `Block` for `Block` they are read again.
+            writer.write_table(table, row_group_size=max(table.num_rows, 1))
+
+    def close(self) -> None:
+        for writer in self._writers:
+            writer.close()
+
+
+def _write_parquet(tokens: BinaryIO, captions: BinaryIO, blocks: Iterable[Block]) -> None:
+    pair = _ParquetPair(tokens, captions)
+    for block in blocks:
+        pair.add(block)
+    pair.close()
+
+
+def _table_blocks(path: str | os.PathLike, format: str, *, tokens: bool = True) -> Iterator[Block]:
     import pyarrow.parquet as pq
 
-    writer: Any = None
-    for part in _frames(captions):
-        if writer is None:
-            kinds = {"Int64": pa.int64(), "int64": pa.int64(), "float64": pa.float64()}
-            schema = pa.schema([(name, kinds.get(str(kind), pa.string())) for name, kind in part.dtypes.items()])
-            writer = pq.ParquetWriter(file, schema, compression="zstd")
-        writer.write_table(pa.Table.from_pandas(part, schema, preserve_index=False))
-    writer.close()
+    for of_tokens, of_captions in _pairs(Path(path), format):
+        with ExitStack() as stack:
+            captions, table = (stack.enter_context(pq.ParquetFile(file)) for file in (of_captions, of_tokens))
+            for file in (captions, table):
+                check_version(_version_of(file), path)
+            if captions.num_row_groups != table.num_row_groups:
+                raise ValueError("the tables do not belong together")
+            for group in range(captions.num_row_groups):
+                names = None if tokens else ["caption_id"]
+                yield Block(captions.read_row_group(group), table.read_row_group(group, columns=names))
 
 
-def _frames(captions: Iterable[Scored]) -> Iterator[pd.DataFrame]:
-    """Tables of some captions each; one without rows if there are none."""
-    import pandas as pd
-
-    captions = iter(captions)
-    some = list(islice(captions, _AT_ONCE))
-    if not some:
-        yield _frame(Scored("", {}, Attribution("", []).to_dict()))
-    while some:
-        yield pd.concat([_frame(one) for one in some], ignore_index=True)
-        some = list(islice(captions, _AT_ONCE))
+def _version_of(file: Any) -> int:
+    return int((file.schema_arrow.metadata or {}).get(b"copo_tables", b"0"))
 
 
-def _frame(one: Scored) -> pd.DataFrame:
-    frame = Attribution.from_dict(one.record).to_frame()
-    about = {name: value for name, value in one.to_dict().items() if name not in ("caption_id", "tokens")}
-    frame.insert(0, "caption_id", one.caption_id)
-    frame.insert(1, "image", one.record["image"].get("path") or "")
-    return frame.assign(about=[_json(about) if not row else None for row in range(len(frame))])
+def _is_version_1(path: str | os.PathLike, format: str) -> bool:
+    """Whether a table holds all there is."""
+    if format == "csv":
+        with Path(path).open("rb") as file:
+            return b'"about"' in file.readline()
+    if format == "parquet":
+        return formats.has_column(path, "about")
+    return False
 
 
-def _read_jsonl(path: Path) -> Iterator[Scored]:
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield Scored.from_dict(parse_json(line))
+def _pairs(path: Path, format: str) -> Iterator[tuple[Path, Path]]:
+    """Files of tokens and of captions that belong together."""
+    if format == "folder":
+        manifest = read_json(path / MANIFEST, "score again")
+        check_version(manifest.get("version"), path)
+        for part in manifest["parts"]:
+            name = Path(part["file"]).name
+            yield path / "tokens" / name, path / "captions" / name
+    else:
+        yield path, _captions_there(path)
 
 
-def _read_csv(path: Path) -> Iterator[Scored]:
-    with path.open(encoding="utf-8", newline="") as text:
-        yield from map(Scored.from_dict, records_of_csv(text))
+def _captions_there(path: Path) -> Path:
+    beside = captions_path(path)
+    if not beside.is_file():
+        raise InputError(f"{path} has its captions in {beside.name}, which is not beside it; put both into one folder.")
+    return beside
 
 
-def _read_parquet(path: Path) -> Iterator[Scored]:
-    for rows in read_parquet_table(path):
-        yield from map(Scored.from_dict, records_of(rows))
+# -- a folder of parts ------------------------------------------------------------------------------------------------
+
+
+def check_folder(path: str | os.PathLike) -> None:
+    """Raises InputError unless a folder of scored captions can be put there: nothing else's files are in the way."""
+    path = Path(path)
+    if path.is_dir() and any(path.iterdir()) and not (path / MANIFEST).is_file():
+        raise InputError(f"{path} is a folder with other files in it; choose another place for the output.")
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file, and the output is to be a folder; choose another place.")
+    try:
+        path.parent.joinpath(f".{path.name}.part").mkdir(exist_ok=True)
+        path.parent.joinpath(f".{path.name}.part").rmdir()
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if not path.parent.is_dir():
+            raise cannot_be_written(path, error) from None
+
+
+def _write_folder(path: Path, blocks: Iterable[Block], kept: str) -> None:
+    check_folder(path)
+    beside, old = (path.with_name(f".{path.name}.{suffix}") for suffix in ("part", "old"))
+    try:
+        for left in (beside, old):
+            shutil.rmtree(left, ignore_errors=True)
+        for name in ("captions", "tokens"):
+            (beside / name).mkdir(parents=True)
+        parts = []
+        blocks = iter(blocks)
+        while some := list(itertools.islice(blocks, 1)):
+            name = f"part-{len(parts):05d}.parquet"
+            captions = tokens = 0
+            with (beside / "tokens" / name).open("wb") as of_tokens, (beside / "captions" / name).open("wb") as table:
+                pair = _ParquetPair(of_tokens, table)
+                for block in itertools.chain(some, itertools.islice(blocks, _BLOCKS_PER_PART - 1)):
+                    pair.add(block)
+                    captions, tokens = captions + len(block), tokens + block.tokens.num_rows
+                pair.close()
+            parts.append({"file": name, "captions": captions, "tokens": tokens})
+        manifest = {
+            "version": VERSION,
+            "captions": sum(part["captions"] for part in parts),
+            "tokens": sum(part["tokens"] for part in parts),
+            "parts": parts,
+        }
+        # Written last: a folder that has it is whole.
+        (beside / MANIFEST).write_text(to_json(manifest), encoding="utf-8")
+        if path.is_dir():
+            path.rename(old)
+        beside.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise cannot_be_written(path, error, kept) from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+# -- CSV --------------------------------------------------------------------------------------------------------------
+
+
+def _write_csv(tokens: BinaryIO, captions: BinaryIO, blocks: Iterable[Block]) -> None:
+    with ExitStack() as stack:
+        texts = []
+        for file in (captions, tokens):
+            texts.append(io.TextIOWrapper(file, "utf-8", newline=""))
+            stack.callback(texts[-1].detach)
+        for place, block in enumerate(blocks):
+            of_captions = block.captions.to_pandas().astype(caption_frame_kinds())
+            of_tokens = block.tokens.to_pandas().astype({"id": "Int64"})
+            for text, frame in zip(texts, (of_captions, of_tokens), strict=True):
+                formats.for_spreadsheets(frame, STRINGS).to_csv(
+                    text, index=False, header=not place, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n"
+                )
+        for text in texts:
+            text.flush()
+
+
+def _read_csv(path: Path) -> Iterator[dict]:
+    with (
+        path.open(encoding="utf-8", newline="") as text,
+        _captions_there(path).open(encoding="utf-8", newline="") as of,
+    ):
+        tokens = formats.csv_rows(text)
+        for cells in formats.csv_rows(of):
+            row = caption_row_of_text(formats.plain_cells(cells, STRINGS))
+            check_version(row["version"], path)
+            (record,) = captions_of([row])
+            some = list(itertools.islice(tokens, row["tokens"]))
+            if len(some) != row["tokens"] or any(
+                formats.plain_cell(one["caption_id"]) != record["caption_id"] for one in some
+            ):
+                raise ValueError("the tokens are not those of the captions")
+            of_tokens = (formats.token_of_text(one, record) for one in some)
+            judged = record.get("verdict") is not None
+            yield {
+                **record,
+                "tokens": [
+                    {name: token[name] for name in token if judged or name not in VERDICT_COLUMNS}
+                    for token in of_tokens
+                ],
+            }
+        if next(tokens, None) is not None:
+            raise ValueError("there are more tokens than the captions have")
 
 
 def _json(value: object) -> str:

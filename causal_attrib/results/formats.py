@@ -2,7 +2,7 @@
 
 A JSON object is that of schema version 1 (`Attribution.to_dict`). The tables have a row per token, with `image` and
 `caption_id` beside its columns; what is not of a token stands in the first line of a CSV file, and in the metadata of a
-parquet file. Tables of many captions are those of `caption_files`, and are read here too.
+parquet file. Files and folders of many captions are those of `caption_files`, and are read here too.
 
 A cell of a CSV file that a spreadsheet would take for a formula (it begins with =, +, - or @) has a ' before it.
 """
@@ -90,6 +90,8 @@ def read(path: str | os.PathLike) -> list[dict]:
     Raises:
         InputError: no such file, or not one of ours.
     """
+    if Path(path).is_dir():
+        return _read_many(path)
     readers = {
         "json": _read_json,
         "jsonl": _read_jsonl,
@@ -103,7 +105,11 @@ def read(path: str | os.PathLike) -> list[dict]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({reason_of(error)}); check the path.") from None
     try:
+        if _is_of_tables(data, format_of(path)):
+            return _read_many(path)
         return reader(data)
+    except InputError:
+        raise
     except MemoryError:
         raise InputError(f"{path} does not fit into the memory; read it on a larger machine.") from None
     except PARSER_ERRORS:
@@ -129,19 +135,75 @@ def caption_id(attribution: Attribution) -> str:
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
+def for_spreadsheets(frame: pd.DataFrame, names: Sequence[str] = ()) -> pd.DataFrame:
     """The rows with a ' before what a spreadsheet would run as a formula, in columns that hold strangers' strings."""
-    return frame.assign(**{name: frame[name].map(escaped_cell) for name in ("caption_id", "image", "text")})
+    strings = [name for name in frame if name in ("caption_id", "image", "text", *names)]
+    return frame.assign(**{name: frame[name].map(escaped_cell, na_action="ignore") for name in strings})
 
 
-def records_of_csv(text: TextIO) -> Iterator[dict]:
-    """The objects of a CSV table of many captions, each as `caption_files.Scored.to_dict` gives it."""
-    rows = _csv_rows(text)
-    read = ({**row, **_of_text(row), "caption_id": _from_text(row["caption_id"])} for row in rows)
-    yield from records_of(read, float)
+def plain_cell(cell: str) -> str:
+    """A cell as it was before `for_spreadsheets`."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
-def records_of(rows: Iterable[dict], number: Callable[[Any], float] = lambda value: value) -> Iterator[dict]:
+def plain_cells(row: dict[str, str], names: Sequence[str]) -> dict[str, str]:
+    """A row of a CSV file with the cells of these columns as they were."""
+    return {name: plain_cell(cell) if name in names else cell for name, cell in row.items()}
+
+
+def records_of_version_1(path: Path, format: str) -> Iterator[dict]:
+    """The objects of a table of many captions that holds all there is of them, as `caption_files.Scored.to_dict`."""
+    if format == "csv":
+        with path.open(encoding="utf-8", newline="") as text:
+            yield from _records_of_csv(text)
+    else:
+        for rows in _read_parquet_table(path):
+            yield from _records_of(rows)
+
+
+def has_column(path: str | os.PathLike, name: str) -> bool:
+    """Whether a parquet file has a column.
+
+    Raises:
+        ValueError: it is damaged, or no parquet file.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return name in pq.read_schema(path).names
+    except pa.ArrowException as error:
+        raise ValueError(error) from error
+
+
+def _is_of_tables(data: bytes, format: str) -> bool:
+    """Whether a file is one of two tables of many captions."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if format == "csv":
+        return data.startswith(b'"caption_id"') and b'"about"' not in data.partition(b"\n")[0]
+    try:
+        return format == "parquet" and b"copo_tables" in (pq.read_schema(io.BytesIO(data)).metadata or {})
+    except MemoryError:
+        raise
+    except pa.ArrowException as error:
+        raise ValueError(error) from error
+
+
+def _read_many(path: str | os.PathLike) -> list[dict]:
+    from causal_attrib.results import caption_files
+
+    return [one.to_dict() for one in caption_files.read(path)]
+
+
+def _records_of_csv(text: TextIO) -> Iterator[dict]:
+    rows = csv_rows(text)
+    read = ({**row, **_of_text(row), "caption_id": plain_cell(row["caption_id"])} for row in rows)
+    yield from _records_of(read, float)
+
+
+def _records_of(rows: Iterable[dict], number: Callable[[Any], float] = lambda value: value) -> Iterator[dict]:
     """The objects that rows of a table of many captions stand for.
 
     Args:
@@ -151,6 +213,11 @@ def records_of(rows: Iterable[dict], number: Callable[[Any], float] = lambda val
         listed = list(of_caption)
         about = parse_json(listed[0]["about"])
         yield {"caption_id": caption, **about, "tokens": [_token(row, about, number) for row in listed]}
+
+
+def token_of_text(row: dict[str, str], about: dict) -> dict:
+    """A row of a CSV file as the token that it was."""
+    return _token({**row, **_of_text(row)}, about, float)
 
 
 def _token(row: dict, about: dict, number: Callable[[Any], float] = lambda value: value) -> dict:
@@ -167,12 +234,12 @@ def _token(row: dict, about: dict, number: Callable[[Any], float] = lambda value
 
 def _of_text(row: dict[str, str]) -> dict:
     """What a row of a CSV file has of a token, signals apart."""
-    kinds: dict[str, Any] = {"text": _from_text, "verdict": str} | dict.fromkeys(NUMBERS, float)
+    kinds: dict[str, Any] = {"text": plain_cell, "verdict": str} | dict.fromkeys(NUMBERS, float)
     there = [name for name in FIELDS if name in row or name in COLUMNS]
     return {name: kinds.get(name, int)(row[name]) if row[name] or name == "text" else None for name in there}
 
 
-def read_parquet_table(file: Any) -> Iterator[list[dict]]:
+def _read_parquet_table(file: Any) -> Iterator[list[dict]]:
     """The rows of a parquet file of many captions, a group at a time.
 
     Raises:
@@ -196,11 +263,8 @@ def escaped_cell(cell: str) -> str:
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
-def _from_text(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
-
-
-def _csv_rows(text: TextIO) -> Iterator[dict[str, str]]:
+def csv_rows(text: TextIO) -> Iterator[dict[str, str]]:
+    """The rows of a CSV file that we wrote."""
     before = csv.field_size_limit(2**31 - 1)  # `about` may be long
     try:
         for row in csv.DictReader(text, strict=True):
@@ -258,11 +322,10 @@ def _read_html(data: bytes) -> list[dict]:
 
 def _read_csv(data: bytes) -> list[dict]:
     if not data.startswith(_CSV_MARK.encode()):
-        return list(records_of_csv(io.StringIO(data.decode(), newline="")))
+        return list(_records_of_csv(io.StringIO(data.decode(), newline="")))
     provenance, _, rows = data.decode().partition("\n")
     about = parse_json(provenance.removeprefix(_CSV_MARK))
-    read = _csv_rows(io.StringIO(rows, newline=""))
-    return [about | {"tokens": [_token({**row, **_of_text(row)}, about, float) for row in read]}]
+    return [about | {"tokens": [token_of_text(row, about) for row in csv_rows(io.StringIO(rows, newline=""))]}]
 
 
 def _read_parquet(data: bytes) -> list[dict]:
@@ -272,7 +335,7 @@ def _read_parquet(data: bytes) -> list[dict]:
     try:
         table = pq.read_table(io.BytesIO(data))
         if "about" in table.column_names:
-            return list(records_of(table.to_pylist()))
+            return list(_records_of(table.to_pylist()))
         about = parse_json(table.schema.metadata[b"copo"].decode())
         return [about | {"tokens": [_token(row, about) for row in table.to_pylist()]}]
     except MemoryError:

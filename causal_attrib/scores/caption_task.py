@@ -91,8 +91,12 @@ def make_task(
     answer: str | None = None,
     objects: list[str] | None = None,
     calibration: Calibration | None = None,
+    known: bool | None = None,
 ) -> CaptionTask:
     """Arguments as in `causal_attrib.score`; a `calibration` where the settings ask for verdicts.
+
+    Args:
+        known: what `knows` says of the picture, if it was asked before.
 
     Raises:
         InputError: what is wrong with this picture, these texts, or the settings for them.
@@ -124,7 +128,7 @@ def make_task(
         generated=generated,
         coherent=coherent,
         calibration=calibration,
-        known=knows(vlm, encoding.picture.pixels),
+        known=knows(vlm, encoding.picture.pixels) if known is None else known,
         seconds=time.perf_counter() - began,
     )
 
@@ -144,7 +148,7 @@ def run_tasks(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce |
 
 def _run_group(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce | None) -> list[Attribution]:
     began, before = time.perf_counter(), replace(engine.cost)
-    scans = [_scan(engine, task) for task in tasks]
+    scans = _scans(engine, tasks)
     if announce is not None:
         per_position = (time.perf_counter() - began) / max(engine.cost.since(before).positions, 1)
         positions = sum(_forecast(engine, task) for task in tasks)
@@ -224,15 +228,31 @@ class _Scan:
     logits_TV: Tensor | None
 
 
-def _scan(engine: Engine, task: CaptionTask) -> _Scan:
-    encoding = task.encoding
-    logits_TV = engine.scan(encoding)
-    logprob_T, entropy_T = logprob_and_entropy(logits_TV, encoding.response_ids)
-    prior_T = None
-    if task.calibration is not None:
-        row, places = Continuation(encoding.response_ids, reference=True), tuple(range(len(encoding.response_ids)))
-        prior_T = engine.logprobs([Request(encoding, row, places)], lambda count: None)[0].tolist()
-    return _Scan(logprob_T, entropy_T, prior_T, None if task.settings.signals is None else logits_TV)
+def _scans(engine: Engine, tasks: Sequence[CaptionTask]) -> list[_Scan]:
+    """Of all captions together: alone, each would take a forward of few tokens."""
+    encodings = [task.encoding for task in tasks]
+    logits: list[Tensor | None] = [None] * len(tasks)
+    if any(task.settings.signals is not None for task in tasks):
+        # Which read the logits themselves.
+        logits = [engine.scan(encoding) for encoding in encodings]
+        read = zip(logits, encodings, strict=True)
+        scanned = [logprob_and_entropy(logits_TV, encoding.response_ids) for logits_TV, encoding in read]
+    else:
+        scanned = engine.scans(encodings, logprob_and_entropy)
+    rows = [
+        Request(
+            task.encoding,
+            Continuation(task.encoding.response_ids, reference=True),
+            tuple(range(len(task.encoding.response_ids))),
+        )
+        for task in tasks
+        if task.calibration is not None
+    ]
+    priors = iter(engine.logprobs(rows, lambda count: None) if rows else [])
+    return [
+        _Scan(*scan, next(priors).tolist() if task.calibration is not None else None, logits_TV)
+        for task, scan, logits_TV in zip(tasks, scanned, logits, strict=True)
+    ]
 
 
 def _forecast(engine: Engine, task: CaptionTask) -> int:

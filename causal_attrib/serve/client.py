@@ -54,7 +54,7 @@ def score_by(server: str, settings: Settings, inputs: Inputs, token: str | None 
     for field in fields(settings):
         value = getattr(settings, field.name)
         if field.name in SCORING and field.name != "verdict" and value != field.default:
-            given[field.name] = value
+            given[field.name] = ",".join(value) if isinstance(value, tuple) else value
     address = f"{server.rstrip('/')}/v1/{'verdict' if settings.verdict else 'score'}"
     found = []
     for caption in inputs.captions:

@@ -20,6 +20,7 @@ _SUMMARY = {
 _CHOICES = {
     "outcome": [name for name in choices.OUTCOMES if ":" not in name],
     "against": list(choices.REFERENCES),
+    "outcome_words": list(choices.OUTCOME_WORDS),
     "mask": list(choices.FILLS),
     "estimator": list(choices.ESTIMATORS),
     "coupling": list(choices.COUPLINGS),

@@ -1,7 +1,7 @@
-"""A run in small: two rows through every phase, with its seconds and its memory.
+"""A run in small: two batches through every phase, with its seconds and its memory.
 
-Batches are as large as in the run itself, of the two rows over and over, so that what does not fit shows here. The
-first batch warms up; the second is measured.
+Batches are as large as in the run itself and of its own rows, so that what does not fit shows here, and that scoring
+shares as little between prompts as it will. The first batch warms up; the second is measured.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pathlib import Path
 
 from causal_attrib.training.plan import Plan
 from causal_attrib.training.recipe.arithmetic import of_rollouts, prompts_at_once, updates_per_sampling
-from causal_attrib.training.run import build, explained
+from causal_attrib.training.run import SAMPLES, build, explained
 from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
-from causal_attrib.training.trainers.symmpo_trainer import SymMPOTrainer
+from causal_attrib.training.trainers.preference_trainer import PreferenceTrainer
 from causal_attrib.training.watch.completions import Sample, samples
+from causal_attrib.training.watch.drawing import DrawTraining
 from causal_attrib.training.watch.early_signs import signs
 from causal_attrib.training.watch.loss_check import loss_sign
 from causal_attrib.training.watch.phases import REST, REWARD, SAMPLE, SCORE, UPDATE
@@ -36,6 +37,8 @@ class DryRun:
     phases:    (name, seconds per update, bytes at most); of what is not part of an update, seconds once
     seconds:   of one update
     updates:   of the whole run
+    once:      seconds of what comes beside the updates: loading, checkpoints with their drawings, evaluation, and the
+               check of the loss
     saved:     bytes of the model as it is saved
     signs:     sentences that warn
     samples:   completions that were sampled
@@ -44,18 +47,19 @@ class DryRun:
     phases: list[tuple[str, float, int]]
     seconds: float
     updates: int
+    once: float
     saved: int
     signs: list[str]
     samples: list[Sample]
 
     @property
     def total(self) -> float:
-        """Seconds of the whole run, evaluation and checkpoints not counted."""
-        return self.seconds * self.updates
+        """Seconds of the whole run."""
+        return self.seconds * self.updates + self.once
 
 
 def dry_run(plan: Plan, load: Callable[..., VLM] = load) -> DryRun:
-    """Put two rows of a plan through every phase; nothing is left behind.
+    """Put two batches of a plan through every phase; nothing is left behind.
 
     Raises:
         InputError: as `train`.
@@ -75,10 +79,16 @@ def dry_run(plan: Plan, load: Callable[..., VLM] = load) -> DryRun:
                 if seconds:
                     phases.append((name, seconds, trainer.clock.peak[name]))
             per_update = sum(seconds for _, seconds, _ in phases[1:])
+            once = phases[0][1]
             if plan.eval_rows is not None:
                 phases.append(_timed(trainer, "evaluation of two rows", trainer.evaluate))
-            phases.append(_timed(trainer, "save the model", lambda: trainer.save_model(folder)))
+                times = plan.updates // int(plan.arguments.eval_steps or plan.updates)
+                once += times * phases[-1][1] * len(plan.eval_rows) / min(ROWS, len(plan.eval_rows))
+            phases.append(_timed(trainer, "save the model", lambda: _saved(trainer, plan, Path(folder))))
+            once += (1 + plan.updates // max(1, int(plan.arguments.save_steps))) * phases[-1][1]
+            began = time.perf_counter()
             of_loss = loss_sign(trainer) if isinstance(trainer, CopoGRPOTrainer) else None
+            once += time.perf_counter() - began
         shown, warned = [], [*plan.remarks, *(sentence for _, sentence in signs(lines))]
         if of_loss:
             warned.append(of_loss)
@@ -90,6 +100,7 @@ def dry_run(plan: Plan, load: Callable[..., VLM] = load) -> DryRun:
             phases=phases,
             seconds=per_update,
             updates=plan.updates,
+            once=once,
             saved=sum(file.stat().st_size for file in Path(folder).rglob("*.safetensors")),
             signs=warned,
             samples=shown,
@@ -97,7 +108,7 @@ def dry_run(plan: Plan, load: Callable[..., VLM] = load) -> DryRun:
 
 
 def _small(plan: Plan, folder: str) -> tuple[Plan, int]:
-    """The plan for two batches of two rows, and the updates of each."""
+    """The plan for two batches, and the updates of each."""
     arguments = copy.copy(plan.arguments)
     if of_rollouts(arguments):
         per_cycle, at_once = updates_per_sampling(arguments), prompts_at_once(arguments)
@@ -108,12 +119,20 @@ def _small(plan: Plan, folder: str) -> tuple[Plan, int]:
     arguments.max_steps = 2 * per_cycle
     arguments.save_strategy = arguments.eval_strategy = "no"
     arguments.logging_steps, arguments.report_to = 1, []
-    rows = [plan.rows[n % min(ROWS, len(plan.rows))] for n in range(2 * at_once)]
+    rows = [plan.rows[n % len(plan.rows)] for n in range(2 * at_once)]
     eval_rows = None if plan.eval_rows is None else plan.eval_rows[:ROWS]
     return dataclasses.replace(plan, arguments=arguments, rows=rows, eval_rows=eval_rows), per_cycle
 
 
-def _timed(trainer: CopoGRPOTrainer | SymMPOTrainer, name: str, work: Callable[[], object]) -> tuple[str, float, int]:
+def _saved(trainer: CopoGRPOTrainer | PreferenceTrainer, plan: Plan, folder: Path) -> None:
+    """What a checkpoint does: it saves, and draws what was logged."""
+    trainer.save_model(str(folder))
+    DrawTraining(folder, folder / SAMPLES, plan.resolved).draw(trainer.state)
+
+
+def _timed(
+    trainer: CopoGRPOTrainer | PreferenceTrainer, name: str, work: Callable[[], object]
+) -> tuple[str, float, int]:
     began = time.perf_counter()
     with trainer.clock.phase(name):
         work()

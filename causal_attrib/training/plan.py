@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.hub import find
+from causal_attrib.training.data.places import stands_among_words
 from causal_attrib.training.data.reading import check_columns, check_folder, read_data, with_system_prompt
 from causal_attrib.training.recipe.arguments import trl_arguments
 from causal_attrib.training.recipe.arithmetic import (
@@ -21,7 +23,7 @@ from causal_attrib.training.recipe.arithmetic import (
 )
 from causal_attrib.training.recipe.check import check_recipe, method_of
 from causal_attrib.training.recipe.keys import METHOD, SCORES, Recipe, keys
-from causal_attrib.training.recipe.method import CEPO, Method, SymMPO, check_whole_groups
+from causal_attrib.training.recipe.method import CEPO, DPO, Method, check_whole_groups
 from causal_attrib.training.scoring.policy_scores import Scoring
 from causal_attrib.training.scoring.rewards import Reward, check_names, check_not_async, check_reward, choose_reward
 from causal_attrib.training.scoring.token_reward import TokenReward
@@ -32,6 +34,10 @@ from causal_attrib.vlm.loading import BUNDLED
 if TYPE_CHECKING:
     from trl import DPOConfig, GRPOConfig
 
+# Methods that take rows of several pictures.
+_SEVERAL = ("grpo", "hero", "copo", "dpo")
+# What rows of methods that learn from preferences have.
+_KINDS = {"symmpo": "contrasts", "dpo": "preferences"}
 # Columns that an outcome of copo cannot do without.
 _NEEDS = {"objects": "objects", "likelihood": "answer", "match": "answer"}
 
@@ -66,10 +72,14 @@ class Plan:
     @property
     def remarks(self) -> list[str]:
         """What is odd about the run but not wrong, in sentences."""
-        if isinstance(self.method, SymMPO) or not of_rollouts(self.arguments):
-            return []
-        said = gate_remark(self.method.keep, prompts_at_once(self.arguments))
-        return [said] if said else []
+        said = []
+        blind = sum(not (row.get("image") or row.get("images")) for row in self.rows)
+        if blind:
+            said.append(f"{blind} of {len(self.rows)} rows have no picture, and are trained on as text alone.")
+        if not isinstance(self.method, DPO) and of_rollouts(self.arguments):
+            of_gate = gate_remark(self.method.keep, prompts_at_once(self.arguments))
+            said += [of_gate] if of_gate else []
+        return said
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -77,14 +87,16 @@ class Plan:
         recipe = self.recipe
         values = {key.name: getattr(recipe, key.name) for key in keys()}
         values |= {name: getattr(self.arguments, name) for name in values if hasattr(self.arguments, name)}
-        values["loss_type"] = None if isinstance(self.method, SymMPO) else values["loss_type"]
+        if isinstance(self.method, DPO):
+            values["loss_type"] = recipe.loss_type
+        values = {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
         for key in keys():
             if key.metadata["group"] in (METHOD, SCORES) and key.name != "method":
                 values[key.name] = None
         values |= {
             name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.method).items()
         }
-        if not isinstance(self.method, SymMPO):
+        if not isinstance(self.method, DPO):
             values["delta"] = recipe.delta  # TRL's
         if self.method.name == "copo":
             values |= _scoring_keys(self.scoring)
@@ -94,11 +106,12 @@ class Plan:
         return {name: value for name, value in values.items() if value is not None} | recipe.others
 
 
-def make_plan(recipe: Recipe, resume: str | None = None) -> Plan:
+def make_plan(recipe: Recipe, resume: str | None = None, progress: Callable[[int, int], None] | None = None) -> Plan:
     """Check a recipe and read its data.
 
     Args:
         resume: "last", or a checkpoint; None begins anew.
+        progress: called with (pictures opened, pictures in all).
 
     Raises:
         InputError: something in it is wrong.
@@ -112,23 +125,30 @@ def make_plan(recipe: Recipe, resume: str | None = None) -> Plan:
         check_not_async(recipe.reward[0], rewards[0], "cepo")
     _check_model(recipe)
     arguments = trl_arguments(recipe)
-    if not isinstance(method, SymMPO) and of_rollouts(arguments):
+    if not isinstance(method, DPO) and of_rollouts(arguments):
         check_save_steps(arguments)
         check_whole_groups(method, arguments)
     _check_sharding(method, arguments)
     check_folder(recipe.folder)
     assert recipe.data is not None  # which has been checked
-    rows, eval_rows = _rows(recipe, recipe.data, method), None
+    share = arguments.process_index, arguments.world_size
+    rows, eval_rows = _rows(recipe, recipe.data, method, share, progress), None
     if recipe.eval_file is not None:
-        eval_rows = _rows(recipe, recipe.eval_file, method)
+        eval_rows = _rows(recipe, recipe.eval_file, method, share, progress)
     for some, path in ((rows, recipe.data), (eval_rows or [], recipe.eval_file)):
-        _check_pictures(some, path, method)
+        _check_pictures(some, path, method, scoring)
         check_columns(some)
-        if not isinstance(method, SymMPO):
+        if not isinstance(method, DPO):
             check_names(some, path)
             for name, reward in zip(recipe.reward, rewards, strict=True):
                 check_reward(name, reward, some, path, alone=len(rewards) == 1)
             _check_outcome(some, path, recipe, scoring)
+    counts = {bool(row.get("image") or row.get("images")) for row in rows}
+    if recipe.use_vllm and len(counts) > 1:
+        raise InputError(
+            f"{recipe.data} has rows with and without a picture, which TRL does not hand to vLLM in one batch; leave "
+            "out use_vllm, or train on one kind."
+        )
     updates(arguments, len(rows))
     if checkpoint is not None and of_rollouts(arguments):
         check_boundary(checkpoint, arguments, updates_per_epoch(arguments, len(rows)))
@@ -162,17 +182,45 @@ def _scoring_keys(scoring: Scoring) -> dict[str, Any]:
     return values | {"scoring_batch_size": None if size == "auto" else size}
 
 
-def _rows(recipe: Recipe, path: str, method: Method) -> list[dict]:
-    rows = read_data(path, "contrasts" if isinstance(method, SymMPO) else "answers", recipe.image_root)
+def _rows(
+    recipe: Recipe,
+    path: str,
+    method: Method,
+    share: tuple[int, int],
+    progress: Callable[[int, int], None] | None,
+) -> list[dict]:
+    rows = read_data(
+        path,
+        _KINDS.get(method.name, "answers"),
+        recipe.image_root,
+        # A token's log-probability is read off behind a picture.
+        text_only=method.name == "grpo" and recipe.token_reward is None,
+        share=share,
+        progress=progress,
+    )
     return with_system_prompt(rows, recipe.system_prompt)
 
 
-def _check_pictures(rows: Sequence[dict], path: str | None, method: Method) -> None:
+def _check_pictures(rows: Sequence[dict], path: str | None, method: Method, scoring: Scoring) -> None:
+    """Raises InputError for several pictures where the method takes one, or cannot tell which of them is meant."""
     for number, row in enumerate(rows, start=1):
-        if row.get("image") is None and method.name != "grpo":
+        count = len(row.get("images") or ())
+        if count and method.name not in _SEVERAL:
             raise InputError(
-                f"{path} row {number} has {len(row['images'])} images, but {method.name} takes one; give each row one "
-                "image, or train with grpo."
+                f"{path} row {number} has {count} images, but {method.name} takes one; give each row one image, or "
+                f"train with {', '.join(_SEVERAL)}."
+            )
+        # What is held against another picture: the others stay as they are.
+        held_against = scoring.outcome == "grounding" or (scoring.outcome == "auto" and row.get("answer") is None)
+        if count and method.name == "copo" and held_against and row.get("image_index") is None:
+            raise InputError(
+                f"{path} row {number} has {count} images and no 'image_index'; say which of them the outcome grounding "
+                "asks about, from 0, or choose another outcome."
+            )
+        if method.name == "cepo" and stands_among_words(row["prompt"]):
+            raise InputError(
+                f"{path} row {number} has a picture among its words, which cepo takes apart; put it first, or train "
+                "with another method."
             )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
@@ -24,18 +24,21 @@ from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
 from causal_attrib.training.data.picture_sizes import check_sizes
 from causal_attrib.training.data.reading import to_dataset
+from causal_attrib.training.model_card import model_card
 from causal_attrib.training.plan import Plan
 from causal_attrib.training.recipe.arguments import has_bf16, refused_in_a_sentence
 from causal_attrib.training.recipe.file import changes, write_recipe
 from causal_attrib.training.recipe.keys import Recipe
-from causal_attrib.training.recipe.method import CEPO, SymMPO
+from causal_attrib.training.recipe.method import CEPO, DPO, SymMPO
 from causal_attrib.training.scoring.cepo_reward import CEPOReward
 from causal_attrib.training.trainers.checkpoints import put_in_place
 from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
-from causal_attrib.training.trainers.lora import lora_config
+from causal_attrib.training.trainers.lora import freeze_vision, lora_config
+from causal_attrib.training.trainers.preference_trainer import PreferenceTrainer
 from causal_attrib.training.trainers.symmpo_trainer import SymMPOTrainer
-from causal_attrib.training.trainers.trainable import check_texts, check_trainable
+from causal_attrib.training.trainers.trainable import check_places, check_texts, check_trainable
 from causal_attrib.training.watch.completions import Sample, ShowCompletions
+from causal_attrib.training.watch.drawing import DrawTraining
 from causal_attrib.training.watch.early_signs import EarlySigns
 from causal_attrib.training.watch.loss_check import CheckLoss
 from causal_attrib.training.watch.out_of_memory import out_of_memory
@@ -44,9 +47,12 @@ from causal_attrib.version import __version__
 from causal_attrib.vlm import VLM
 from causal_attrib.vlm.loading import load
 
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
 Tell = Callable[[str], None]
 
-RECIPE, VERSIONS, COMPLETIONS = "recipe.yaml", "versions.json", "completions.txt"
+RECIPE, VERSIONS, COMPLETIONS, SAMPLES = "recipe.yaml", "versions.json", "completions.txt", "completions.jsonl"
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes", "vllm", "deepspeed")
 # What a line of the log says, in this order, and how.
@@ -63,6 +69,7 @@ _SHOWN = {
     "copo/prompts_kept": ".2f",
     "eval_copo/sufficiency": ".3f",
     "eval_copo/necessity": ".3f",
+    "rewards/accuracies": ".2f",
     "symmpo/preferred": ".2f",
     "symmpo/preferred_with_picture": ".2f",
 }
@@ -112,7 +119,9 @@ def train(
     if isinstance(trainer, CopoGRPOTrainer):
         trainer.add_callback(CheckLoss(trainer, lambda sign: tell(f"Warning: {sign}")))
         if plan.recipe.show_completions:
-            trainer.add_callback(ShowCompletions(trainer, plan.recipe.show_completions, folder / COMPLETIONS, show))
+            files = folder / COMPLETIONS, folder / SAMPLES
+            trainer.add_callback(ShowCompletions(trainer, plan.recipe.show_completions, *files, show))
+    trainer.add_callback(DrawTraining(folder, folder / SAMPLES, plan.resolved))
     with explained(plan.recipe, trainer.clock):
         trainer.train(resume_from_checkpoint=None if plan.checkpoint is None else str(plan.checkpoint))
         trainer.save_model()
@@ -120,7 +129,7 @@ def train(
     return folder
 
 
-def build(plan: Plan, load: Callable[..., VLM] = load) -> CopoGRPOTrainer | SymMPOTrainer:
+def build(plan: Plan, load: Callable[..., VLM] = load) -> CopoGRPOTrainer | PreferenceTrainer:
     """The trainer of a plan, with its model loaded."""
     recipe, arguments = plan.recipe, plan.arguments
     # To ask for the device gives each process of a launcher its own.
@@ -130,23 +139,26 @@ def build(plan: Plan, load: Callable[..., VLM] = load) -> CopoGRPOTrainer | SymM
     check_trainable(vlm)
     for some, path in ((plan.rows, recipe.data), (plan.eval_rows or [], recipe.eval_file)):
         check_sizes(vlm, some, path)
-    check_texts(vlm, plan.rows, recipe.data)
-    check_texts(vlm, plan.eval_rows or [], recipe.eval_file)
+        check_texts(vlm, some, path)
+        check_places(vlm, some, path)
     if vlm.revision is not None and recipe.full:
         # TRL loads the reference from the same place.
         arguments.model_init_kwargs = {"revision": vlm.revision}
+    if recipe.freeze_vision:
+        freeze_vision(vlm.model)
     shared = {
         "model": vlm.model,
         "args": arguments,
         "processing_class": vlm.processor,
         "train_dataset": to_dataset(plan.rows),
         "eval_dataset": None if plan.eval_rows is None else to_dataset(plan.eval_rows),
-        "peft_config": None if recipe.full else lora_config(recipe.lora_rank, recipe.lora_alpha, recipe.lora_dropout),
-        "method": plan.method,
+        "peft_config": None if recipe.full else _adapters(recipe),
     }
     with refused_in_a_sentence(), explained(recipe):
         if isinstance(plan.method, SymMPO):
-            trainer: CopoGRPOTrainer | SymMPOTrainer = SymMPOTrainer(**shared)
+            trainer: CopoGRPOTrainer | PreferenceTrainer = SymMPOTrainer(**shared, method=plan.method)
+        elif isinstance(plan.method, DPO):
+            trainer = PreferenceTrainer(**shared)
         else:
             rewards = list(plan.rewards)
             if isinstance(plan.method, CEPO):
@@ -154,10 +166,28 @@ def build(plan: Plan, load: Callable[..., VLM] = load) -> CopoGRPOTrainer | SymM
                 options = getattr(arguments, "chat_template_kwargs", None)
                 rewards[0] = CEPOReward(scorer, rewards[0], plan.method, recipe.seed, options)
             trainer = CopoGRPOTrainer(
-                reward_funcs=rewards, scoring=plan.scoring, token_reward=plan.token_reward, **shared
+                reward_funcs=rewards,
+                scoring=plan.scoring,
+                method=plan.method,
+                token_reward=plan.token_reward,
+                **shared,
             )
     trainer.remove_callback(PrinterCallback)
+    found = versions()
+    trainer.card = lambda: model_card(plan, trainer.state.log_history, found, vlm.revision)
     return trainer
+
+
+def _adapters(recipe: Recipe) -> LoraConfig:
+    return lora_config(
+        recipe.lora_rank,
+        recipe.lora_alpha,
+        recipe.lora_dropout,
+        targets=recipe.lora_targets,
+        whole=recipe.modules_to_save,
+        dora=recipe.use_dora,
+        rslora=recipe.use_rslora,
+    )
 
 
 def _load(recipe: Recipe, load: Callable[..., VLM], *, cpu: bool) -> VLM:
@@ -257,7 +287,7 @@ def explained(recipe: Recipe, clock: PhaseClock | None = None) -> Iterator[None]
         raise
 
 
-def _check_disk(trainer: CopoGRPOTrainer | SymMPOTrainer, folder: Path) -> None:
+def _check_disk(trainer: CopoGRPOTrainer | PreferenceTrainer, folder: Path) -> None:
     """A checkpoint is a copy of what is trained, and of its optimizer's state."""
     trained = [weight for weight in trainer.model.parameters() if weight.requires_grad]
     needed = sum(weight.numel() * (weight.element_size() + _MOMENTS) for weight in trained)

@@ -9,6 +9,7 @@ from causal_attrib.views.report_page import notebook, report, report_bytes
 from causal_attrib.views.token_table import table
 
 if TYPE_CHECKING:
+    from causal_attrib.views.figure_interactions import plot_interactions
     from causal_attrib.views.figure_maps import plot_maps
     from causal_attrib.views.figure_page import plot_page
     from causal_attrib.views.figure_scores import plot_scores
@@ -24,6 +25,7 @@ else:
             "in_notebook": "notebook_view",
             "inline": "notebook_view",
             "notebook": "report_page",
+            "plot_interactions": "figure_interactions",
             "plot_maps": "figure_maps",
             "plot_scores": "figure_scores",
             "plot_page": "figure_page",
@@ -43,6 +45,7 @@ __all__ = [
     "in_notebook",
     "inline",
     "notebook",
+    "plot_interactions",
     "plot_maps",
     "plot_scores",
     "plot_page",

@@ -29,7 +29,7 @@ def examination(report: Report) -> Group:
     for check in report.checks:
         rows.add_row(
             check.name,
-            Text(*_RESULTS[check.passed]),
+            Text(*(("warning", "yellow") if check.warns else _RESULTS[check.passed])),
             _short(check.measured),
             _tolerance(check),
             Text(drawing.visible(check.detail)),
@@ -47,7 +47,9 @@ def _verdict(report: Report) -> Text:
     if failed:
         return Text(f"{', '.join(failed)} failed: mend that before you trust scores of this model", "bold red")
     skipped = sum(check.passed is None for check in report.checks)
-    return Text(f"{len(report.checks) - skipped} checks passed, {skipped} skipped: scores of this model can be trusted")
+    told = f"{len(report.checks) - skipped} checks passed, {skipped} skipped: scores of this model can be trusted"
+    warned = [check.name for check in report.checks if check.warns]
+    return Text(f"{told}, but see {', '.join(warned)}", "yellow") if warned else Text(told)
 
 
 def _tolerance(check: Check) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from PIL import Image
 from torch import Tensor
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.pictures import ImageLike, at_least_smallest, read_picture
+from causal_attrib.io.pictures import ImageLike, Picture, at_least_smallest, read_picture
 from causal_attrib.vlm.encoding import Encoding
 from causal_attrib.vlm.loaded import LoadedModel
 from causal_attrib.vlm.reference_image import reference_image
@@ -24,6 +25,8 @@ _SQUARE = (224, 224)
 
 class Encoder(LoadedModel):
     """A model that pictures and texts are encoded for."""
+
+    _prepared: dict[tuple, tuple[dict[str, Tensor], dict[str, Tensor]]] | None = None
 
     def encode(
         self,
@@ -60,10 +63,7 @@ class Encoder(LoadedModel):
             raise InputError("The reasoning comes to no end; close its tag (</think>), or leave the tag out.")
         if fields["start"] >= fields["end"]:
             raise InputError("There is no reasoning between the tags; give the words that are to be scored.")
-        shown, unseen = (
-            self.prompt_inputs(before, at_least_smallest(pixels))
-            for pixels in (picture.pixels, reference_image(against, picture.pixels, self.neutral_colour))
-        )
+        shown, unseen = self._inputs_of(before, picture, against)
         encoding = Encoding(
             picture=picture,
             prompt_inputs=shown,
@@ -75,6 +75,28 @@ class Encoder(LoadedModel):
         )
         self.check_length(encoding.prompt_length, encoding.spoken)
         return encoding
+
+    @contextmanager
+    def remembering_pictures(self) -> Iterator[None]:
+        """While it lasts, several captions of a picture have it prepared once."""
+        before, self._prepared = self._prepared, {}
+        try:
+            yield
+        finally:
+            self._prepared = before
+
+    def _inputs_of(self, text: str, picture: Picture, against: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The model's inputs with the picture, and with what it is held against."""
+        key = (text, picture.sha256, picture.pixels.size, against)
+        if self._prepared is not None and key in self._prepared:
+            return self._prepared[key]
+        shown, unseen = (
+            self.prompt_inputs(text, at_least_smallest(pixels))
+            for pixels in (picture.pixels, reference_image(against, picture.pixels, self.neutral_colour))
+        )
+        if self._prepared is not None:
+            self._prepared[key] = shown, unseen
+        return shown, unseen
 
     def encode_response(
         self,
@@ -181,20 +203,23 @@ class Encoder(LoadedModel):
         ids, spans = tokenize(self.tokenizer, separator + text, after=before)
         return ids, _shifted(spans, len(separator))
 
-    def prompt_inputs(self, text: str, pixels: Image.Image) -> dict[str, Tensor]:
+    def prompt_inputs(self, text: str, pixels: Image.Image, *more: Image.Image) -> dict[str, Tensor]:
         """The model's inputs (batch 1) for a picture and a text as its chat template gives it.
+
+        Args:
+            more: pictures that follow the first, where the text has places for them.
 
         Raises:
             InputError: the processor refuses the picture (some take no very long ones), or its settings are nonsense.
         """
         model = self.model
         try:
-            inputs = self.family.prompt_inputs(text, pixels)
+            inputs = self.family.prompt_inputs(text, [pixels, *more] if more else pixels)
         except (InputError, MemoryError):
             raise
         # A processor is driven by a file of settings from outside, and can raise anything.
         except Exception as error:
-            if isinstance(error, (ValueError, ArithmeticError)) and self._takes_a_square(text):
+            if not more and isinstance(error, (ValueError, ArithmeticError)) and self._takes_a_square(text):
                 raise InputError(
                     f"The processor of {self.name} takes no picture of {pixels.width} x {pixels.height} pixels "
                     f"({detail_of(error)}); crop it or scale it."

@@ -117,8 +117,14 @@ def _count(shards: list[Path]) -> dict[str, int]:
 
 def _header(path: Path) -> dict:
     """Names, types and shapes in a safetensors file. `safe_open` would map the whole file, which may itself not fit."""
+    size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if length > path.stat().st_size:
-            raise ValueError(f"{path.name} is cut short")
-        return json.loads(file.read(length))
+        if size < 8 or 8 + length > size:
+            raise ValueError(f"{path.name} is cut short; download it again")
+        header = json.loads(file.read(length))
+    ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+    whole = 8 + length + max(ends, default=0)
+    if size < whole:
+        raise ValueError(f"{path.name} is cut short: it has {size:,} of {whole:,} bytes; download it again")
+    return header

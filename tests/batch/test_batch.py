@@ -1,19 +1,22 @@
 """Scoring a file: what is written, what a kill or a failing row leaves, and shards that make the whole again."""
 
 import copy
+import csv
 import json
+import math
 import multiprocessing
 import os
 import signal
 import time
 
 import pandas as pd
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
 import causal_attrib
 from causal_attrib import Attribution, InputError
-from causal_attrib.batch import run as batch
+from causal_attrib.batch import caption_rows as batch
 from causal_attrib.batch.caption_rows import read_caption_rows
 from causal_attrib.batch.merge import merge
 from causal_attrib.batch.run import score_file
@@ -72,10 +75,24 @@ def whole(tmp_path_factory, bundled):
         output = source.with_name(f"scores.{format}")
         done = score_file(source, output, lambda: bundled)
         assert (done.scored, done.before, done.failures) == (6, 0, [])
-        written[format] = output.read_bytes()
-        assert sorted(path.name for path in source.parent.glob("*scores*")) == [output.name]
-        output.unlink()
+        written[format] = taken(output)
     return source, written
+
+
+def taken(output):
+    """The files of an output by how their names go on, which are taken away; there are no others."""
+    files = caption_files.files_at(output)
+    assert sorted(output.parent.glob(f"*{output.stem}*")) == sorted(files)
+    read = {path.name.removeprefix(output.stem): path.read_bytes() for path in files}
+    for path in files:
+        path.unlink()
+    return read
+
+
+def put(files, output):
+    for name, data in files.items():
+        output.with_name(output.stem + name).write_bytes(data)
+    return output
 
 
 def test_rows_of_scenes_find_their_pictures(tmp_path):
@@ -89,9 +106,7 @@ def test_rows_of_scenes_find_their_pictures(tmp_path):
 
 def test_each_caption_is_scored_as_it_would_be_alone(whole, bundled, tmp_path):
     source, written = whole
-    path = tmp_path / "scores.jsonl"
-    path.write_bytes(written["jsonl"])
-    scored = list(caption_files.read(path))
+    scored = list(caption_files.read(put(written["jsonl"], tmp_path / "scores.jsonl")))
     assert [one.caption_id for one in scored] == ["1", "cat", "3", "4", "5", "6"]
     for one, row in zip(scored, ROWS, strict=True):
         asked = {name: row[name] for name in ("prompt", "question", "answer", "objects") if name in row}
@@ -108,7 +123,7 @@ def test_each_caption_is_scored_as_it_would_be_alone(whole, bundled, tmp_path):
 
 def test_captions_that_are_run_together_take_less_than_apart(whole, bundled):
     source, written = whole
-    costs = [json.loads(line)["cost"] for line in written["jsonl"].splitlines()]
+    costs = [json.loads(line)["cost"] for line in written["jsonl"][".jsonl"].splitlines()]
     assert all(set(cost) == {"forwards", "positions", "captions"} for cost in costs)
     # Rows 0 and 2 are of one picture, whose reading they share; both bear the cost of the group.
     assert costs[0] == costs[2] and costs[0]["captions"] == 2
@@ -123,23 +138,96 @@ def test_captions_that_are_run_together_take_less_than_apart(whole, bundled):
 @pytest.mark.parametrize("format", caption_files.FORMATS)
 def test_all_formats_hold_the_same(whole, tmp_path, format):
     _, written = whole
-    paths = {name: tmp_path / f"scores.{name}" for name in written}
-    for name, path in paths.items():
-        path.write_bytes(written[name])
+    paths = {name: put(files, tmp_path / f"scores.{name}") for name, files in written.items()}
     records = [one.to_dict() for one in caption_files.read(paths[format])]
-    assert records == [json.loads(line) for line in written["jsonl"].splitlines()]
+    assert records == [json.loads(line) for line in written["jsonl"][".jsonl"].splitlines()]
     assert [one.caption for one in Attribution.load_all(paths[format])] == [row["caption"] for row in ROWS]
 
 
 def test_tables_open_in_pandas(whole, tmp_path):
     _, written = whole
+    values = [json.loads(line)["outcome"].get("value", math.nan) for line in written["jsonl"][".jsonl"].splitlines()]
     for format, read in (("parquet", pd.read_parquet), ("csv", pd.read_csv)):
-        path = tmp_path / f"scores.{format}"
-        path.write_bytes(written[format])
-        frame = read(path)
+        path = put(written[format], tmp_path / f"scores.{format}")
+        frame, captions = read(path), read(caption_files.captions_path(path))
         texts = frame.groupby("caption_id", sort=False)["text"].sum()
-        assert texts.tolist() == [row["caption"] for row in ROWS]
-        assert frame["image"].nunique() == 3 and frame["about"].notna().sum() == 6
+        assert texts.tolist() == captions["caption"].tolist() == [row["caption"] for row in ROWS]
+        assert frame["image"].nunique() == 3 and captions["caption_id"].tolist() == ["1", "cat", *"3456"]
+        named = {2: "likelihood", 4: "objects"}
+        assert captions["outcome"].tolist() == [named.get(row, "grounding") for row in range(6)]
+        assert captions["value"].tolist() == pytest.approx(values, nan_ok=True)
+        assert captions["tokens"].tolist() == frame.groupby("caption_id", sort=False).size().tolist()
+        assert captions["words"].tolist() == frame.groupby("caption_id", sort=False)["word"].nunique().tolist()
+
+
+@pytest.mark.parametrize("format", ["parquet", "csv"])
+def test_tables_of_version_1_load(whole, tmp_path, format):
+    """One table, whose `about` holds all but the tokens, as earlier versions wrote it."""
+    records = [json.loads(line) for line in whole[1]["jsonl"][".jsonl"].splitlines()]
+    frames = []
+    for record in records:
+        about = {name: value for name, value in record.items() if name not in ("caption_id", "tokens")}
+        frame = Attribution.from_dict({name: record[name] for name in record if name != "caption_id"}).to_frame()
+        frame.insert(0, "caption_id", record["caption_id"])
+        frame.insert(1, "image", record["image"]["path"])
+        frames.append(frame.assign(about=[json.dumps(about), *[None] * (len(frame) - 1)]))
+    path, table = tmp_path / f"old.{format}", pd.concat(frames, ignore_index=True)
+    table.to_parquet(path) if format == "parquet" else table.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)
+    assert [one.to_dict() for one in caption_files.read(path)] == records
+    assert [one.caption for one in Attribution.load_all(path)] == [row["caption"] for row in ROWS]
+    # It goes into a merge, which writes the tables of today.
+    merge(tmp_path / "new.parquet", [path])
+    assert taken(tmp_path / "new.parquet") == whole[1]["parquet"]
+
+
+def test_a_folder_of_parts_holds_the_same(whole, tmp_path, monkeypatch):
+    source, written = whole
+    put(written["parquet"], tmp_path / "scores.parquet")
+    monkeypatch.setattr(caption_files, "_BLOCKS_PER_PART", 1)
+    blocks = list(
+        caption_files.blocks_of((one.to_dict() for one in caption_files.read(tmp_path / "scores.parquet")), 4)
+    )
+    caption_files.write_blocks(f"{tmp_path}/scores/", blocks)
+    folder = tmp_path / "scores"
+    parts = [f"part-0000{n}.parquet" for n in range(2)]
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == [
+        *(f"captions/{name}" for name in parts),
+        "manifest.json",
+        *(f"tokens/{name}" for name in parts),
+    ]
+    assert pd.read_parquet(folder / "tokens").equals(pd.read_parquet(tmp_path / "scores.parquet"))
+    assert list(caption_files.read(folder)) == list(caption_files.read(tmp_path / "scores.parquet"))
+    assert [one.caption for one in Attribution.load_all(folder)] == [row["caption"] for row in ROWS]
+    merge(tmp_path / "merged.parquet", [folder])
+    assert taken(tmp_path / "merged.parquet") == written["parquet"]
+    # A second run replaces it whole; a folder of something else is left alone.
+    caption_files.write_blocks(folder, blocks[:1])
+    assert len(list(caption_files.read(folder))) == 4 and not (folder / "tokens" / parts[1]).exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").touch()
+    with pytest.raises(InputError, match="other files in it"):
+        score_file(source, tmp_path / "other", untouched)
+    with pytest.raises(InputError, match="without manifest.json"):
+        list(caption_files.read(tmp_path / "other"))
+
+
+def test_tables_that_do_not_belong_together_are_refused(whole, tmp_path):
+    _, written = whole
+    path = put(written["parquet"], tmp_path / "scores.parquet")
+    beside = caption_files.captions_path(path)
+    with pytest.raises(InputError, match="is the table of captions beside scores.parquet"):
+        list(caption_files.read(beside))
+    table = pyarrow.parquet.read_table(beside)
+    pd.read_parquet(beside).iloc[[1, 0, 2, 3, 4, 5]].to_parquet(beside)
+    for read in (caption_files.read, Attribution.load_all, lambda path: merge(tmp_path / "merged.jsonl", [path])):
+        with pytest.raises(InputError, match="version|fit|damaged"):
+            list(read(path))
+    pyarrow.parquet.write_table(table.replace_schema_metadata({"copo_tables": "3"}), beside)
+    with pytest.raises(InputError, match="tables of version 3, .*: update copo"):
+        list(caption_files.read(path))
+    beside.unlink()
+    with pytest.raises(InputError, match="has its captions in scores.captions.parquet, which is not beside it"):
+        list(caption_files.read(path))
 
 
 def test_rows_may_come_as_csv_or_parquet(source, tmp_path):
@@ -178,16 +266,14 @@ def test_a_run_that_was_killed_goes_on(whole, bundled, lines):
     assert process.exitcode == -signal.SIGKILL and not output.exists()
     done = score_file(source, output, lambda: bundled)
     assert done.before >= (lines >= 3)
-    assert output.read_bytes() == written["parquet"]
-    assert sorted(path.name for path in source.parent.glob("*scores*")) == [output.name]
-    output.unlink()
+    assert taken(output) == written["parquet"]
 
 
 def test_a_journal_cut_anywhere_gives_the_same_bytes(whole, bundled, tmp_path, monkeypatch):
     """What a kill, a full disk or a power cut leaves is a beginning of the whole journal."""
     source, written = whole
     output, journal = tmp_path / "scores.jsonl", tmp_path / "scores.jsonl.partial.jsonl"
-    monkeypatch.setattr(batch.Journal, "close", lambda self, remove: self._file.close())
+    monkeypatch.setattr("causal_attrib.batch.run.Journal.close", lambda self, remove: self._file.close())
     score_file(source, output, lambda: bundled)
     complete = journal.read_bytes()
     ends = [place + 1 for place, byte in enumerate(complete) if byte == ord("\n")]
@@ -197,7 +283,7 @@ def test_a_journal_cut_anywhere_gives_the_same_bytes(whole, bundled, tmp_path, m
         journal.write_bytes(complete[:cut])
         finished = sum(end <= cut for end in ends[2:])
         assert score_file(source, output, lambda: bundled).before == 2 * finished
-        assert output.read_bytes() == written["jsonl"]
+        assert output.read_bytes() == written["jsonl"][".jsonl"]
         assert journal.read_bytes() == complete
 
 
@@ -213,7 +299,7 @@ def test_a_finished_journal_needs_no_model(whole, bundled, tmp_path):
         score_file(source, output, lambda: bundled, progress=kill)
     assert journal.exists() and not output.exists()
     assert score_file(source, output, untouched).before == 6
-    assert output.read_bytes() == written["jsonl"] and not journal.exists()
+    assert output.read_bytes() == written["jsonl"][".jsonl"] and not journal.exists()
 
 
 @pytest.mark.parametrize("change", ["flag", "input", "limit", "shard", "model"])
@@ -299,7 +385,9 @@ def test_a_full_disk_is_told_and_gone_on_from(whole, bundled, tmp_path, most_byt
         score_file(source, output, lambda: bundled)
     assert not output.exists() and output.with_name("scores.jsonl.partial.jsonl").stat().st_size <= 10_000
     assert score_file(source, output, lambda: bundled).before > 0
-    assert output.read_bytes() == written["jsonl"] and [path.name for path in tmp_path.iterdir()] == ["scores.jsonl"]
+    assert output.read_bytes() == written["jsonl"][".jsonl"] and [path.name for path in tmp_path.iterdir()] == [
+        "scores.jsonl"
+    ]
 
 
 def test_an_error_of_no_row_is_a_failure_too_unless_strict(source, tmp_path, bundled):
@@ -374,11 +462,13 @@ def test_shards_make_the_same_file(whole, bundled, tmp_path, count, format):
     source, written = whole
     parts = sharded(source, tmp_path, bundled, count, format)
     merged = tmp_path / f"merged.{format}"
-    assert merge(merged, parts[::-1]) == (6, [])
-    assert merged.read_bytes() == written[format]
+    # A pattern such as part*.parquet names the tables of captions as well.
+    assert merge(merged, sorted(tmp_path.glob("part*"), reverse=True)) == (6, [])
+    assert taken(merged) == written[format]
     # Formats may be changed on the way.
-    merge(tmp_path / "merged.parquet", parts)
-    assert (tmp_path / "merged.parquet").read_bytes() == written["parquet"]
+    for other in caption_files.FORMATS:
+        merge(tmp_path / f"merged.{other}", parts)
+        assert taken(tmp_path / f"merged.{other}") == written[other]
 
 
 def test_rows_that_failed_in_a_shard_are_not_missing(tmp_path, bundled):

@@ -12,8 +12,8 @@ from causal_attrib.doctor import Check, Report
 
 ROOT = Path(__file__).parents[2]
 NAMES = (
-    *("environment", "spans", "prompt", "image tokens", "numbers", "image is seen", "causality", "hiding"),
-    *("leak", "padding", "deterministic", "precision", "own words", "writing", "engines"),
+    *("environment", "spans", "prompt", "image tokens", "numbers", "image is seen", "image is used", "causality"),
+    *("hiding", "leak", "padding", "deterministic", "precision", "own words", "writing", "engines"),
 )
 HEALTHY = Report(
     (Check("numbers", True, "Fine.", 0.5, "at most", 2.0, "nats"), Check("engines", None, "None.")), {}, {}

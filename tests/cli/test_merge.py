@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from causal_attrib.batch import run as batch
+from causal_attrib.batch import caption_rows as batch
 
 
 @pytest.fixture

@@ -92,7 +92,9 @@ def folder(tmp_path_factory):
     vlm = causal_attrib.load()
     for name, shard in (("base", "1/1"), ("part1", "1/2"), ("part2", "2/2")):
         score_file(folder / "captions.jsonl", folder / f"{name}.parquet", lambda: vlm, shard=shard)
-    shutil.copy(folder / "base.parquet", folder / "tuned.parquet")
+    for name in ("tuned", "before", "after"):
+        for part in ("parquet", "captions.parquet"):
+            shutil.copy(folder / f"base.{part}", folder / f"{name}.{part}")
     return folder
 
 

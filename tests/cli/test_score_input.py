@@ -13,7 +13,7 @@ import pytest
 
 import causal_attrib
 from causal_attrib import Attribution
-from causal_attrib.batch import run as batch
+from causal_attrib.batch import caption_rows as batch
 from causal_attrib.scenes import PARK, render
 
 ROWS = [
@@ -147,7 +147,7 @@ def test_ctrl_c_says_how_to_go_on(copo, folder, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch, "_score_group", stop)
+        patch.setattr("causal_attrib.batch.scorer.Scorer.score", stop)
         result = copo(*many(folder))
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr == "Stopped. What is finished is kept; the same command goes on from there.\n"

@@ -22,6 +22,17 @@ for arguments in json.load(sys.stdin):
     print(json.dumps([code, said.getvalue(), [name for name in ("torch", "transformers") if name in sys.modules]]))
 """
 SCORE, SALIENCY = ("score", "park.png", "a dog"), ("saliency", "park.png", "a dog")
+DETECTION = ("eval", "detection", "--captions", "labelled.jsonl")
+CHAIR = ("eval", "chair", "--model", "bundled", "--objects", "objects.json", "--images", ".")
+EVALUATIONS = (
+    ("detection", "--captions", "labelled.jsonl"),
+    ("chair", "--captions", "labelled.jsonl", "--objects", "objects.json"),
+    ("pope", "--questions", "rows.jsonl"),
+    ("amber", "--annotations", "objects.json", "--responses", "rows.jsonl"),
+    ("background", "rows.jsonl"),
+    ("faithfulness",),
+    ("verdict",),
+)
 WRONG = [
     (("score", "no.png", "a dog"), "There is no file no.png"),
     (("score", "https://example.com/park.png", "a dog"), "pictures are not fetched"),
@@ -94,6 +105,70 @@ WRONG = [
     (("diff", ".", "no.csv"), ". is a folder"),
     (("eval", "verdict", "--captions", "no.jsonl"), "There is no file no.jsonl"),
     (("eval", "verdict", "--scenes", "0"), "0 scenes tell nothing"),
+    (("eval", "verdict", "--scenes", "9" * 11), "from 1 to 10,000"),
+    (("eval", "verdict", "--batch-size", "x"), "The batch size is 'x'"),
+    (("eval", "verdict", "--model", "."), ". holds no model"),
+    (("score", "park.png", "a dog", "--answer", "yes"), "An answer needs its question"),
+    (("score", "park.png", "a dog", "--question", "Is it?"), "A question needs its reference answer"),
+    ((*SCORE, "--outcome", "match"), "needs an answer to compare with"),
+    ((*SCORE, "--outcome", "objects"), "needs the objects in the image"),
+    ((*SCORE, "--model", "."), ". holds no model"),
+    ((*SCORE, "--model", "words.txt"), "words.txt is a file"),
+    ((*SCORE, "--model", "no/such/folder"), "There is no folder no/such/folder"),
+    ((*SCORE, "--dtype", "int3"), "There is no dtype 'int3'"),
+    ((*SCORE, "--device", "toaster"), "There is no device 'toaster'"),
+    ((*SCORE, "--load-in-4bit", "--load-in-8bit"), "not both"),
+    (("score", "--input", "train.jsonl", "--output", "x.csv"), "train.jsonl line 1 has an answer, but no caption"),
+    (("score", "--input", "rows.jsonl", "--output", "x.csv"), "rows.jsonl line 1: An answer needs its question"),
+    (("saliency", "park.png", " "), "The caption is empty"),
+    ((*SALIENCY, "--token", "cat"), "'cat' is not a word of the caption"),
+    ((*SALIENCY, "--foil", "cat"), "A foil needs the word"),
+    ((*SALIENCY, "--answer", "yes"), "An answer needs its question"),
+    ((*SALIENCY, "--samples", "9" * 9), "from 1 to 10,000"),
+    ((*SALIENCY, "--method", "gradient", "--regions", "grid:2"), "has no use for --regions"),
+    ((*SALIENCY, "--other", "park.png"), "add --baseline swap"),
+    ((*SALIENCY, "--html", "report.csv"), "names no format of a report"),
+    ((*SALIENCY, "--model", "."), ". holds no model"),
+    (("doctor", "--model", "."), ". holds no model"),
+    (("doctor", "--caption", " "), "The caption is empty"),
+    (("merge-adapter", ".", "merged"), ". holds no adapter"),
+    (("select", "train.jsonl", "x.csv"), "end in .jsonl"),
+    (("select", "train.jsonl", "x.jsonl", "--keep", "2"), "The share of prompts to keep is 2.0"),
+    (("select", "train.jsonl", "x.jsonl", "--num-generations", "9" * 9), "from 1 to 10,000"),
+    (("select", "train.jsonl", "x.jsonl", "--max-completion-length", "9" * 9), "from 1 to 131,072"),
+    (("pairs", "train.jsonl", "x.csv"), "end in .jsonl"),
+    (("train", "--data", "train.jsonl", "--max-completion-length", "9" * 9), "max_completion_length"),
+    (("scenes", "worlds", "--count", "9" * 11), "ask for 1,000,000 or fewer"),
+    (("scenes", "worlds", "--size", "9" * 6), "ask for 4,096 or fewer"),
+    (("eval", "detection"), "There is nothing to describe"),
+    (("eval", "detection", "--captions", "no.jsonl"), "There is no file no.jsonl"),
+    ((*DETECTION, "--signals", "magic"), "There is no signal 'magic'"),
+    ((*DETECTION, "--samples", "3"), "leave one of them out"),
+    ((*DETECTION, "--fresh"), "add --save FILE.jsonl"),
+    ((*DETECTION, "--save", "x.csv"), "end in .jsonl"),
+    ((*DETECTION, "--fit", "x.csv"), "end x.csv in .json"),
+    ((*DETECTION, "--curves", "x.csv"), "Curves are drawn"),
+    ((*DETECTION, "--max-new-tokens", "9" * 9), "from 1 to 131,072"),
+    (("eval", "detection", "--images", "."), "The ground truth is one of"),
+    (("eval", "detection", "--images", ".", "--samples", "9" * 9), "from 0 to 10,000"),
+    ((*CHAIR, "--save", "x.csv"), "end in .jsonl"),
+    ((*CHAIR, "--save", "x.jsonl", "--max-new-tokens", "0"), "from 1 to 131,072"),
+    ((*CHAIR, "--save", "x.jsonl", "--model", "words.txt"), "words.txt is a file"),
+    (("eval", "background", "rows.jsonl", "--measure", "magic"), "There is no measure 'magic'"),
+    (("eval", "background", "rows.jsonl"), "rows.jsonl line 1 has no key"),
+    (("eval", "background", "rows.jsonl", "--per-question", "x.csv"), "end in .jsonl"),
+    (("eval", "degradation", "no.jsonl"), "There is no file no.jsonl"),
+    (("eval", "degradation", "--scenes", "9" * 11), "from 1 to 10,000"),
+    (("eval", "degradation", "--max-new-tokens", "9" * 9), "from 1 to 131,072"),
+    (("eval", "degradation", "--out", "words.txt"), "words.txt is a file"),
+    (("eval", "degradation", "--model", "."), ". holds no model"),
+    (("eval", "faithfulness", "--methods", "magic"), "There is no method 'magic'"),
+    (("eval", "faithfulness", "--orders", "3"), "3 orders at random"),
+    (("eval", "faithfulness", "--steps", "9" * 9), "from 1 to 10,000"),
+    (("eval", "faithfulness", "--model", "."), ". holds no model"),
+    # What a benchmark writes is JSON, whatever the name.
+    *((("eval", *words, "--out", "x.csv"), "let the name of x.csv end in .json") for words in EVALUATIONS),
+    (("diff", "a.parquet", "b.parquet", "--out", "x.csv"), "let the name of x.csv end in .json"),
 ]
 
 
@@ -106,6 +181,11 @@ def told(tmp_path_factory):
     (folder / "rows.jsonl").write_text(
         '{"image": "park.png", "caption": "a dog", "prompt": "Is it?", "answer": "yes"}\n'
     )
+    (folder / "train.jsonl").write_text('{"image": "park.png", "prompt": "Is it?", "answer": "yes"}\n' * 2)
+    (folder / "labelled.jsonl").write_text(
+        '{"image": "park.png", "caption": "a dog and a cat", "true": ["dog"], "false": ["cat"]}\n'
+    )
+    (folder / "objects.json").write_text('{"park.png": ["dog"]}')
     commands = json.dumps([arguments for arguments, _ in WRONG])
     done = subprocess.run(
         [sys.executable, "-c", RUNS], input=commands, capture_output=True, text=True, cwd=folder, check=True

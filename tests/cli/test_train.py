@@ -233,9 +233,9 @@ def test_data_is_checked_row_by_row(refused, flags, tmp_path):
 
     assert "There is no file" in say({"image": "gone.png", "prompt": "What is it?", "answer": "a dog"})
     park = str(ROOT / "examples" / "park.png")
-    assert "has no key 'prompt' (it has 'image', 'query')" in say({"image": park, "query": "What is it?"})
-    two = {"images": [park, park], "prompt": "What is it?", "answer": "a dog"}
-    assert "row 1 has 2 images, but copo takes one" in say(two)
+    assert "has no key 'prompt' (it has 'image', 'ask')" in say({"image": park, "ask": "What is it?"})
+    two = {"images": [park, park], "prompt": "<image> What is it?", "answer": "a dog"}
+    assert "line 1: its prompt has 1 place for pictures and it has 2 pictures; give one place for each" in say(two)
     (tmp_path / "broken.png").write_text("no picture")
     broken = {"image": "broken.png", "prompt": "What is it?", "answer": "a dog"}
     assert "is not an image that can be read" in say(broken)

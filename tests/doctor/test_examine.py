@@ -12,8 +12,8 @@ from tests.doctor.conftest import CAPTION, PICTURE
 from tests.tiny_models import tiny
 
 NAMES = (
-    *("environment", "spans", "prompt", "image tokens", "numbers", "image is seen", "causality", "hiding"),
-    *("leak", "padding", "deterministic", "precision", "own words", "writing", "engines"),
+    *("environment", "spans", "prompt", "image tokens", "numbers", "image is seen", "image is used", "causality"),
+    *("hiding", "leak", "padding", "deterministic", "precision", "own words", "writing", "engines"),
 )
 
 

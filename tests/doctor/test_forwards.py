@@ -1,13 +1,30 @@
 """Each check of the forwards passes on a healthy model and fails on one that is broken in just that way."""
 
+import copy
+import io
 from dataclasses import replace
 
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
-from causal_attrib.doctor.forwards import causality, hiding, image_is_seen, leak, numbers, padding
+from causal_attrib.doctor.case import Case
+from causal_attrib.doctor.forwards import (
+    USED,
+    causality,
+    hiding,
+    image_is_seen,
+    image_is_used,
+    leak,
+    numbers,
+    padding,
+)
+from causal_attrib.doctor.report import Report
 from causal_attrib.errors import InputError
+from causal_attrib.io.pictures import read_picture
+from causal_attrib.scores.signals import take
+from causal_attrib.views.examination import examination
 from causal_attrib.vlm import VLM, Continuation
 from tests.tiny_models import tiny
 
@@ -54,6 +71,34 @@ def test_nan_weights(clone, case):
 
 
 # -- the image --
+
+
+def test_a_model_that_looks_is_not_warned_of(bundled, park):
+    case = Case(bundled, read_picture(park), "a dog and a red frisbee on the grass at noon")
+    check = image_is_used(case)
+    evidence = take(bundled, case.encoding, ["evidence"])["evidence"]
+    content = [t for t, word in enumerate(case.encoding.words) if word in (1, 4, 5, 8, 10)]
+    assert check.passed and not check.warns and check.unit == "nats a token"
+    assert f"{evidence[content].mean():.2f} against one colour" in check.detail
+    assert USED <= check.measured <= evidence[content].mean() + 1e-4
+
+
+def test_a_model_that_hardly_looks_is(bundled, park):
+    """Image tokens that are next to nothing: words still move, and the picture carries nothing."""
+    vlm = VLM(copy.deepcopy(bundled.model), bundled.processor, name="undertrained")
+    with torch.no_grad():
+        for weight in vlm.model.model.multi_modal_projector.parameters():
+            weight.mul_(0.01)
+    case = Case(vlm, read_picture(park), "a dog and a red frisbee on the grass at noon")
+    assert image_is_seen(case).passed
+    check = image_is_used(case)
+    assert check.passed and check.warns and check.measured < USED and "trained too little" in check.detail
+    report = Report((check,), vlm.record, {})
+    assert report.passed and report.to_dict()["checks"][0]["warns"] is True
+    told = Console(record=True, width=120, file=io.StringIO())
+    told.print(examination(report))
+    shown = told.export_text()
+    assert "warning" in shown and "but see image is used" in shown
 
 
 def test_a_projector_that_lets_nothing_through(clone, case):

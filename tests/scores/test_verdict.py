@@ -23,6 +23,7 @@ from causal_attrib.scores.verdict import (
     read_calibration,
     write_calibration,
 )
+from causal_attrib.views import drawing
 from tests.conftest import FALSE, PARK
 from tests.tiny_models import tiny
 
@@ -191,6 +192,14 @@ def test_a_false_colour_has_the_highest_p_false(bundled, level):
     assert attribution.verdict["against"] == 1 and attribution.verdict["p_false"] > 0.9
     scores = causal_attrib.score(PARK, caption, model=bundled, level=level)
     assert [token.necessity for token in scores] == [token.necessity for token in attribution]
+
+
+def test_the_second_command_of_the_readme_marks_no_true_word(bundled):
+    """ "on" is unlikely, since the model would have named the frisbee first; it claims nothing."""
+    found = causal_attrib.score(PARK, "a dog on the grass", model=bundled, verdict=True)
+    assert [token.verdict for token in found] == ["no claim", "grounded", "no claim", "no claim", "grounded"]
+    assert found["on"][0].necessity < -0.1 and not drawing.contradicted(found)
+    assert found.verdict["calibrated"] and found.verdict["against"] == 0 and found.verdict["p_false"] < 0.05
 
 
 def test_another_model_is_told_that_it_is_not_calibrated():

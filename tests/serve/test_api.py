@@ -30,6 +30,16 @@ def test_scores_are_those_of_the_library(client, image, park, bundled):
     assert answer.json()["image"]["path"] is None
 
 
+def test_signals_and_content_words_are_those_of_the_library(client, image, park, bundled):
+    asked = {"caption": "a dog", "signals": "kl,rank", "outcome_words": "content"}
+    record = client.post("/v1/score", files=image, data=asked).json()
+    wanted = causal_attrib.score(park, "a dog", model=bundled, signals=["kl", "rank"], outcome_words="content")
+    assert without_cost(record) == without_cost(wanted.to_dict())
+    assert (
+        "no signal 'magic'" in client.post("/v1/score", files=image, data=asked | {"signals": "magic"}).json()["error"]
+    )
+
+
 def test_json_takes_the_picture_as_a_data_uri(client, park):
     uri = f"data:image/png;base64,{base64.b64encode(park.read_bytes()).decode()}"
     values = {"image": uri, "caption": "a dog", "samples": 0, "verdict": False, "objects": ["dog"], "lambda_n": 1}

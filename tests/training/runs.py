@@ -2,6 +2,7 @@
 
 import copy
 import os
+import time
 
 # TRL's own trainers, which ours are compared with, report on their use everywhere but here.
 os.environ["CI"] = "1"
@@ -114,3 +115,9 @@ def alike(completions, **_):
 async def halves_later(completions, **_):
     """A reward that has to be awaited."""
     return [0.5 for _ in completions]
+
+
+def slow(completions, **_):
+    """A reward that takes longer than all else of a small step."""
+    time.sleep(0.4)
+    return [float(n) for n, _ in enumerate(completions)]

@@ -36,7 +36,7 @@ LAUGHS = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10
         ({"per_device_train_batch_size": 0}, "'per_device_train_batch_size' of the recipe is 0; give a number from 1"),
         ({"method": "ppo"}, "There is no method 'ppo'"),
         ({"lambda_s": 1.5}, "lambda_s is 1.5, but it must be a number from 0 to 1"),
-        ({"reward": ["nice"]}, "There is no reward 'nice'; choose one of match, choice"),
+        ({"reward": ["nice"]}, "There is no reward 'nice'; choose one of match, likeness"),
         ({"others": {"lamda_s": 1}}, "There is no key 'lamda_s' in a recipe; did you mean 'lambda_s'?"),
         ({"others": {"max_length": 10}}, "copo takes no key 'max_length'"),
         ({"method": "symmpo", "others": {"num_iterations": 2}}, "symmpo takes no key 'num_iterations'"),

@@ -74,7 +74,7 @@ class Watched(CopoGRPOTrainer):
             spoil = Spoil(method.spoil, method.patch_size, method.patch_share)
             for rollout in rollouts:
                 shown = spoilt_picture(self.scorer.vlm, rollout, spoil, self._seed)
-                del rollout.__dict__["picture"]
+                del rollout.__dict__["pictures"]
                 object.__setattr__(rollout, "image", shown)
             for rollout in rollouts:
                 rollout.__dict__.pop("key", None)

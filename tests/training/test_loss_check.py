@@ -99,7 +99,8 @@ def test_what_has_no_counterpart_is_not_checked(tmp_path):
     assert checked(tmp_path, loss_type="cispo") is None
     rows = noise_rows()
     two = [{"images": [row["image"], row["image"]], "prompt": row["prompt"]} for row in rows]
-    assert checked(tmp_path, rows=two) is None
+    assert checked(tmp_path, rows=two).sign is None
+    assert checked(tmp_path, rows=[{"prompt": row["prompt"]} for row in rows]) is None
 
 
 @pytest.fixture
@@ -111,6 +112,11 @@ def trained(tmp_path):
 
 def test_a_trl_that_cannot_be_checked_does_not_end_the_run(trained):
     assert loss_sign(trained) is None
+    # As vLLM, FSDP and DeepSpeed would say it.
+    trained.use_vllm = trained.is_fsdp_enabled = True
+    said = loss_sign(trained)
+    assert "was not held against the formula, which does not cover vLLM, FSDP; a dry run without it can" in said
+    trained.use_vllm = trained.is_fsdp_enabled = False
     del trained.aux_loss_enabled
     assert "was not held against the formula, since TRL has changed" in loss_sign(trained)
 

@@ -7,6 +7,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.training.recipe.method import (
     CEPO,
     COPO,
+    DPO,
     GRPO,
     HERO,
     METHODS,
@@ -65,7 +66,7 @@ def test_what_holds_the_picture_against_itself_needs_its_dependence():
 def test_methods_by_name():
     assert [choose_method(name) for name in METHODS] == [
         *(GRPO(), COPO(), HERO(), CEPO()),
-        *(VPPO(), PGPO(), PAPO(), SymMPO()),
+        *(VPPO(), PGPO(), PAPO(), SymMPO(), DPO()),
     ]
     assert choose_method("hero", negative_only=True, keep=1.0) == HERO(keep=1.0, negative_only=True)
 
@@ -73,7 +74,7 @@ def test_methods_by_name():
 @pytest.mark.parametrize(
     "name, settings, message",
     [
-        ("ppo", {}, "There is no method 'ppo'; choose one of grpo, copo, hero, cepo, vppo, pgpo, papo, symmpo"),
+        ("ppo", {}, "There is no method 'ppo'; choose one of grpo, copo, hero, cepo, vppo, pgpo, papo, symmpo, dpo"),
         ("grpo", {"lambda_s": 1}, "The method grpo has no setting 'lambda_s'; it has keep"),
         ("grpo", {"keep": 0.0}, "The share of prompts to keep is 0.0"),
         ("copo", {"lambda_s": 1.5}, "lambda_s is 1.5, but it must be a number from 0 to 1"),

@@ -13,7 +13,7 @@ from causal_attrib.scenes import write_dataset
 from causal_attrib.training.plan import make_plan
 from causal_attrib.training.recipe.arithmetic import prompts_at_once, updates, updates_per_epoch, updates_per_sampling
 from causal_attrib.training.recipe.file import read_recipe, write_recipe
-from causal_attrib.training.recipe.keys import Recipe
+from causal_attrib.training.recipe.keys import PREFERENCES, Recipe
 from causal_attrib.training.recipe.method import COPO, GRPO, METHODS, SymMPO, check_whole_groups
 from causal_attrib.training.trainers.checkpoints import check_boundary
 from tests.tiny_models import tiny
@@ -37,7 +37,7 @@ def plan(scenes, tmp_path):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_what_is_written_down_is_the_same_run(name, scenes, tmp_path):
-    flags = {"data": scenes, "output_dir": str(tmp_path / "out"), "top_p": 0.9 if name != "symmpo" else None}
+    flags = {"data": scenes, "output_dir": str(tmp_path / "out"), "top_p": None if name in PREFERENCES else 0.9}
     first = make_plan(read_recipe(EXAMPLES / f"{name}.yaml", flags))
     write_recipe(tmp_path / "recipe.yaml", first.resolved, "a run")
     again = make_plan(read_recipe(tmp_path / "recipe.yaml"))

@@ -192,6 +192,21 @@ class SettledChoice(Choice):
                 raise InputError("The smallest regions are searched by the method regions; take that, or leave it out.")
 
 
+def check_used(method: Method, given: Mapping[str, object], *, proof: bool = False) -> None:
+    """Raise an `InputError` for a setting that is given (not None) and that the method has no use for.
+
+    Args:
+        proof: whether maps are proved too, which hides cells by the baseline whatever the method.
+    """
+    of_proof = ("baseline", "other") if proof else ()
+    of_method = USED.get(method, ()) + (("other",) if given.get("baseline") == "swap" else ())
+    for name in ("regions", "baseline", "other", "samples"):
+        if given.get(name) is not None and name not in of_method + of_proof:
+            others = [one for one in METHODS if name in USED[one]]
+            remedy = "add --baseline swap" if name == "other" else f"it is for {', '.join(others)}"
+            raise InputError(f"The method {method} has no use for --{name}; leave it out ({remedy}).")
+
+
 def check_words(of: str, words: str | Sequence[str] | None, foil: str | None, caption: str | None = None) -> None:
     """Raise an `InputError` unless such words of a caption can be set against a foil, or mapped at all.
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
 from causal_attrib.io.parsing import PARSER_ERRORS, reason_of, shown
-from causal_attrib.io.pictures import ImageLike, check_picture, embedded, pixel_limit
+from causal_attrib.io.pictures import ImageLike, at_most, check_picture, embedded, pixel_limit
 from causal_attrib.io.row_pictures import no_picture, picture_source
 from causal_attrib.io.rows import CAPTIONS, QUESTIONS, Row, folder_of, read_rows
 from causal_attrib.outcomes.objects import annotated_objects
-from causal_attrib.training.data.layouts import to_ours
+from causal_attrib.training.data.layouts import text_of, to_ours
+from causal_attrib.training.data.places import in_blocks, is_in_blocks
 from causal_attrib.training.data.scene_rows import scene_rows
 
 if TYPE_CHECKING:
@@ -31,10 +33,18 @@ NEEDED = {
 }
 _ROLES = ("system", "user", "assistant")
 _PICTURES = ("image", "images", "image_contrast")
+# How a key sounds that has a picture, whatever it is called.
+_PICTURE_KEY = re.compile(r"im(a)?ge?s?(?![a-z])|pictures?|photos?", re.IGNORECASE)
 
 
 def read_data(
-    path: str | os.PathLike, kind: str = "answers", image_root: str | os.PathLike | None = None
+    path: str | os.PathLike,
+    kind: str = "answers",
+    image_root: str | os.PathLike | None = None,
+    *,
+    text_only: bool = False,
+    share: tuple[int, int] = (0, 1),
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[dict]:
     """The rows of a file, in our layout (`training.data.layouts`), all checked.
 
@@ -45,26 +55,38 @@ def read_data(
         path: what `io.rows.read_rows` reads.
         kind: "answers" for rewards, "preferences" for DPO, "contrasts" for SymMPO.
         image_root: what the paths of pictures start from; by default the folder of the file, or `images` in it.
+        text_only: take rows without a picture.
+        share: of several processes this one's number, and how many there are: each opens its share of the pictures.
+        progress: called with (pictures opened, pictures in all).
 
     Raises:
         InputError: the file or one of its rows cannot be used; it names the line and the key.
     """
     path = Path(path)
     root = folder_of(path) if image_root is None else Path(image_root)
-    rows = []
+    rows, pictures = [], []
     is_scenes = any((path / name).is_file() for name in (QUESTIONS, CAPTIONS))
     for row in scene_rows(path, kind) if is_scenes else read_rows(path):
         try:
             # A column that other rows fill is None in this one.
             ours = to_ours({name: value for name, value in row.value.items() if value is not None})
+        except InputError as error:
+            raise InputError(f"{row.where}: {error}") from None
         except KeyError as error:
             raise InputError(f"{row.where} has no key {error}, which other rows of this layout have; add it.") from None
         except PARSER_ERRORS:
             raise InputError(
                 f"{row.where} is not in its layout (it has {row.keys}); see the ones that are read."
             ) from None
-        rows.append(_checked(ours, row, kind, root))
+        rows.append(_checked(ours, row, kind, root, text_only=text_only))
+        pictures += [(row.where, name, picture) for name in _PICTURES for picture in pictures_in(rows[-1].get(name))]
+    _check_pictures(pictures, share, progress)
     return rows
+
+
+def pictures_in(value: ImageLike | list[ImageLike] | None) -> list[ImageLike]:
+    """The pictures under one key of a row."""
+    return [] if value is None else value if isinstance(value, list) else [value]
 
 
 def with_system_prompt(rows: Sequence[dict], text: str | None) -> list[dict]:
@@ -82,7 +104,8 @@ def with_system_prompt(rows: Sequence[dict], text: str | None) -> list[dict]:
 def to_dataset(rows: Sequence[dict]) -> datasets.Dataset:
     """The rows as TRL takes them; pictures are opened when they are needed, as scoring shows them to a model.
 
-    Where a row has several pictures, all have theirs in the column `images`: of two columns TRL reads one.
+    Where a row has several pictures, or none and others have, all have theirs in the column `images`: of two columns
+    TRL reads one, and of a list that is not there it fails.
 
     Raises:
         InputError: a column has values of different kinds.
@@ -91,13 +114,14 @@ def to_dataset(rows: Sequence[dict]) -> datasets.Dataset:
 
     from causal_attrib.training.data.picture_column import PictureColumn
 
-    if any(row.get("images") is not None for row in rows):
+    named = {"image" in row or "images" in row for row in rows}
+    if any(row.get("images") is not None for row in rows) or len(named) > 1:
         rows = [
-            {name: value for name, value in row.items() if name != "image"} | {"images": [row["image"]]}
-            if row.get("image") is not None
-            else row
-            for row in rows
+            {name: value for name, value in row.items() if name != "image"} | {"images": _shown_in(row)} for row in rows
         ]
+    # A column has one kind: where one prompt is in blocks, all are.
+    if any(is_in_blocks(row["prompt"]) for row in rows if isinstance(row.get("prompt"), list)):
+        rows = [row | {"prompt": in_blocks(row["prompt"], len(_shown_in(row)))} for row in rows]
     table = _table([row | {name: _stored(row[name]) for name in _PICTURES if name in row} for row in rows])
     picture = PictureColumn(max_pixels=pixel_limit())
     for name in ("image", "image_contrast"):
@@ -108,6 +132,10 @@ def to_dataset(rows: Sequence[dict]) -> datasets.Dataset:
     return table
 
 
+def _shown_in(row: dict) -> list[ImageLike]:
+    return pictures_in(row.get("image")) + pictures_in(row.get("images"))
+
+
 def _stored(pictures: ImageLike | list[ImageLike] | None) -> dict | list[dict] | None:
     if pictures is None:
         return None
@@ -116,7 +144,14 @@ def _stored(pictures: ImageLike | list[ImageLike] | None) -> dict | list[dict] |
 
 def check_columns(rows: Sequence[dict]) -> None:
     """Raises InputError if a column has values of different kinds; pictures, which may be large, are left alone."""
-    _table([{name: value for name, value in row.items() if name not in _PICTURES} for row in rows])
+    some = any(is_in_blocks(row["prompt"]) for row in rows)
+    _table(
+        [
+            {name: value for name, value in row.items() if name not in _PICTURES}
+            | ({"prompt": in_blocks(row["prompt"], 1)} if some else {})
+            for row in rows
+        ]
+    )
 
 
 def _table(rows: Sequence[dict]) -> datasets.Dataset:
@@ -169,10 +204,10 @@ def write_data(path: str | os.PathLike, rows: Iterable[dict]) -> Path:
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 
-def _checked(row: dict, written: Row, kind: str, root: Path) -> dict:
+def _checked(row: dict, written: Row, kind: str, root: Path, *, text_only: bool) -> dict:
     where = written.where
     names = [name for name in _PICTURES if row.get(name) is not None]
-    if not row.get("image") and not row.get("images"):
+    if not row.get("image") and not row.get("images") and not (text_only and _is_text(written)):
         raise no_picture(written.value, where, has=written.keys)
     for name in NEEDED[kind]:
         if row.get(name) is None:
@@ -188,6 +223,11 @@ def _checked(row: dict, written: Row, kind: str, root: Path) -> dict:
     for name in ("chosen", "rejected", "chosen_contrast"):
         if row.get(name) is not None:
             row[name] = [_response(row[name], name, where)]
+    index, count = row.get("image_index"), len(_shown_in(row))
+    if index is not None and (isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < max(count, 1)):
+        raise InputError(
+            f"{where} has {shown(index)} under 'image_index', and {count} pictures; give the place of one, from 0."
+        )
     if row.get("answer") is not None:
         row["answer"] = _answer(row["answer"], where)
     if row.get("question") is not None and row.get("answer") is None:
@@ -197,24 +237,58 @@ def _checked(row: dict, written: Row, kind: str, root: Path) -> dict:
     return row
 
 
+def _is_text(row: Row) -> bool:
+    """Whether a row is meant to have no picture: it has no key that sounds like one. In a table every row has all keys,
+    and those of others are empty."""
+    return not any(
+        _PICTURE_KEY.search(key) and not (value is None and row.unit == "row") for key, value in row.value.items()
+    )
+
+
 def _picture(value: object, name: str, where: str, root: Path) -> str | dict:
     """A path that is whole, or the picture as it stands in the row."""
     source = picture_source(value, name, where, root)
     try:
         stored = embedded(source)
         if stored["path"] is None:
-            check_picture(source)
             return source if isinstance(source, str) else stored
-        _check_file(stored["path"], pixel_limit())
         return str(Path(stored["path"]).resolve())
     except InputError as error:
         raise InputError(f"{where}, key {name!r}: {error}") from None
 
 
-@functools.lru_cache(maxsize=100_000)
-def _check_file(path: str, limit: int) -> None:
-    """Once for a picture that many rows ask about."""
-    check_picture(path)
+def _check_pictures(
+    pictures: Sequence[tuple[str, str, ImageLike]],
+    share: tuple[int, int],
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Open each picture once; of the first that cannot be read the row is named.
+
+    Pillow decodes without Python's lock, so that threads share the work.
+    """
+    named: dict[str | int, tuple[str, str, ImageLike]] = {}
+    for where, name, picture in pictures:
+        named.setdefault(picture if isinstance(picture, str) else id(picture), (where, name, picture))
+    process, processes = share
+    own = list(named.values())[process::processes]
+    limit = pixel_limit()
+
+    def check(one: tuple[str, str, ImageLike]) -> None:
+        where, name, picture = one
+        try:
+            with at_most(limit):  # which a thread does not know of
+                check_picture(picture)
+        except InputError as error:
+            raise InputError(f"{where}, key {name!r}: {error}") from None
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        try:
+            for done, _ in enumerate(pool.map(check, own), start=1):
+                if progress is not None:
+                    progress(done, len(own))
+        except InputError:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _conversation(prompt: object, where: str) -> list[dict]:
@@ -226,14 +300,15 @@ def _conversation(prompt: object, where: str) -> list[dict]:
 
 
 def _turn(turn: object, where: str) -> dict:
-    if not (isinstance(turn, dict) and turn.get("role") in _ROLES and isinstance(turn.get("content"), str)):
+    content = turn.get("content") if isinstance(turn, dict) else None
+    if not (isinstance(turn, dict) and turn.get("role") in _ROLES and isinstance(content, (str, list))):
         raise InputError(
             f"{where} has {shown(turn)} under 'prompt'; give messages with a role ({', '.join(_ROLES)}) and text "
             "as content."
         )
-    if turn["role"] == "user" and not turn["content"].strip():
+    if turn["role"] == "user" and not text_of(content).strip():
         raise InputError(f"{where} has an empty text under 'prompt'; give what the model is asked.")
-    return {"role": turn["role"], "content": turn["content"]}
+    return {"role": turn["role"], "content": content}
 
 
 def _response(value: object, name: str, where: str) -> dict:

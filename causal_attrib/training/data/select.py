@@ -9,17 +9,14 @@ Axes: N prompts, G completions of each.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
-import torch
+from typing import TYPE_CHECKING
 
 from causal_attrib.choices import MOST_DRAWN, MOST_TOKENS, check_count
-from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.errors import InputError
-from causal_attrib.objectives import variance_gate
 from causal_attrib.training.scoring.rewards import Reward
-from causal_attrib.training.scoring.rollout import Rollout, encode_prompt
-from causal_attrib.vlm import VLM, Continuation
-from causal_attrib.vlm.text import decode
+
+if TYPE_CHECKING:
+    from causal_attrib.vlm import VLM
 
 
 def select_prompts(rows: Sequence[dict], rewards: Sequence[Sequence[float]], keep: float = 0.6) -> list[dict]:
@@ -41,6 +38,11 @@ def select_prompts(rows: Sequence[dict], rewards: Sequence[Sequence[float]], kee
             f"{len(rows)} rows and {len(rewards)} lists of {sorted(sizes)} rewards do not match; give each row as many "
             "rewards as the others."
         )
+    # Here and below, since it imports torch: who checks the rows need not wait for it.
+    import torch
+
+    from causal_attrib.objectives import variance_gate
+
     reward_B = torch.tensor(rewards, dtype=torch.float64).flatten()
     kept_N = variance_gate(reward_B, sizes.pop(), keep).tolist()
     return [row for row, kept in zip(rows, kept_N, strict=True) if kept]
@@ -82,6 +84,11 @@ def sample_rewards(
     Raises:
         InputError: the reward has nothing to say on a row.
     """
+    from causal_attrib.engine.gumbel import GumbelNoise
+    from causal_attrib.training.scoring.rollout import Rollout, encode_prompt
+    from causal_attrib.vlm import Continuation
+    from causal_attrib.vlm.text import decode
+
     sampled: list[list[float]] = []
     for n, row in enumerate(rows):
         prompt = encode_prompt(vlm, Rollout(row["image"], row["prompt"], ()))

@@ -12,7 +12,7 @@ import torch
 
 from causal_attrib.errors import InputError
 from causal_attrib.training.recipe.check import check_known
-from causal_attrib.training.recipe.keys import METHOD, SCORES, Recipe, keys
+from causal_attrib.training.recipe.keys import METHOD, PREFERENCES, SCORES, Recipe, keys
 
 if TYPE_CHECKING:
     from trl import DPOConfig, GRPOConfig
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LEARNING_RATE, LEARNING_RATE_FULL = 1e-5, 1e-6
 # SymMPO (arXiv 2506.11712). The authors' script for adapters has 5e-7 written into it, which looks like an accident.
 LEARNING_RATE_SYMMPO, EPOCHS_SYMMPO = 5e-6, 2.0
+SCHEDULE_SYMMPO = {"lr_scheduler_type": "cosine", "warmup_steps": 0.05, "weight_decay": 0.01}
 
 
 def trl_arguments(recipe: Recipe) -> GRPOConfig | DPOConfig:
@@ -31,7 +32,7 @@ def trl_arguments(recipe: Recipe) -> GRPOConfig | DPOConfig:
     """
     from trl import DPOConfig, GRPOConfig
 
-    preferences = recipe.method == "symmpo"
+    preferences = recipe.method in PREFERENCES
     config = DPOConfig if preferences else GRPOConfig
     known = _names(config)
     check_known(recipe, _names(GRPOConfig), _names(DPOConfig))
@@ -47,7 +48,9 @@ def trl_arguments(recipe: Recipe) -> GRPOConfig | DPOConfig:
         if preferences:
             values["learning_rate"] = LEARNING_RATE_SYMMPO
     if recipe.num_train_epochs is None:
-        values["num_train_epochs"] = EPOCHS_SYMMPO if preferences else 1.0
+        values["num_train_epochs"] = EPOCHS_SYMMPO if recipe.method == "symmpo" else 1.0
+    if recipe.method == "symmpo":
+        values = SCHEDULE_SYMMPO | values
     if recipe.loss_type is None and not preferences:
         # As in the papers of GRPO and COPO; TRL's own default is dapo.
         values["loss_type"] = "grpo"
@@ -74,10 +77,15 @@ def trl_arguments(recipe: Recipe) -> GRPOConfig | DPOConfig:
 
 
 def _as_written(others: dict[str, Any], config: type) -> dict[str, Any]:
-    """TRL's settings with yes and no as words again where that is what they mean: YAML reads them as true and false."""
+    """TRL's settings with yes and no as words again where that is what they mean: YAML reads them as true and false.
+
+    Of `scale_rewards` TRL reads true and false itself, as group and none.
+    """
     takes_bool = {field.name for field in dataclasses.fields(config) if "bool" in str(field.type)}
     return {
-        name: ("yes" if value else "no") if isinstance(value, bool) and name not in takes_bool else value
+        name: ("yes" if value else "no")
+        if isinstance(value, bool) and name not in takes_bool | {"scale_rewards"}
+        else value
         for name, value in others.items()
     }
 

@@ -15,8 +15,8 @@ from typing import Any
 from causal_attrib.errors import InputError
 from causal_attrib.scores.settings import CausalSettings
 from causal_attrib.training.recipe.file import unknown_key
-from causal_attrib.training.recipe.keys import LOSSES, METHOD, REWARDS, SCORES, Recipe, keys
-from causal_attrib.training.recipe.method import Method, SymMPO, check_loss_type, choose_method
+from causal_attrib.training.recipe.keys import LOSSES, METHOD, PREFERENCES, REWARDS, SCORES, Recipe, keys
+from causal_attrib.training.recipe.method import DPO, Method, check_loss_type, choose_method
 from causal_attrib.training.trainers.checkpoints import check_kind, find_checkpoint, last_checkpoint
 
 # Digits of a whole number.
@@ -27,6 +27,14 @@ _NOT_OF_SYMMPO = (
     *("use_weighting", "ld_alpha", "discopop_tau", "padding_free", "truncation_mode", "pad_to_multiple_of"),
     *("router_aux_loss_coef", "use_liger_kernel"),
 )
+# Settings of TRL that take one of these words, the first by default. TRL looks at some behind the first sampling only.
+_CHOICES = {
+    "importance_sampling_level": ("token", "sequence"),
+    "scale_rewards": ("group", "batch", "none"),
+    "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
+    "vllm_mode": ("colocate", "server"),
+    "vllm_importance_sampling_mode": ("sequence_mask", "sequence_truncate", "token_mask", "token_truncate"),
+}
 # Where the settings are defined, by package.
 _CONFIGS = (
     ("trl", "trainer/grpo_config.py", "GRPOConfig"),
@@ -62,8 +70,10 @@ def check_recipe(recipe: Recipe, resume: str | None = None) -> Path | None:
     for name in recipe.reward:
         check_reward_name(name)
     if recipe.token_reward is not None:
-        if recipe.method == "symmpo":
-            raise InputError("symmpo has no advantages, to which a token_reward could be added; leave it out.")
+        if recipe.method in PREFERENCES:
+            raise InputError(
+                f"{recipe.method} has no advantages, to which a token_reward could be added; leave it out."
+            )
         if ":" not in recipe.token_reward:
             raise InputError(f"The token_reward {recipe.token_reward!r} names no function; give module:function.")
     if recipe.reward_weights is not None and len(recipe.reward_weights) != len(recipe.reward):
@@ -73,6 +83,11 @@ def check_recipe(recipe: Recipe, resume: str | None = None) -> Path | None:
         )
     if recipe.full and (recipe.load_in_4bit or recipe.load_in_8bit):
         raise InputError("Quantised weights cannot be trained themselves; leave out --full, or the quantisation.")
+    if recipe.freeze_vision and not recipe.full:
+        raise InputError("freeze_vision is for --full: adapters leave the vision tower as it is; leave it out.")
+    for name in ("lora_targets", "modules_to_save", "use_dora", "use_rslora"):
+        if recipe.full and getattr(recipe, name):
+            raise InputError(f"{name} is of adapters, and --full trains all weights; leave out one of them.")
     if recipe.data is None:
         raise InputError("There is no data to train on; give a file of rows with --data, or in the recipe.")
     for path in filter(None, (recipe.data, recipe.eval_file)):
@@ -99,7 +114,7 @@ def check_there(path: str) -> None:
 def method_of(recipe: Recipe) -> Method:
     """The method of a recipe with its settings."""
     settings = recipe.group(METHOD)
-    if recipe.method != "symmpo":
+    if recipe.method not in PREFERENCES:
         settings.pop("delta", None)  # which then is TRL's
     name = settings.pop("method")
     return choose_method(
@@ -157,7 +172,7 @@ def check_known(recipe: Recipe, of_grpo: set[str], of_dpo: set[str]) -> None:
     for name in recipe.others:
         if name not in every:
             raise unknown_key(name, every)
-        if name not in (of_dpo if recipe.method == "symmpo" else of_grpo):
+        if name not in (of_dpo if recipe.method in PREFERENCES else of_grpo):
             raise InputError(f"{recipe.method} takes no key {name!r}; leave it out.")
 
 
@@ -183,18 +198,42 @@ def _settings_of_trl() -> dict[str, set[str]] | None:
 
 def _check_loss(recipe: Recipe, method: Method) -> None:
     """What TRL says behind the first sampling only."""
-    if isinstance(method, SymMPO):
+    if isinstance(method, DPO):
         return
-    level = recipe.others.get("importance_sampling_level")
     if recipe.loss_type is not None and recipe.loss_type.lower() == "gspo":
         raise InputError(
             "gspo is no loss_type but a ratio of whole sequences; set importance_sampling_level: sequence."
         )
     if recipe.loss_type is not None and recipe.loss_type not in LOSSES:
         raise InputError(f"There is no loss_type {recipe.loss_type!r}; choose one of {', '.join(LOSSES)}.")
+    for name, among in _CHOICES.items():
+        value = recipe.others.get(name, among[0])
+        # YAML reads no as false, and TRL false as none.
+        if value not in among and not (name == "scale_rewards" and isinstance(value, bool)):
+            raise InputError(f"There is no {name} {value!r}; choose one of {', '.join(among)}.")
     check_loss_type(method, recipe.loss_type or "grpo")
-    if level not in (None, "token", "sequence"):
-        raise InputError(f"There is no importance_sampling_level {level!r}; choose token or sequence.")
+    for name, reason in _refused(recipe).items():
+        if recipe.others.get(name):
+            raise InputError(f"{name} {reason}.")
+
+
+def _refused(recipe: Recipe) -> dict[str, str]:
+    """Options of TRL that this run cannot have, and why."""
+    continuous = "does not take models that see, in TRL; sample with use_vllm, or as it is"
+    refused = {
+        "use_transformers_continuous_batching": continuous,
+        "use_transformers_paged": continuous,
+    }
+    if not recipe.full:
+        refused["sync_ref_model"] = (
+            "moves a reference model, and adapters have none: theirs is the model without them; give --full, or leave "
+            "it out"
+        )
+    elif not recipe.beta:
+        refused["sync_ref_model"] = "moves a reference model, and without beta there is none; set beta, or leave it out"
+    if find_spec("liger_kernel") is None:
+        refused["use_liger_kernel"] = "needs Liger: pip install liger-kernel, or leave it out"
+    return refused
 
 
 def _checkpoint(recipe: Recipe, resume: str | None) -> Path | None:

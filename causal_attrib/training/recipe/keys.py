@@ -25,8 +25,10 @@ MODEL, DATA, METHOD, SCORES, REWARD, TRAINING, RUN = (
 )
 
 # Methods and rewards by name (`training.recipe.method`, `training.scoring.rewards`), and the losses of TRL 1.16.
-METHODS = ("grpo", "copo", "hero", "cepo", "vppo", "pgpo", "papo", "symmpo")
-REWARDS = ("match", "choice", "numeric", "yesno", "objects", "format")
+METHODS = ("grpo", "copo", "hero", "cepo", "vppo", "pgpo", "papo", "symmpo", "dpo")
+# Those that learn from preferences, which are not sampled or rewarded.
+PREFERENCES = ("symmpo", "dpo")
+REWARDS = ("match", "likeness", "choice", "numeric", "yesno", "objects", "format")
 LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")
 
 
@@ -128,15 +130,19 @@ class Recipe:
     token_reward: str | None = _key(None, REWARD, "module:function, added to the advantage of each token.")
 
     output_dir: str | None = _key(None, TRAINING, "Folder for the model, checkpoints and logs.", "runs/METHOD")
-    learning_rate: float | None = _key(None, TRAINING, "Peak learning rate.", "1e-5; full 1e-6; symmpo 5e-6", least=0)
+    learning_rate: float | None = _key(
+        None, TRAINING, "Peak learning rate.", "1e-5; full 1e-6; symmpo, dpo 5e-6", least=0
+    )
     num_train_epochs: float | None = _key(None, TRAINING, "Passes over the data.", "1; symmpo 2", least=0)
     max_steps: int = _key(-1, TRAINING, "Updates; -1 goes by epochs.", least=-1)
-    per_device_train_batch_size: int = _key(8, TRAINING, "Completions (symmpo: rows) per device and backward.", least=1)
-    gradient_accumulation_steps: int = _key(4, TRAINING, "Backwards per update.", least=1)
+    per_device_train_batch_size: int = _key(
+        8, TRAINING, "Completions (symmpo, dpo: rows) per device and backward.", least=1
+    )
+    gradient_accumulation_steps: int | None = _key(None, TRAINING, "Backwards per update.", "4; hero 5", least=1)
     num_generations: int = _key(8, TRAINING, "Completions per prompt.", least=2, most=MOST_DRAWN)
     max_completion_length: int = _key(512, TRAINING, "Tokens of a completion.", least=1, most=MOST_TOKENS)
     temperature: float = _key(1.0, TRAINING, "Of sampling.", least=0.001)
-    beta: float | None = _key(None, TRAINING, "Weight of the KL term; symmpo: DPO's beta.", "0; symmpo 0.1")
+    beta: float | None = _key(None, TRAINING, "Weight of the KL term; symmpo, dpo: DPO's beta.", "0; symmpo, dpo 0.1")
     loss_type: str | None = _key(None, TRAINING, "How token losses are averaged.", "grpo")
     bf16: bool | None = _key(None, TRAINING, "Mixed precision.", "where the device has it")
     gradient_checkpointing: bool = _key(True, TRAINING, "Less memory, about a fifth slower.")
@@ -150,10 +156,27 @@ class Recipe:
     report_to: list[str] = _key((), RUN, "Trackers: tensorboard, wandb, trackio, mlflow; may be repeated.")
     show_completions: int = _key(2, RUN, "Sampled completions shown at each line of the log.", least=0)
 
+    # What else adapters and whole models are trained by.
+    lora_targets: list[str] | None = _key(
+        None, MODEL, "Names of the layers with adapters.", "all linear ones beside vision tower and head"
+    )
+    modules_to_save: list[str] | None = _key(None, MODEL, "Names of modules trained whole beside the adapters.")
+    use_dora: bool = _key(False, MODEL, "Adapters of direction and magnitude (DoRA).")
+    use_rslora: bool = _key(False, MODEL, "Adapters scaled by the root of their rank (rsLoRA).")
+    freeze_vision: bool = _key(False, MODEL, "With full: leave the vision tower as it is.")
+    lr_scheduler_type: str | None = _key(None, TRAINING, "How the learning rate goes.", "linear; symmpo cosine")
+    warmup_steps: float | None = _key(
+        None, TRAINING, "Updates up to the peak; below 1 a share of the run.", "0; symmpo 0.05", least=0
+    )
+    weight_decay: float | None = _key(None, TRAINING, "Of the optimizer.", "0; symmpo 0.01", least=0)
+
     others: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.output_dir = self.output_dir or f"runs/{self.method}"
+        if self.gradient_accumulation_steps is None:
+            # Five prompts of eight completions, of which HERO's 60 % are three; of four they would be three too.
+            self.gradient_accumulation_steps = 5 if self.method == "hero" else 4
 
     @property
     def folder(self) -> Path:

@@ -8,6 +8,7 @@
     pgpo    gives more of the advantage to tokens that depend on the picture (arXiv 2604.01840)
     papo    adds to the loss that the policy is to tell a picture from a masked one (arXiv 2507.06448)
     symmpo  has a loss and data of its own (arXiv 2506.11712)
+    dpo     preferences, as TRL learns from them (arXiv 2305.18290)
 
 Settings that TRL has already (group size, epsilon, beta, loss type, learning rate) are TRL's. Settings are read and
 checked without torch, which takes seconds to import: a slip in a recipe is told at once.
@@ -360,7 +361,14 @@ def _dependency(name: str, scores: PolicyScores | None) -> Tensor:
 
 
 @dataclass(frozen=True)
-class SymMPO:
+class DPO:
+    """Preferences by TRL's DPO (arXiv 2305.18290), whose settings are all TRL's."""
+
+    name: ClassVar[str] = "dpo"
+
+
+@dataclass(frozen=True)
+class SymMPO(DPO):
     """Settings of `objectives.symmpo_loss`; its beta is that of TRL's `DPOConfig`."""
 
     pair: float = 0.5
@@ -408,10 +416,10 @@ def check_whole_groups(method: GRPO, arguments: GRPOConfig) -> None:
             )
 
 
-Method = GRPO | SymMPO
+Method = GRPO | DPO
 
-METHODS: dict[str, type[GRPO] | type[SymMPO]] = {
-    kind.name: kind for kind in (GRPO, COPO, HERO, CEPO, VPPO, PGPO, PAPO, SymMPO)
+METHODS: dict[str, type[GRPO] | type[DPO]] = {
+    kind.name: kind for kind in (GRPO, COPO, HERO, CEPO, VPPO, PGPO, PAPO, SymMPO, DPO)
 }
 
 
@@ -429,5 +437,5 @@ def choose_method(name: str, **settings: Any) -> Method:
     known = [field.name for field in dataclasses.fields(METHODS[name])]
     for setting in settings:
         if setting not in known:
-            raise InputError(f"The method {name} has no setting {setting!r}; it has {', '.join(known)}.")
+            raise InputError(f"The method {name} has no setting {setting!r}; it has {', '.join(known) or 'none'}.")
     return METHODS[name](**settings)

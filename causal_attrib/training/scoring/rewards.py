@@ -15,12 +15,13 @@ from __future__ import annotations
 import inspect
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from causal_attrib.errors import InputError
 from causal_attrib.outcomes.function import import_function
-from causal_attrib.outcomes.match import matches
+from causal_attrib.outcomes.match import matches, normalise
 from causal_attrib.outcomes.objects import Objects, annotated_objects
 from causal_attrib.training.recipe.check import check_reward_name
 from causal_attrib.training.recipe.keys import REWARDS as NAMES
@@ -79,6 +80,25 @@ def match(
     [1.0, 0.0]
     """
     return _judge(completions, answer, "match", lambda text, wanted: float(matches(answer_in(text), wanted)))
+
+
+def likeness(
+    completions: Sequence[Completion], answer: Sequence[str | None] | None = None, **_: Any
+) -> list[float | None]:
+    """F1 of the words of the answer against those of the reference, normalised as for "match" (SQuAD's F1, 1606.05250).
+
+    A graded accuracy, which a power mean with other rewards (CE-PO) needs.
+
+    >>> [round(r, 3) for r in likeness(["a red bus", "the bus is red", "a car"], answer=["red bus"] * 3)]
+    [1.0, 0.8, 0.0]
+    """
+
+    def judge(text: str, wanted: str) -> float:
+        said, named = Counter(normalise(answer_in(text)).split()), Counter(normalise(wanted).split())
+        shared = (said & named).total()
+        return 2 * shared / (said.total() + named.total()) if shared else 0.0
+
+    return _judge(completions, answer, "likeness", judge)
 
 
 def choice(
@@ -166,7 +186,7 @@ def format(completions: Sequence[Completion], **_: Any) -> list[float | None]:
     return [float(_TAGGED.fullmatch(text_of(completion)) is not None) for completion in completions]
 
 
-_REWARDS: tuple[Reward, ...] = (match, choice, numeric, yesno, objects, format)
+_REWARDS: tuple[Reward, ...] = (match, likeness, choice, numeric, yesno, objects, format)
 REWARDS: dict[str, Reward] = dict(zip(NAMES, _REWARDS, strict=True))
 
 

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from PIL import Image
+from torch import Tensor
 from transformers import ProcessorMixin
 
 from causal_attrib.io.pictures import ImageLike, Picture, at_least_smallest, read_picture
+from causal_attrib.training.data.places import in_blocks
 from causal_attrib.vlm import VLM, Encoding
+from causal_attrib.vlm.layout import without_boxes
 from causal_attrib.vlm.reference_image import reference_image
 from causal_attrib.vlm.text import decode
 from causal_attrib.words.reasoning import is_cut_off, split_response
@@ -30,17 +33,19 @@ class PromptMismatch(RuntimeError):
 class Rollout:
     """A completion and what it was written for.
 
-    image:          what the policy was shown (anything `read_picture` takes)
-    messages:       the conversation before it, as the chat template takes it; the picture stands in the first user turn
+    image:          what the policy was shown (anything `read_picture` takes), or a list of several
+    messages:       the conversation before it, as the chat template takes it; pictures that have no place in it stand
+                    at the head of the first user turn
     completion_ids: the sampled ids without padding, end-of-sequence included
     answer:         reference answer, or None
     question:       question that a caption is to help answer, or None
     objects:        annotated objects, or None
     prompt_ids:     ids of the prompt as the policy saw it, image placeholders expanded; None if they are not at hand
     options:        further arguments of the chat template
+    index:          which of several pictures outcomes ask about; the others stay as they are
     """
 
-    image: ImageLike
+    image: ImageLike | list[ImageLike]
     messages: Sequence[dict]
     completion_ids: tuple[int, ...]
     answer: str | None = None
@@ -48,36 +53,27 @@ class Rollout:
     objects: list[str] | None = None
     prompt_ids: tuple[int, ...] | None = None
     options: dict = field(default_factory=dict)
+    index: int = 0
 
     @functools.cached_property
+    def pictures(self) -> tuple[Picture, ...]:
+        return tuple(read_picture(one) for one in (self.image if isinstance(self.image, list) else [self.image]))
+
+    @property
     def picture(self) -> Picture:
-        return read_picture(self.image)
+        """The one that is asked about."""
+        return self.pictures[self.index]
 
     @functools.cached_property
-    def key(self) -> tuple[str, str]:
-        """The same for completions of one picture and prompt."""
-        said = json.dumps(with_picture(self.messages), sort_keys=True)
-        return self.picture.sha256, hashlib.sha256(said.encode()).hexdigest()
+    def conversation(self) -> list[dict]:
+        """The messages in blocks, with a place for each picture."""
+        return in_blocks(self.messages, len(self.pictures))
 
-
-def with_picture(messages: Sequence[dict]) -> list[dict]:
-    """A conversation whose contents are lists of blocks, with a picture at the head of the first user turn.
-
-    Pictures that stand in the messages already stay where they are, as bare placeholders.
-
-    >>> with_picture([{"role": "user", "content": "What is it?"}])
-    [{'role': 'user', 'content': [{'type': 'image'}, {'type': 'text', 'text': 'What is it?'}]}]
-    """
-    turns = []
-    for message in messages:
-        content = message["content"]
-        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        blocks = [{"type": "image"} if block["type"] == "image" else dict(block) for block in blocks]
-        turns.append({"role": message["role"], "content": blocks})
-    if not any(block["type"] == "image" for turn in turns for block in turn["content"]):
-        first = next(turn for turn in turns if turn["role"] == "user")
-        first["content"].insert(0, {"type": "image"})
-    return turns
+    @functools.cached_property
+    def key(self) -> tuple[str, ...]:
+        """The same for completions of the same pictures and prompt."""
+        said = json.dumps([self.conversation, self.index], sort_keys=True)
+        return (*(picture.sha256 for picture in self.pictures), hashlib.sha256(said.encode()).hexdigest())
 
 
 def chat_of(vlm: VLM, rollout: Rollout, *, picture: bool = True) -> str:
@@ -86,7 +82,7 @@ def chat_of(vlm: VLM, rollout: Rollout, *, picture: bool = True) -> str:
     Args:
         picture: with the placeholder of the picture; without it the conversation is text alone.
     """
-    turns = with_picture(rollout.messages)
+    turns = rollout.conversation
     if not picture:
         turns = [turn | {"content": [part for part in turn["content"] if part["type"] != "image"]} for turn in turns]
     # Of the base class: overrides deal with videos, and fail where there is no video processor.
@@ -110,7 +106,14 @@ def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour", unseen: I
     picture = rollout.picture
     if unseen is None:
         unseen = reference_image(against, picture.pixels, vlm.neutral_colour)
-    shown, held_against = (vlm.prompt_inputs(before, at_least_smallest(pixels)) for pixels in (picture.pixels, unseen))
+
+    def inputs(pixels: Image.Image) -> dict[str, Tensor]:
+        """Those of all pictures, with this in the place of the one that is asked about."""
+        every = [one.pixels for one in rollout.pictures]
+        every[rollout.index] = pixels
+        return vlm.prompt_inputs(before, *map(at_least_smallest, every))
+
+    shown, held_against = inputs(picture.pixels), inputs(unseen)
     ids_L = shown[vlm.family.row][0]
     if rollout.prompt_ids is not None and tuple(ids_L.tolist()) != rollout.prompt_ids:
         raise PromptMismatch(
@@ -125,7 +128,11 @@ def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour", unseen: I
         reference_inputs=held_against,
         against=against,
         prompt_length=len(ids_L),
-        layout=vlm.family.layout(shown, picture.shown.size),
+        layout=(
+            vlm.family.layout(shown, picture.shown.size)
+            if len(rollout.pictures) == 1
+            else without_boxes(vlm.family.image_positions(shown))
+        ),
     )
 
 

@@ -21,6 +21,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from causal_attrib.errors import InputError
 from causal_attrib.objectives import aggregate, flipped_share, sampled_dependency, variance_gate
+from causal_attrib.training.data.places import bare
 from causal_attrib.training.recipe.arithmetic import filled
 from causal_attrib.training.recipe.method import COPO, GRPO, check_loss_type, check_whole_groups
 from causal_attrib.training.scoring.policy_scores import PolicyScorer, PolicyScores, Scoring
@@ -63,7 +64,7 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
         advantages          of each completion by TRL, and of each token by the method and a token reward
         update              TRL's loss with what the method adds to it (vppo, papo), and its gradient
 
-    Rows need the column `image` (or `images` with one in it) where the method scores completions; `answer`, `question`
+    Rows need the column `image` (or `images`) where the method scores completions; `image_index`, `answer`, `question`
     and `objects` are what `Rollout` takes. All other arguments are those of `trl.GRPOTrainer`.
 
     Args:
@@ -126,6 +127,7 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
             return super().training_step(*args, **kwargs)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        inputs = [row | {"prompt": bare(row["prompt"])} if isinstance(row["prompt"], list) else row for row in inputs]
         with self.clock.phase(SAMPLE):
             batch = super()._generate_and_score_completions(inputs)
             if batch["advantages"].ndim != 1:
@@ -139,6 +141,12 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
             scores = self._scores(inputs, batch, mask_BT)
             self._set_advantages(inputs, batch, scores, mask_BT)
             return batch
+
+    def _tokenize_prompts(self, *args: Any, **kwargs: Any) -> Any:
+        # What TRL 1.16 says of a prompt without pictures beside one with some, no processor of transformers takes.
+        ids, images, fields = super()._tokenize_prompts(*args, **kwargs)
+        # vLLM is handed them as they are, and takes no list without one.
+        return ids, images if self.use_vllm or not images else [of_prompt or [] for of_prompt in images], fields
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         with self.clock.phase(REWARD):
@@ -290,14 +298,15 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
     def rollout_of(self, row: dict[str, Any], batch: dict[str, Any], b: int, *, counts: bool) -> Rollout:
         """Completion `b`, without its tokens if it does not count for the loss: those are not scored."""
         pictures = pictures_of(row)
-        if len(pictures) != 1:
+        if not pictures:
             raise InputError(
-                f"A row has {len(pictures)} images, but {self.method.name} scores completions of one; give each row "
-                "one image, or train with grpo."
+                f"A row has no image, but {self.method.name} scores what a picture shows; give each row one, or train "
+                "with grpo."
             )
         length = int(batch["completion_mask"][b].sum()) if counts else 0
         return Rollout(
-            image=pictures[0],
+            image=pictures,
+            index=row.get("image_index") or 0,
             messages=row["prompt"],
             completion_ids=tuple(batch["completion_ids"][b, :length].tolist()),
             answer=row.get("answer"),

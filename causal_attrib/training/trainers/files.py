@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 from torch import nn
 from transformers import Trainer
 
+from causal_attrib.io.atomic import replace_file
 from causal_attrib.training.trainers.lora import finish_adapter
 from causal_attrib.training.trainers.resume import restore
 
@@ -12,10 +17,21 @@ from causal_attrib.training.trainers.resume import restore
 class OwnFiles(Trainer):
     """First among the bases, before a trainer of TRL: adapters are finished, checkpoints restored, nothing reported."""
 
+    # Writes the model card of what is saved; without it TRL's is written.
+    card: Callable[[], str] | None = None
+
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         super().save_model(output_dir, _internal_call)
         if self.args.should_save:
-            finish_adapter(output_dir or str(self.args.output_dir))
+            folder = output_dir or str(self.args.output_dir)
+            finish_adapter(folder)
+            if self.card is not None:
+                replace_file(Path(folder) / "README.md", self.card().encode())
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        # TRL's does not know the base of an adapter, nor the method.
+        if self.card is None:
+            super().create_model_card(*args, **kwargs)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if not restore(self, resume_from_checkpoint, model):

@@ -4,30 +4,70 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
 from causal_attrib.vlm.loading import BUNDLED, BUNDLED_FOLDER
 
 if TYPE_CHECKING:
     from peft import LoraConfig
+    from torch import nn
 
 # How transformers calls the part of a model that sees: vision_tower, vision_model, visual.
 _SEEING = r".*(vision|visual).*"
 
 
-def lora_config(rank: int = 16, alpha: int = 32, dropout: float = 0.0) -> LoraConfig:
+def lora_config(
+    rank: int = 16,
+    alpha: int = 32,
+    dropout: float = 0.0,
+    *,
+    targets: Sequence[str] | None = None,
+    whole: Sequence[str] | None = None,
+    dora: bool = False,
+    rslora: bool = False,
+) -> LoraConfig:
     """LoRA (arXiv 2106.09685) on every linear layer but those of the vision tower and the head over the vocabulary.
 
     peft knows no default places for these models, and TRL takes none on the head. Dropout does not reach scores, which
     are taken without it.
+
+    Args:
+        targets: names of other layers, or ends of them; those of the vision tower only if one of them names it.
+        whole: names of modules that are trained whole, and saved with the adapters.
+        dora: DoRA (arXiv 2402.09353).
+        rslora: rsLoRA (arXiv 2312.03732).
     """
     from peft import LoraConfig
 
+    seeing = targets is not None and any(re.fullmatch(_SEEING, name) for name in targets)
     return LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", exclude_modules=_SEEING
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules="all-linear" if targets is None else list(targets),
+        exclude_modules=None if seeing else _SEEING,
+        modules_to_save=None if whole is None else list(whole),
+        use_dora=dora,
+        use_rslora=rslora,
     )
+
+
+def freeze_vision(model: nn.Module) -> None:
+    """Leave what sees as it is: vision tower, and what of the connector is part of it (Qwen's merger).
+
+    Raises:
+        InputError: no part of the model is called so.
+    """
+    seeing = [weight for name, weight in model.named_parameters() if re.fullmatch(_SEEING, name)]
+    if not seeing:
+        raise InputError(f"No part of {type(model).__name__} is called vision or visual; leave out freeze_vision.")
+    for weight in seeing:
+        weight.requires_grad_(False)
 
 
 def finish_adapter(folder: str | os.PathLike) -> None:

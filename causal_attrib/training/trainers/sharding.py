@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from causal_attrib.errors import InputError
-from causal_attrib.training.recipe.method import CEPO, PAPO, Method, SymMPO
+from causal_attrib.training.recipe.method import CEPO, DPO, PAPO, Method
 
 
 def check_sharding(method: Method, *, fsdp: bool, zero_stage: int | None) -> None:
@@ -13,7 +13,7 @@ def check_sharding(method: Method, *, fsdp: bool, zero_stage: int | None) -> Non
         fsdp: parameters are sharded by FSDP.
         zero_stage: of DeepSpeed; None without it.
     """
-    if isinstance(method, SymMPO) or not (fsdp or zero_stage == 3):
+    if isinstance(method, DPO) or not (fsdp or zero_stage == 3):
         return
     if isinstance(method, (CEPO, PAPO)):
         raise InputError(

@@ -17,19 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from trl import DPOConfig, DPOTrainer
-from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
+from trl import DPOConfig
 from trl.trainer.utils import use_adapter
 
-from causal_attrib.errors import InputError
 from causal_attrib.objectives import LogRatios, log_ratio, symmpo_loss
 from causal_attrib.training.data.pairs import contrastive_pairs
 from causal_attrib.training.recipe.method import SymMPO
-from causal_attrib.training.trainers.files import OwnFiles
-from causal_attrib.training.watch.phases import UPDATE, PhaseClock
+from causal_attrib.training.trainers.preference_trainer import PreferenceCollator, PreferenceTrainer
 
 
-class SymMPOCollator(DataCollatorForVisionPreference):
+class SymMPOCollator(PreferenceCollator):
     """Rows to three blocks of preference pairs: (m: yw > yl), (m: yw > yw'), (m': yw' > yw).
 
     TRL's collator gives the chosen responses of all pairs, then the rejected ones. Of the six sequences per row one
@@ -41,7 +38,7 @@ class SymMPOCollator(DataCollatorForVisionPreference):
         return super().torch_call([pair for kind in zip(*pairs, strict=True) for pair in kind])
 
 
-class SymMPOTrainer(OwnFiles, DPOTrainer):
+class SymMPOTrainer(PreferenceTrainer):
     """`trl.DPOTrainer` with the loss of `objectives.symmpo_loss`; 4 ln 2 before the first step.
 
     The reference is TRL's: a model of its own, or the policy without its adapter.
@@ -58,26 +55,12 @@ class SymMPOTrainer(OwnFiles, DPOTrainer):
 
     _tag_names = ["trl", "symmpo"]
 
-    # As TRL has it once it is made.
-    model: PreTrainedModel
-
     def __init__(
         self, model: Any, *, args: DPOConfig, processing_class: Any, method: SymMPO | None = None, **others: Any
     ) -> None:
-        self.clock = PhaseClock()
-        if args.max_length is not None:
-            raise InputError("max_length would cut off image tokens; set it to None, and shorten the texts instead.")
-        if args.precompute_ref_log_probs:
-            raise InputError("Reference log-probabilities cannot be had before with pictures; leave that option out.")
-        # TRL would drop the contrastive columns.
-        args.remove_unused_columns = False
         collator = SymMPOCollator(processing_class)
         super().__init__(model, args=args, processing_class=processing_class, data_collator=collator, **others)
         self.method = method or SymMPO()
-
-    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        with self.clock.phase(UPDATE):
-            return super().training_step(*args, **kwargs)
 
     def compute_loss(
         self,
@@ -147,10 +130,6 @@ class SymMPOTrainer(OwnFiles, DPOTrainer):
         for name, value_B in shown.items():
             mean = self.accelerator.gather(value_B.detach()).mean().item()
             self._metrics["train" if self.model.training else "eval"][f"symmpo/{name}"].append(mean)
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        self.clock.note(logs)
-        super().log(logs, start_time)
 
 
 def _logprobs(model: nn.Module, inputs: dict[str, Tensor], *, tail: bool) -> Tensor:

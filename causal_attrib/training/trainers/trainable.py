@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from transformers import ProcessorMixin
+
 from causal_attrib.errors import InputError
+from causal_attrib.training.data.places import stands_among_words
 from causal_attrib.vlm import VLM
 from causal_attrib.vlm.text import special_token_in
 
@@ -44,6 +47,29 @@ def check_texts(vlm: VLM, rows: Sequence[dict], path: object) -> None:
                     f"{path} row {number} contains the special token {special} under {name!r}; leave it out, it is put "
                     "in for you."
                 )
+
+
+def check_places(vlm: VLM, rows: Sequence[dict], path: object) -> None:
+    """Raises InputError if a picture stands among words, and the model's chat template would put it before them.
+
+    LLaVA's template does that with every picture; where it makes no difference what stands behind is no matter.
+
+    Args:
+        path: where the rows are from.
+    """
+    among = next((number for number, row in enumerate(rows, 1) if stands_among_words(row["prompt"])), None)
+    if among is None:
+        return
+    content = [{"type": "text", "text": "xyz1 "}, {"type": "image"}, {"type": "text", "text": " xyz2"}]
+    text = ProcessorMixin.apply_chat_template(
+        vlm.processor, [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+    )
+    between = text.partition("xyz1")[2].partition("xyz2")[0]
+    if not between.strip():
+        raise InputError(
+            f"{path} row {among} has a picture among its words, and the chat template of {vlm.name} puts every picture "
+            "before the words; put the places for pictures first, or give its folder a template that keeps them."
+        )
 
 
 def _texts(row: dict) -> Iterator[tuple[str, str]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,14 +104,21 @@ def _sample(batch: SampledBatch, tokenizer: PreTrainedTokenizerBase, b: int, ste
 
 
 class ShowCompletions(TrainerCallback):
-    """At each line of the log: some completions of the last batch into a text file, and to whoever watches."""
+    """At each line of the log: some completions of the last batch into a text file, into one of JSON Lines, and to
+    whoever watches."""
 
     def __init__(
-        self, trainer: CopoGRPOTrainer, count: int, path: Path, show: Callable[[list[Sample]], None] | None = None
+        self,
+        trainer: CopoGRPOTrainer,
+        count: int,
+        path: Path,
+        lines: Path,
+        show: Callable[[list[Sample]], None] | None = None,
     ) -> None:
         self.trainer = trainer
         self.count = count
         self.path = path
+        self.lines = lines
         self.show = show
 
     def on_log(
@@ -128,5 +136,7 @@ class ShowCompletions(TrainerCallback):
         shown = samples(trainer.sampled, tokenizer, self.count, state.global_step, trainer.num_generations)
         with self.path.open("a", encoding="utf-8") as file:
             file.writelines(f"{sample}\n" for sample in shown)
+        with self.lines.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(asdict(sample), ensure_ascii=False) + "\n" for sample in shown)
         if self.show is not None:
             self.show(shown)

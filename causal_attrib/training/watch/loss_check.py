@@ -74,19 +74,26 @@ class CheckLoss(TrainerCallback):
 def loss_sign(trainer: CopoGRPOTrainer) -> str | None:
     """What is to be said of TRL's loss, or None; also where another version of TRL does not let it be checked."""
     try:
+        reason = uncovered(trainer)
         check = check_loss(trainer)
     except (AttributeError, KeyError, TypeError) as error:
         return f"The loss of TRL {trl.__version__} was not held against the formula, since TRL has changed ({error})."
-    return None if check is None else check.sign
+    if check is not None:
+        return check.sign
+    reason = reason or "rows without a picture, or a prompt that TRL writes in a way of its own"
+    return (
+        f"The loss of TRL {trl.__version__} was not held against the formula, which does not cover {reason}; a dry run "
+        "without it can."
+    )
 
 
 def check_loss(trainer: CopoGRPOTrainer) -> LossCheck | None:
     """Hold TRL's loss of the last batch against ours; None where our formula or our reading has no counterpart.
 
-    That is so for TRL's further losses and its masks of tokens, for a model in shards, and for rows that do not have
-    one picture, or whose prompt TRL writes in a way of its own.
+    That is so for what `uncovered` names, and for rows without a picture, or whose prompt TRL writes in a way of its
+    own.
     """
-    if not _has_counterpart(trainer):
+    if uncovered(trainer):
         return None
     batch = trainer.last_batch
     mask_BT = batch["completion_mask"]
@@ -130,7 +137,7 @@ def check_loss(trainer: CopoGRPOTrainer) -> LossCheck | None:
 def _logprobs(trainer: CopoGRPOTrainer) -> Tensor | None:
     """Ours (B, T), or None where a completion of this process cannot be read."""
     rows, batch = trainer.sampled.rows if trainer.sampled else [], trainer.last_batch
-    if any(len(pictures_of(row)) != 1 for row in rows):
+    if not all(pictures_of(row) for row in rows):
         return None
     numbers = batch[ROW].tolist()
     rollouts = [trainer.rollout_of(rows[number], batch, b, counts=True) for b, number in enumerate(numbers)]
@@ -152,21 +159,22 @@ def _loss(trainer: CopoGRPOTrainer, batch: dict) -> float:
         trainer._metrics["eval"].update(logged)
 
 
-def _has_counterpart(trainer: CopoGRPOTrainer) -> bool:
+def uncovered(trainer: CopoGRPOTrainer) -> str | None:
+    """What of this run the formula does not cover, in words; None if it covers all."""
     arguments = trainer.args
-    return (
-        trainer.loss_type in LOSS_TYPES
-        and trainer.importance_sampling_level == "token"
-        and arguments.top_entropy_quantile == 1
-        and arguments.delta is None
-        and arguments.off_policy_mask_threshold is None
-        and arguments.entropy_coef == 0
-        and not arguments.use_adaptive_entropy
-        and not trainer.aux_loss_enabled
-        and not trainer.use_vllm
-        and not trainer.is_fsdp_enabled
-        and not trainer.is_deepspeed_enabled
-    )
+    reasons = {
+        "vLLM": trainer.use_vllm,
+        "FSDP": trainer.is_fsdp_enabled,
+        "DeepSpeed": trainer.is_deepspeed_enabled,
+        f"loss_type {trainer.loss_type}": trainer.loss_type not in LOSS_TYPES,
+        "importance_sampling_level sequence": trainer.importance_sampling_level != "token",
+        "top_entropy_quantile": arguments.top_entropy_quantile != 1,
+        "delta": arguments.delta is not None,
+        "off_policy_mask_threshold": arguments.off_policy_mask_threshold is not None,
+        "an entropy bonus": arguments.entropy_coef != 0 or arguments.use_adaptive_entropy,
+        "the loss of a mixture's router": trainer.aux_loss_enabled,
+    }
+    return ", ".join(name for name, holds in reasons.items() if holds) or None
 
 
 def _probe(mask_BT: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from causal_attrib.errors import InputError
-from causal_attrib.training.recipe.keys import Recipe
+from causal_attrib.training.recipe.arithmetic import filled
+from causal_attrib.training.recipe.keys import PREFERENCES, Recipe
 from causal_attrib.training.watch.phases import SCORE
 
 
@@ -26,20 +27,20 @@ def hints(recipe: Recipe, phase: str | None) -> Iterator[str]:
     scored = recipe.method == "copo" and recipe.scoring_batch_size != 1
     if scored and phase == SCORE:
         yield scores
-    half = recipe.per_device_train_batch_size // 2
+    half, backwards = recipe.per_device_train_batch_size // 2, filled(recipe.gradient_accumulation_steps)
     # Completions of a prompt are sampled at once.
-    fits = recipe.method == "symmpo" or half * recipe.gradient_accumulation_steps % recipe.num_generations == 0
+    fits = recipe.method in PREFERENCES or half * backwards % recipe.num_generations == 0
     if half and fits:
         yield f"per_device_train_batch_size {half}" + (
             ""
-            if recipe.method == "symmpo"
-            else f" ({half * recipe.gradient_accumulation_steps} completions are sampled at once, in place of "
-            f"{recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps})"
+            if recipe.method in PREFERENCES
+            else f" ({half * backwards} completions are sampled at once, in place of "
+            f"{recipe.per_device_train_batch_size * backwards})"
         )
-    if recipe.max_completion_length > 64 and recipe.method != "symmpo":
+    if recipe.max_completion_length > 64 and recipe.method not in PREFERENCES:
         yield f"max_completion_length {recipe.max_completion_length // 2}"
     yield "smaller pictures"
-    if recipe.num_generations > 2 and recipe.method != "symmpo":
+    if recipe.num_generations > 2 and recipe.method not in PREFERENCES:
         yield f"num_generations {recipe.num_generations // 2}"
     if recipe.full:
         yield "adapters, without --full"

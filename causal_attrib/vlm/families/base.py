@@ -81,8 +81,8 @@ class Family:
 
     # -- inputs -----------------------------------------------------------------------------------------------------
 
-    def prompt_inputs(self, text: str, picture: Image.Image) -> dict[str, Tensor]:
-        """Model inputs (batch 1) of a picture and all the text before the response, on the CPU."""
+    def prompt_inputs(self, text: str, picture: Image.Image | list[Image.Image]) -> dict[str, Tensor]:
+        """Model inputs (batch 1) of a picture, or of several, and all the text before the response, on the CPU."""
         bos = self.processor.tokenizer.bos_token
         return dict(
             self.processor(

@@ -24,7 +24,7 @@ class Blip(Family):
     def plain(self, prompt: str) -> str:
         return prompt
 
-    def prompt_inputs(self, text: str, picture: Image.Image) -> dict[str, Tensor]:
+    def prompt_inputs(self, text: str, picture: Image.Image | list[Image.Image]) -> dict[str, Tensor]:
         inputs = super().prompt_inputs(text, picture)
         # The tokenizer closes every text with [SEP]; here the text goes on. A caption starts with [DEC].
         for name in ("input_ids", "attention_mask"):

@@ -38,7 +38,7 @@ class EncoderDecoder(Family):
         # BART-like models are made to write this before anything else.
         return [start] if generation.forced_bos_token_id is None else [start, generation.forced_bos_token_id]
 
-    def prompt_inputs(self, text: str, picture: Image.Image) -> dict[str, Tensor]:
+    def prompt_inputs(self, text: str, picture: Image.Image | list[Image.Image]) -> dict[str, Tensor]:
         inputs = super().prompt_inputs(text, picture)
         inputs["decoder_input_ids"] = torch.tensor([self.start_ids])
         inputs["decoder_attention_mask"] = torch.ones_like(inputs["decoder_input_ids"])

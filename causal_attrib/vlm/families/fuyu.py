@@ -25,7 +25,7 @@ class Fuyu(Family):
     def lead(self, before: str) -> str:
         return ""
 
-    def prompt_inputs(self, text: str, picture: Image.Image) -> dict[str, Tensor]:
+    def prompt_inputs(self, text: str, picture: Image.Image | list[Image.Image]) -> dict[str, Tensor]:
         with _patches_from_tensors(self.processor.image_processor):
             inputs = dict(
                 self.processor(text=text, images=picture, return_tensors="pt", return_legacy_image_output=False)

@@ -24,7 +24,7 @@ class Generic(Family):
         token = getattr(self.processor, "image_token", None)
         return f"{prompt}\n" if token is None or self._places_the_picture else f"{token}{prompt}\n"
 
-    def prompt_inputs(self, text: str, picture: Image.Image) -> dict[str, Tensor]:
+    def prompt_inputs(self, text: str, picture: Image.Image | list[Image.Image]) -> dict[str, Tensor]:
         inputs = super().prompt_inputs(text, picture)
         if "mm_token_type_ids" in self._forward_parameters and "mm_token_type_ids" not in inputs and self.image_ids:
             # Some models want them and have a processor that gives them only where it is asked to.

@@ -24,7 +24,7 @@ class Git(Family):
     def plain(self, prompt: str) -> str:
         return prompt
 
-    def prompt_inputs(self, text: str, picture: Image.Image) -> dict[str, Tensor]:
+    def prompt_inputs(self, text: str, picture: Image.Image | list[Image.Image]) -> dict[str, Tensor]:
         tokenizer = self.processor.tokenizer
         words = tokenizer(text, add_special_tokens=False)["input_ids"]
         # The text goes on, so [CLS] opens it and no [SEP] closes it.

@@ -20,7 +20,7 @@ class PaliGemma(Family):
     # Type 0 is the prefix, which is attended both ways; a response token of type 0 would be seen by those before it.
     per_token: ClassVar[dict[str, int]] = {"attention_mask": 1, "token_type_ids": 1}
 
-    def prompt_inputs(self, text: str, picture: Image.Image) -> dict[str, Tensor]:
+    def prompt_inputs(self, text: str, picture: Image.Image | list[Image.Image]) -> dict[str, Tensor]:
         # The processor puts in the begin-of-sequence token and the newline itself.
         inputs = super().prompt_inputs(text.removesuffix("\n"), picture)
         inputs.pop("labels", None)

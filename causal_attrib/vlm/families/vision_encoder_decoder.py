@@ -33,7 +33,7 @@ class VisionEncoderDecoder(EncoderDecoder):
         starts = (self.model.generation_config.decoder_start_token_id, self.config.decoder_start_token_id)
         return [next(token for token in starts if token is not None)]
 
-    def prompt_inputs(self, text: str, picture: Image.Image) -> dict[str, Tensor]:
+    def prompt_inputs(self, text: str, picture: Image.Image | list[Image.Image]) -> dict[str, Tensor]:
         pixels = self.processor.image_processor(picture, return_tensors="pt")["pixel_values"]
         words = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
         row = torch.tensor([self.start_ids + words])

@@ -1,0 +1,334 @@
+"""Scored captions as two tables, one with a row per caption and one with a row per token, of which a block has some.
+
+What is asked of captions stands in columns (`_LIFTED`). The rest of each object, such as the model and the settings, is
+alike for many captions and stands as JSON in `about`; there null is written in place of what has a column.
+
+Columns are built once for a block, never caption by caption.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from causal_attrib.errors import InputError
+from causal_attrib.io.parsing import parse_json
+from causal_attrib.results.tokens import COLUMNS, FIELDS, NUMBERS, VERDICT_COLUMNS, signal_column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from causal_attrib.results.attribution import Attribution
+
+# Of the two tables. Version 1 was one table, whose `about` in the first row of each caption held all but the tokens.
+VERSION = 2
+# Captions of a block: of a row group of a parquet file, which is read at once.
+AT_ONCE = 512
+
+# Columns of the table of captions by where their value stands in the object of a caption.
+_LIFTED: dict[str, tuple[type, tuple[str, ...]]] = {
+    "caption_id": (str, ("caption_id",)),
+    "row": (int, ("batch", "row")),
+    "image": (str, ("image", "path")),
+    "sha256": (str, ("image", "sha256")),
+    "width": (int, ("image", "width")),
+    "height": (int, ("image", "height")),
+    "caption": (str, ("caption",)),
+    "prompt": (str, ("prompt",)),
+    "question": (str, ("question",)),
+    "answer": (str, ("answer",)),
+    "generated": (bool, ("generated",)),
+    "outcome": (str, ("outcome", "name")),
+    "value": (float, ("outcome", "value")),
+    "p_false": (float, ("verdict", "p_false")),
+    "claims": (int, ("verdict", "claims")),
+    "against": (int, ("verdict", "against")),
+    "calibrated": (bool, ("verdict", "calibrated")),
+}
+# Whole numbers that every table and browser holds.
+_LARGEST = 2**53
+# How many tokens and words the caption has; its rows in the other table are the next so many.
+_COUNTS = {"tokens": int, "words": int}
+CAPTION_COLUMNS: dict[str, type] = {
+    **{name: kind for name, (kind, _) in _LIFTED.items()},
+    **_COUNTS,
+    "about": str,
+    "version": int,
+}
+STRINGS = tuple(name for name, kind in CAPTION_COLUMNS.items() if kind is str)
+_WHOLE = ("index", "id", "word", "char_start", "char_end")
+_TOKEN_KINDS: dict[str, type] = (
+    dict.fromkeys(_WHOLE, int) | dict.fromkeys(NUMBERS, float) | {"text": str, "verdict": str}
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some captions, and their tokens in the same order."""
+
+    captions: pa.Table
+    tokens: pa.Table
+
+    def __len__(self) -> int:
+        return self.captions.num_rows
+
+
+def token_columns(tokens: Sequence[dict], names: Sequence[str]) -> dict[str, list]:
+    """The tokens of an object in columns, which take a third of the room and the time as JSON."""
+    return {name: [token.get(name) for token in tokens] for name in names}
+
+
+def attribution_of(record: dict) -> Attribution:
+    """The attribution of an object whose tokens may be in columns."""
+    from causal_attrib.results.attribution import Attribution
+
+    tokens = record["tokens"]
+    if isinstance(tokens, dict):
+        tokens = [dict(zip(tokens, values, strict=True)) for values in zip(*tokens.values(), strict=True)]
+    return Attribution.from_dict({**record, "tokens": tokens})
+
+
+def blocks_of(records: Iterable[dict], size: int = AT_ONCE) -> Iterator[Block]:
+    """Objects of captions (`Scored.to_dict`) in blocks; one without rows if there are none.
+
+    `tokens` of an object is a list of objects, or what `token_columns` made of it.
+    """
+    records = iter(records)
+    some = list(itertools.islice(records, size))
+    judged = any(record.get("verdict") is not None for record in some)
+    # A file has the columns of its first block: all its captions are scored alike.
+    signals = tuple(dict.fromkeys(name for record in some for name in _signals(record)))
+    yield block_of(some, judged=judged, signals=signals)
+    while some := list(itertools.islice(records, size)):
+        yield block_of(some, judged=judged, signals=signals)
+
+
+def block_of(records: Sequence[dict], *, judged: bool, signals: Sequence[str] = ()) -> Block:
+    """The block of these objects.
+
+    Args:
+        judged: whether tokens bear verdicts.
+        signals: that tokens have, each of which is a column.
+
+    Raises:
+        InputError: a number is NaN or infinite.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = FIELDS if judged else COLUMNS
+    of_token: dict[str, list] = {name: [] for name in names}
+    of_signal: dict[str, list] = {name: [] for name in signals}
+    rows: dict[str, list] = {name: [] for name in CAPTION_COLUMNS}
+    for record in records:
+        tokens = record["tokens"]
+        if not isinstance(tokens, dict):
+            tokens = token_columns(tokens, (*names, "signals") if signals else names)
+        count = len(tokens["index"])
+        for name, values in of_token.items():
+            values += tokens[name] if name in tokens else [None] * count
+        for name, values in of_signal.items():
+            values += [(one or {}).get(name) for one in tokens.get("signals") or [None] * count]
+        for name, value in _caption_row(record).items():
+            rows[name].append(value)
+        rows["tokens"].append(count)
+        rows["words"].append(len(set(tokens["word"])))
+    captions = pa.table(
+        [pa.array(values, _arrow(CAPTION_COLUMNS[name])) for name, values in rows.items()], schema=_caption_schema()
+    )
+    place = np.repeat(np.arange(len(records)), rows["tokens"])
+    beside = [captions.column(name).take(place) for name in ("caption_id", "image")]
+    numbers = of_token | {signal_column(name): values for name, values in of_signal.items()}
+    schema = _token_schema(judged, signals)
+    columns = [pa.array(values, schema.field(name).type) for name, values in numbers.items()]
+    for name, column in zip(numbers, columns, strict=True):
+        if column.type == pa.float64() and pc.any(pc.invert(pc.is_finite(column))).as_py():
+            raise InputError(f"The {name} of a token is NaN or infinite, which is no score: score again.")
+    tokens_table = pa.table([*beside, *columns], schema=schema)
+    return Block(captions.combine_chunks(), tokens_table.combine_chunks())
+
+
+def records_of(block: Block) -> Iterator[dict]:
+    """The objects that a block was made of.
+
+    Raises:
+        ValueError: the tables do not belong together.
+    """
+    tokens = {name: block.tokens.column(name).to_pylist() for name in block.tokens.column_names}
+    owner = tokens.pop("caption_id")
+    tokens.pop("image", None)
+    start = 0
+    for row in block.captions.to_pylist():
+        end = start + row["tokens"]
+        if row["tokens"] < 0 or end > len(owner) or any(one != row["caption_id"] for one in owner[start:end]):
+            raise ValueError("the tokens are not those of the captions")
+        record = _filled(row)
+        signals = {name: tokens[signal_column(name)][start:end] for name in _signals(record)}
+        names = [
+            name
+            for name in tokens
+            if name in COLUMNS or (name in VERDICT_COLUMNS and record.get("verdict") is not None)
+        ]
+        columns = [tokens[name][start:end] for name in names]
+        record["tokens"] = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+        for place, token in enumerate(record["tokens"] if signals else ()):
+            token["signals"] = {name: values[place] for name, values in signals.items()}
+        yield record
+        start = end
+    if start != len(owner):
+        raise ValueError("there are more tokens than the captions have")
+
+
+def captions_of(rows: Iterable[dict]) -> Iterator[dict]:
+    """The objects without their tokens, of rows of the table of captions."""
+    return map(_filled, rows)
+
+
+def joined(slices: Sequence[tuple[Block, int, int]], starts: Mapping[int, Sequence[int]]) -> Block:
+    """One block of rows `first` to `last` (exclusive) of several.
+
+    Args:
+        starts: by the id of a block, where the tokens of each of its captions begin, and where the last ones end.
+    """
+    import pyarrow as pa
+
+    captions = [block.captions.slice(first, last - first) for block, first, last in slices]
+    tokens = []
+    for block, first, last in slices:
+        at = starts[id(block)]
+        tokens.append(block.tokens.slice(at[first], at[last] - at[first]))
+    return Block(
+        *(pa.concat_tables(tables, promote_options="default").combine_chunks() for tables in (captions, tokens))
+    )
+
+
+def starts_of(block: Block) -> list[int]:
+    """Where the tokens of each caption begin, and where the last ones end.
+
+    Raises:
+        ValueError: the tables do not belong together.
+    """
+    counts = block.captions.column("tokens").to_pylist()
+    starts = [0, *itertools.accumulate(counts)]
+    owners = [
+        caption
+        for caption, count in zip(block.captions.column("caption_id").to_pylist(), counts, strict=True)
+        for _ in range(count)
+    ]
+    if min(counts, default=0) < 0 or owners != block.tokens.column("caption_id").to_pylist():
+        raise ValueError("the tokens are not those of the captions")
+    return starts
+
+
+def check_version(version: object, path: object) -> None:
+    """Raises InputError for tables that a later version wrote."""
+    if version != VERSION:
+        raise InputError(
+            f"{path} has tables of version {version}, and this version of copo reads 1 and {VERSION}: update copo."
+        )
+
+
+def caption_frame_kinds() -> dict[str, str]:
+    """Types of the columns in pandas, where a whole number may be missing."""
+    kinds = {int: "Int64", float: "float64", bool: "boolean"}
+    return {name: kinds[kind] for name, kind in CAPTION_COLUMNS.items() if kind is not str}
+
+
+def caption_row_of_text(row: dict[str, str]) -> dict[str, Any]:
+    """A row of a CSV file of captions, whose strings are as they were, as the row that it was."""
+    read = {str: str, int: int, float: float, bool: {"True": True, "False": False}.__getitem__}
+    return {name: read[kind](row[name]) if row[name] != "" else None for name, kind in CAPTION_COLUMNS.items()}
+
+
+def _caption_row(record: dict) -> dict[str, Any]:
+    """The columns of a caption, and the rest as JSON."""
+    row: dict[str, Any] = {}
+    about = {name: value for name, value in record.items() if name not in ("caption_id", "tokens")}
+    for name, (kind, path) in _LIFTED.items():
+        inside: Any = record
+        for key in path[:-1]:
+            inside = inside.get(key)
+            inside = inside if isinstance(inside, dict) else {}
+        value = inside.get(path[-1])
+        if kind is float and type(value) is int and abs(value) < _LARGEST:
+            value = float(value)
+        # What is of another kind stays where it is; so does an empty string, which is none in a CSV file.
+        row[name] = None
+        if type(value) is not kind or value == "" or (kind is int and abs(value) >= _LARGEST):
+            continue
+        if kind is float and not math.isfinite(value):
+            raise InputError(f"The {'.'.join(path)} of a caption is {value}, which is no score: score again.")
+        row[name] = value
+        if len(path) == 1 and path[0] in about:
+            about[path[0]] = None
+        elif len(path) == 2:
+            # Another dictionary each time: the caller's stays as it is.
+            about[path[0]] = {**about[path[0]], path[1]: None}
+    row |= {name: row[name] or "" for name in ("caption_id", "image")}
+    row["about"] = _json(about)
+    row["version"] = VERSION
+    return row
+
+
+def _filled(row: dict[str, Any]) -> dict[str, Any]:
+    """The object of a caption without its tokens."""
+    record = {"caption_id": row["caption_id"] or "", **_parsed(row["about"])}
+    for name, (_, path) in _LIFTED.items():
+        value = row[name]
+        if value is None or value == "" or name == "caption_id":
+            continue
+        if len(path) == 1:
+            if record.get(path[0], ...) is None:
+                record[path[0]] = value
+        else:
+            inside = record.get(path[0])
+            if isinstance(inside, dict) and inside.get(path[1], ...) is None:
+                record[path[0]] = {**inside, path[1]: value}
+    return record
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(about: str) -> dict:
+    parsed = parse_json(about)
+    if not isinstance(parsed, dict):
+        raise ValueError("about is no object")
+    return parsed
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _arrow(kind: type) -> pa.DataType:
+    import pyarrow as pa
+
+    return {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}[kind]
+
+
+def _caption_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([(name, _arrow(kind)) for name, kind in CAPTION_COLUMNS.items()], _metadata())
+
+
+def _token_schema(judged: bool, signals: Sequence[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    columns = [("caption_id", pa.string()), ("image", pa.string())]
+    columns += [(name, _arrow(_TOKEN_KINDS[name])) for name in (FIELDS if judged else COLUMNS)]
+    return pa.schema([*columns, *((signal_column(name), pa.float64()) for name in signals)], _metadata())
+
+
+def _signals(record: dict) -> Sequence[str]:
+    """Names of the signals that the tokens of an object have."""
+    return tuple((record.get("signals") or {}).get("columns", ()))
+
+
+def _metadata() -> dict[str, str]:
+    return {"copo_tables": str(VERSION)}

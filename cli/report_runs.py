@@ -1,0 +1,14 @@
+"""`copo report RUN [RUN ..]`: training runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def report_runs(folders: Sequence[str], out: str) -> None:
+    """Write a page on the training runs in these folders."""
+    from causal_attrib.io.atomic import replace_file
+    from causal_attrib.views.training_log import read_run
+    from causal_attrib.views.training_page import page
+
+    replace_file(out, page([read_run(folder) for folder in folders]).encode())
