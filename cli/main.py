@@ -23,6 +23,7 @@ from causal_attrib_cli.select import select
 from causal_attrib_cli.serve import serve
 from causal_attrib_cli.train import train
 from causal_attrib_cli.usage import Command, Group, spellings
+from causal_attrib_cli.vicrit import vicrit
 
 app = typer.Typer(
     name="copo",
@@ -40,6 +41,7 @@ app.command(cls=Command, context_settings=spellings({"html": "report"}))(salienc
 app.command(cls=Command, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
 app.command(cls=Command, context_settings=spellings({"max-completion-length": "max-new-tokens"}))(select)
 app.command(cls=Command)(pairs)
+app.command(cls=Command)(vicrit)
 app.command(cls=Command)(merge_adapter)
 app.command(cls=Command)(doctor)
 app.command(cls=Command)(scenes)

@@ -26,7 +26,7 @@ def select(
         typer.Option(
             "--reward",
             metavar="NAME",
-            help="match, choice, numeric, yesno, objects, format, or module:function.",
+            help="match, choice, numeric, yesno, objects, format, vicrit, or module:function.",
         ),
     ] = "match",
     num_generations: Annotated[int, typer.Option("--num-generations", help="Completions per prompt.")] = 8,

@@ -28,6 +28,13 @@ class PlainEngine(Engine):
         self._count(encoding, [encoding.response_ids])
         return logits_TV[:-1]
 
+    def scan_rows(self, encoding: Encoding, rows: Sequence[tuple[int, ...]]) -> list[Tensor]:
+        found: list[Tensor] = []
+        for chunk in chunks(list(rows), self._rows):
+            found += [logits_TV[:-1] for logits_TV in self.vlm.read(encoding, [Continuation(ids) for ids in chunk])]
+            self._count(encoding, chunk)
+        return found
+
     def logprobs(self, requests: Sequence[Request], advance: Callable[[int], None]) -> list[Tensor]:
         answers: dict[int, Tensor] = {}
         # Rows of one forward share a picture.

@@ -12,6 +12,7 @@ Words stay whole. Where the terminal is too narrow for all columns, they are lef
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Group
@@ -20,7 +21,7 @@ from rich.text import Text
 
 from causal_attrib.results.attribution import Attribution, Token
 from causal_attrib.results.effects import effect_nats
-from causal_attrib.views import coherence, drawing
+from causal_attrib.views import coherence, drawing, refinement
 from causal_attrib.views.headline import headline
 from causal_attrib.views.narrow import Column, Narrowed
 from causal_attrib.views.token_style import token_style
@@ -40,13 +41,23 @@ def table(attribution: Attribution) -> Group:
     shown, columns = columns_of(attribution)
     rows = Narrowed(columns, _DROPPED if shown.verdict is None else _DROPPED_BESIDE_VERDICTS, "--json has all")
     notes = (Text.assemble((name, "bold"), drawing.visible(line)) for name, line in _notes(shown))
-    return Group(_caption(attribution), Text(headline(attribution), "bold"), rows, *_signals(attribution), *notes)
+    return Group(
+        _caption(attribution),
+        Text(headline(attribution), "bold"),
+        *_sentences(attribution),
+        rows,
+        *_signals(attribution),
+        *notes,
+    )
 
 
 def columns_of(attribution: Attribution) -> tuple[Attribution, list[Column]]:
     """What a row is of, and the columns."""
     by_word = attribution.verdict is not None or attribution.settings.get("level", "token") != "token"
     shown = attribution.words() if by_word else attribution
+    if attribution.refinement is not None:
+        # Words of a long answer that were not opened; the files hold them.
+        shown = replace(shown, tokens=[token for token in shown if token.necessity is not None])
     return shown, _columns(shown, by_word)
 
 
@@ -142,7 +153,23 @@ def _notes(attribution: Attribution) -> list[tuple[str, str]]:
         notes.append(("verdict  ", attribution.verdict["note"]))
     if attribution.coherence is not None:
         notes.append(("coherence", f" {coherence.line(attribution.coherence)}"))
+    if attribution.sampling is not None:
+        notes.append(("draws    ", drawing.sampling_line(attribution.sampling)))
+    if attribution.refinement is not None:
+        notes.append(("words    ", f"{refinement.note(attribution.refinement)}; words without a score are left out"))
     return notes
+
+
+def _sentences(attribution: Attribution) -> list[Narrowed]:
+    """The table of sentences, where they were scored before words."""
+    if attribution.refinement is None:
+        return []
+    cells = list(zip(*refinement.rows(attribution), strict=True)) or [()] * len(refinement.HEADINGS)
+    text, *numbers = (
+        Column(heading, list(map(Text, of)), is_text=not at, folds=not at)
+        for at, (heading, of) in enumerate(zip(refinement.HEADINGS, cells, strict=True))
+    )
+    return [Narrowed([text, *numbers], (), "")]
 
 
 def _signals(attribution: Attribution) -> Iterator[Narrowed]:

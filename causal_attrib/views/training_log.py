@@ -55,7 +55,10 @@ def read_run(path: str | os.PathLike) -> TrainingRun:
     folder = Path(path)
     states = _states(folder)
     if not states:
-        raise InputError(f"{folder} holds no training log ({STATE}); give the output folder of copo train.")
+        raise InputError(
+            f"{folder} holds neither scored captions nor a training log ({STATE}); give a file of copo score --input, "
+            "or the output folder of copo train."
+        )
     entries = max((_entries(state) for state in states), key=lambda lines: _last_step(lines))
     return TrainingRun(folder.resolve().name, entries, read_samples(folder / SAMPLES), _recipe(folder / RECIPE))
 

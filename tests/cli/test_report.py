@@ -27,7 +27,7 @@ def test_copo_report_of_one_file_and_of_two(copo, refused, opened, tmp_path):  #
     assert shown.locator(".row").first.inner_text().splitlines()[-1] == "a dog at noon"
     assert "change of p(false) -0.500" in (shown.locator(".row").first.click() or shown.locator("#detail").inner_text())
     assert is_of_captions("x.parquet") and not is_of_captions(str(tmp_path))
-    assert "no file of scored captions" in refused("report", tmp_path, "--out", page)
+    assert "holds neither scored captions nor a training log" in refused("report", tmp_path, "--out", page)
     assert "There is no file" in refused("report", tmp_path / "none.parquet", "--out", page)
     assert "end its name in .html" in refused("report", first, "--out", tmp_path / "page.pdf")
     assert "is read and would be written over" in refused("report", first, "--out", first)

@@ -1,4 +1,4 @@
-"""`copo select` and `copo pairs`: what they write is read by the trainers."""
+"""`copo select`, `copo pairs` and `copo vicrit`: what they write is read by the trainers."""
 
 import json
 
@@ -79,3 +79,33 @@ def test_pairs_are_plain_preferences(copo, scenes, tmp_path):
 def test_pairs_need_a_contrast(refused, questions, scenes, tmp_path):
     said = refused("pairs", questions, tmp_path / "out.jsonl", "--image-root", scenes / "images")
     assert "has no key 'chosen'" in said
+
+
+def test_false_words_of_scenes_are_to_be_named(copo, scenes, tmp_path):
+    out = tmp_path / "rows.jsonl"
+    result = copo("vicrit", scenes, out)
+    assert (result.exit_code, result.stderr) == (0, f"Wrote 2 rows to {out}\n"), result.output
+    written = [json.loads(line) for line in (scenes / "captions.jsonl").read_text().splitlines()]
+    for row, source in zip(read_data(out), written, strict=True):
+        assert row["answer"] == source["false_word"] and source["false_caption"] in row["prompt"][0]["content"]
+        assert row["image"] == str((scenes / "images" / source["image"]).resolve())
+
+
+def test_an_object_of_the_lexicon_is_put_in_the_place_of_another(copo, refused, scenes, tmp_path):
+    picture, captions = str(scenes / "images" / "000000.png"), ("Two dogs and a cat.", "grass", "A person by a car")
+    data, out = tmp_path / "data.jsonl", tmp_path / "rows.jsonl"
+    rows = [{"image": picture, "caption": caption, "objects": ["dog", "car"]} for caption in captions]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lexicon = tmp_path / "few.txt"
+    lexicon.write_text("dog\ncat\ncar\nperson\noven\n")
+    result = copo("vicrit", data, out, "--lexicon", lexicon)
+    assert result.stderr == f"Wrote 2 rows to {out}; 1 captions have no word that could be changed\n", result.output
+    first, second = map(json.loads, out.read_text().splitlines())
+    changes = (("dogs", "persons"), ("dogs", "ovens"), ("cat", "person"), ("a cat", "an oven"))
+    assert first["prompt"].split('"')[1] in {captions[0].replace(*change) for change in changes}
+    # No dog, which is in the picture though the caption does not say so.
+    changes = (("person", "cat"), ("A person", "An oven"), ("car", "cat"), ("a car", "an oven"))
+    assert second["prompt"].split('"')[1] in {captions[2].replace(*change) for change in changes}
+    assert all(row["answer"] in row["prompt"].split('"')[1] for row in (first, second))
+    lexicon.write_text("boat, ship\n")
+    assert "No caption of" in refused("vicrit", data, out, "--lexicon", lexicon)

@@ -23,7 +23,7 @@ LLAVA = "llava_clip_llama"
 
 
 def trained(folder, **ours):
-    settings = {"max_steps": 3, "gradient_accumulation_steps": 1} | ours
+    settings = {"max_steps": 2, "gradient_accumulation_steps": 1} | ours
     trainer = grpo_trainer(tiny(LLAVA), noise_rows(), folder, **settings)
     trainer.train()
     return trainer
@@ -31,7 +31,7 @@ def trained(folder, **ours):
 
 @pytest.fixture(scope="module")
 def vanilla(tmp_path_factory):
-    """Three steps of TRL's own trainer."""
+    """Two steps of TRL's own trainer."""
     return trained(tmp_path_factory.mktemp("vanilla"), kind=GRPOTrainer)
 
 
@@ -40,12 +40,11 @@ def vanilla(tmp_path_factory):
     [
         {"method": VPPO(top_tokens=1, advantage_min=1, entropy_penalty=0)},
         {"method": PGPO(threshold=0, boost=0)},
-        {"method": PAPO(gamma=0, eta=0, eta_spoilt=0)},
         # Of constants there is no gradient.
         {"method": PAPO(gamma=0, eta=0, eta_spoilt=0.5, spoilt_gradient=False)},
         {"method": GRPO(), "token_reward": TokenReward("tests:none", lambda mask, **_: torch.zeros(mask.shape))},
     ],
-    ids=["vppo", "pgpo", "papo", "constants", "token reward"],
+    ids=["vppo", "pgpo", "papo of constants", "token reward"],
 )
 def test_without_weights_it_is_grpo_bit_for_bit(ours, vanilla, tmp_path):
     trainer = trained(tmp_path, **ours)
@@ -93,9 +92,8 @@ class Watched(CopoGRPOTrainer):
     "name, method, settings",
     [
         (LLAVA, VPPO(), {"loss_type": "grpo"}),
-        (LLAVA, PAPO(), {"loss_type": "grpo", "steps_per_generation": 4}),
         ("qwen2_vl", PAPO(), {"loss_type": "dapo", "steps_per_generation": 4}),
-        ("idefics3", PAPO(spoil="blur"), {"loss_type": "dr_grpo", "gradient_checkpointing": True}),
+        ("idefics3", PAPO(spoil="blur"), {"loss_type": "grpo", "gradient_checkpointing": True}),
     ],
 )
 def test_what_is_added_to_the_loss_is_the_formula(name, method, settings, tmp_path):
@@ -157,6 +155,7 @@ def test_a_token_reward_is_added_to_the_advantage_of_its_token(tmp_path):
 def test_losses_and_ways_of_splitting_that_do_not_go_with_it_are_refused(tmp_path):
     with pytest.raises(InputError, match="papo adds to the loss, which goes with loss_type grpo, bnpo, dr_grpo, dapo"):
         grpo_trainer(tiny(LLAVA), noise_rows(), tmp_path, method=PAPO(), loss_type="cispo")
+    assert not PAPO(gamma=0, eta=0, eta_spoilt=0).adds_to_loss
     with pytest.raises(InputError, match="papo has not been tried under FSDP"):
         check_sharding(PAPO(), fsdp=True, zero_stage=None)
     with pytest.raises(InputError, match="vppo runs parts of the model"):

@@ -10,6 +10,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.training.recipe.file import changes, read_recipe, split_words, write_recipe
 from causal_attrib.training.recipe.keys import METHOD, SCORES, Recipe, keys
 from causal_attrib.training.recipe.method import METHODS
+from causal_attrib.training.recipe.papers import PAPERS
 from causal_attrib.training.scoring.policy_scores import Scoring
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "recipes"
@@ -44,10 +45,15 @@ def test_every_setting_of_a_method_is_a_key_and_help_tells_its_default():
     assert "hero 0.6" in ours["keep"].metadata["shown"]
 
 
+def test_every_method_says_where_it_comes_from():
+    assert set(PAPERS) == set(METHODS)
+    assert all(paper.authors for paper in PAPERS.values() if paper.arxiv)
+
+
 def test_every_setting_of_scores_is_a_key():
     names = {field.name for field in dataclasses.fields(Scoring)} - {"batch_size"}
     assert set(in_group(SCORES)) == names | {"scoring_batch_size"}
-    for name in names - {"samples"}:
+    for name in names - {"samples", "estimator", "coupling"}:
         assert in_group(SCORES)[name].metadata["shown"] == str(getattr(Scoring(), name))
 
 

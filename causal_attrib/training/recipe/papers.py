@@ -92,7 +92,8 @@ PAPERS: dict[str, Paper] = {
         "PAPO",
         "as by GRPO, with a term that keeps the policy with the picture apart from the policy with most of it masked",
         "Perception-Aware Policy Optimization for Multimodal Reasoning",
-        "",
+        "Wang, Zhenhailong and Guo, Xuehang and Stoica, Sofia and Xu, Haiyang and Wang, Hongru and Ha, Hyeonjeong and "
+        "Chen, Xiusi and Chen, Yangyi and Yan, Ming and Huang, Fei and Ji, Heng",
         2025,
         "2507.06448",
     ),
@@ -100,8 +101,17 @@ PAPERS: dict[str, Paper] = {
         "VPPO",
         "as by GRPO, on the tokens that depend most on the picture, with completions weighed by how much they do",
         "Spotlight on Token Perception for Multimodal Reinforcement Learning",
-        "",
+        "Huang, Siyuan and Qu, Xiaoye and Li, Yafu and Luo, Yun and He, Zefeng and Liu, Daizong and Cheng, Yu",
         2025,
         "2510.09285",
+    ),
+    "pgpo": Paper(
+        "PGPO",
+        "as by GRPO, with more of the advantage on tokens whose distribution the picture changes",
+        "Not All Tokens See Equally: Perception-Grounded Policy Optimization for Large Vision-Language Models",
+        "Ye, Zekai and Li, Qiming and Feng, Xiaocheng and Chen, Ruihan and Li, Ziming and Ren, Haoyu and Chen, Kun and "
+        "Tu, Dandan and Qin, Bing",
+        2026,
+        "2604.01840",
     ),
 }

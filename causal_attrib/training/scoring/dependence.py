@@ -8,7 +8,6 @@ Axes: B completions, T tokens, V vocabulary.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -79,11 +78,12 @@ def read_dependence(
     blind = dependence is not None and dependence.spoil.kind == "none"
     alike = _alike(engine.vlm, prompts, rollouts, blind=blind)
     if dependence is not None and dependence.vocabulary:
-        for one, spoilt_TV in zip(alike, _spoilt_logits(engine.vlm, alike), strict=True):
-            logits_TV = engine.scan(dataclasses.replace(one.prompt, response_ids=one.ids))
-            logprob_T, _ = logprob_and_entropy(logits_TV, one.ids)
-            read_2BT[0][one.places] = logprob_T
-            read_2BT[1][one.places] = vocabulary_dependency(logits_TV, spoilt_TV).cpu()
+        for some in _few(alike, len(engine.vlm.tokenizer)):
+            seen = engine.scan_rows(some[0].prompt, [one.ids for one in some])
+            spoilt = engine.vlm.read(some[0].unseen, [Continuation(one.ids, reference=True) for one in some])
+            for one, logits_TV, spoilt_TV in zip(some, seen, spoilt, strict=True):
+                read_2BT[0][one.places], _ = logprob_and_entropy(logits_TV, one.ids)
+                read_2BT[1][one.places] = vocabulary_dependency(logits_TV, spoilt_TV[:-1]).cpu()
         return
     with_picture = _logprobs(engine, alike, reference=False)
     for one, seen_T in zip(alike, with_picture, strict=True):
@@ -122,11 +122,9 @@ def _logprobs(engine: Engine, alike: Sequence[_Alike], *, reference: bool) -> li
     return engine.logprobs(requests, lambda count: None)
 
 
-def _spoilt_logits(vlm: VLM, alike: Sequence[_Alike]) -> Iterator[Tensor]:
-    """Logits (T, V) of each completion behind what its picture is held against, several in one ordinary forward."""
+def _few(alike: Sequence[_Alike], vocabulary: int) -> Iterator[Sequence[_Alike]]:
+    """Completions of one prompt, as many as their logits may be held of at once."""
     for _, group in itertools.groupby(alike, key=lambda one: id(one.prompt)):
         some = list(group)
         longest = max(len(one.ids) for one in some)
-        for chunk in chunks(some, max(1, _LOGITS // ((longest + 1) * len(vlm.tokenizer)))):
-            rows = [Continuation(one.ids, reference=True) for one in chunk]
-            yield from (logits_TV[:-1] for logits_TV in vlm.read(chunk[0].unseen, rows))
+        yield from chunks(some, max(1, _LOGITS // ((longest + 1) * vocabulary)))

@@ -186,7 +186,22 @@ def format(completions: Sequence[Completion], **_: Any) -> list[float | None]:
     return [float(_TAGGED.fullmatch(text_of(completion)) is not None) for completion in completions]
 
 
-_REWARDS: tuple[Reward, ...] = (match, likeness, choice, numeric, yesno, objects, format)
+def vicrit(
+    completions: Sequence[Completion], answer: Sequence[str | None] | None = None, **_: Any
+) -> list[float | None]:
+    """1 if the answer is the false word or phrase of a caption, and nothing more, else 0 (ViCrit, arXiv 2506.10128).
+
+    Compared without case, punctuation and articles; the rows are those of `copo vicrit`.
+
+    >>> vicrit(["<think> it is a dog </think> <answer> The 'cat'. </answer>", "a red cat"], answer=["cat", "cat"])
+    [1.0, 0.0]
+    """
+    return _judge(
+        completions, answer, "vicrit", lambda text, wanted: float(normalise(answer_in(text)) == normalise(wanted))
+    )
+
+
+_REWARDS: tuple[Reward, ...] = (match, likeness, choice, numeric, yesno, objects, format, vicrit)
 REWARDS: dict[str, Reward] = dict(zip(NAMES, _REWARDS, strict=True))
 
 
