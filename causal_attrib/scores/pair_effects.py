@@ -16,7 +16,7 @@ import numpy as np
 from causal_attrib.choices import BatchSize, EngineName, Level, one_of
 from causal_attrib.engine import choose_engine
 from causal_attrib.engine.base import Request
-from causal_attrib.interventions import Mask, Whole, edit
+from causal_attrib.interventions import Intervention, Mask, Whole, edit
 from causal_attrib.io.pictures import ImageLike
 from causal_attrib.results.interactions import Interactions
 from causal_attrib.scores.inputs import Caption
@@ -71,7 +71,8 @@ def _read(
     vlm.check_hiding(encoding)
     units = encoding.units(level)
     ids = tuple(encoding.response_ids)
-    edits = [edit(ids, one, 0) for one in (Whole(), *(Mask(tuple(unit), mask) for unit in units))]
+    plan: list[Intervention] = [Whole(), *(Mask(tuple(unit), mask) for unit in units)]
+    edits = [edit(ids, one, 0) for one in plan]
     requests = [
         Request(encoding, Continuation(edited.ids, edited.hidden, edited.fill), edited.visible) for edited in edits
     ]
