@@ -23,7 +23,7 @@ _CODE = re.compile(r"^```(?!text|python)[a-z]*\n(.*?)^```|((?:^ {4}\S.*\n(?: {4}
 _NOT_RUN = {
     "needs a model or data of your own": re.compile(
         r"\b(ID|ID_OR_PATH|FILE|DIR|IMAGE|OUT|SCENES)\b|photo\.jpg|--model|--image|--server|\.\.\.|rows\.jsonl|asked\.jsonl"
-        r"|objects\.json|_pope_|contrasts|data\.jsonl|runs/|SLURM|--ray|://|\{1\.\.8\}|random\.json|responses"
+        r"|objects\.json|_pope_|contrasts|data\.jsonl|runs/|SLURM|--ray|worlds/|://|\{1\.\.8\}|random\.json|responses"
     ),
     "takes minutes": re.compile(r"copo (train|doctor|eval|serve|select)|--proof|--count"),
 }
@@ -92,7 +92,7 @@ def folder(tmp_path_factory):
     vlm = causal_attrib.load()
     for name, shard in (("base", "1/1"), ("part1", "1/2"), ("part2", "2/2")):
         score_file(folder / "captions.jsonl", folder / f"{name}.parquet", lambda: vlm, shard=shard)
-    for name in ("tuned", "before", "after"):
+    for name in ("scores", "tuned", "before", "after"):
         for part in ("parquet", "captions.parquet"):
             shutil.copy(folder / f"base.{part}", folder / f"{name}.{part}")
     return folder
