@@ -59,9 +59,10 @@ class PackedEngine(Engine):
     def scan_rows(self, encoding: Encoding, rows: Sequence[tuple[int, ...]]) -> list[Tensor]:
         def look(groups: Sequence[Encoding]) -> list[Tensor]:
             (tree,) = self._grown([(encoding, False)])
-            paths = [[tree.root, *tree.path(Continuation(ids))][:-1] for ids in rows]
+            root = np.array([ROOT])
+            paths = [concatenated([root, tree.path(Continuation(ids))])[:-1] for ids in rows]
             budget = self._nodes(encoding)
-            (logits_NV,) = run([tree.expect([node for path in paths for node in path], budget)], budget)
+            (logits_NV,) = run([tree.expect(concatenated(paths), budget)], budget)
             tree.cut(tree.read)
             return list(logits_NV.split([len(path) for path in paths]))
 
