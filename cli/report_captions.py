@@ -9,7 +9,7 @@ from causal_attrib_cli import common
 
 # Bytes of a page, above which it is told how to make a smaller one.
 _LARGE = 40e6
-_SUFFIXES = (".parquet", ".csv", ".jsonl")
+_SUFFIXES = (".parquet", ".csv", ".jsonl", ".json")
 
 
 def is_of_captions(source: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import groupby
@@ -160,4 +161,14 @@ def _line(param: Any, ctx: Any) -> tuple[str, str]:
     of_text = "" if param.param_type_name == "argument" else " TEXT"
     for kind, shown in ((" <str>", of_text), (" <list[str]>", " TEXT"), (" <int>", " N"), (" <float>", " X")):
         flags = flags.replace(kind, shown)
-    return flags, said.replace("  [default: ", " [").replace("[(", "[").replace(")]", "]")
+    return flags, _default(said)
+
+
+def _default(said: str) -> str:
+    """A help text without "default:" and the brackets that are for words in place of a value.
+
+    >>> _default("Pixels.  [default: (all); x>=1]"), _default("Text.  [env var: T; default: (none here)]")
+    ('Pixels. [all; x>=1]', 'Text.  [env var: T; none here]')
+    """
+    said = re.sub(r"default: \((.*?)\)(?=[;\]])", r"default: \1", said)
+    return said.replace("  [default: ", " [").replace("; default: ", "; ")

@@ -20,12 +20,13 @@ from causal_attrib.evaluation.results import Result, columns, frame
 from causal_attrib.results import caption_files
 from causal_attrib.results.attribution import Attribution, plain_word
 from causal_attrib.results.caption_files import Scored
+from causal_attrib.scores.settings import Settings
 
 # What is compared, where both files have it. The first of the last three that they have is what words are ranked by.
 MEASURES = ("logprob", "entropy", "sufficiency", "causal_completeness", "p_false", "necessity", "evidence")
 _RANKED_BY = ("evidence", "necessity", "logprob")
 # Without these alike, numbers of two files mean different things.
-_SETTINGS = ("against", "mask", "level", "estimator", "samples")
+_SETTINGS = ("against", "mask", "level", "tokens", "estimator", "coupling", "samples")
 GROUNDED = "grounded"
 
 
@@ -155,16 +156,20 @@ def _check_alike(one: Scored, other: Scored, files: str) -> None:
     texts = [[token["text"] for token in record["tokens"]] for record in records]
     if texts[0] != texts[1]:
         raise InputError(f"Caption {name!r} has other tokens in one of {files}; compare models of one tokenizer.")
-    settings = [
-        {"outcome": record["outcome"]["name"], **{key: record["settings"][key] for key in _SETTINGS}}
-        for record in records
-    ]
+    settings = [_settings(record) for record in records]
     for key, value in settings[0].items():
         if value != settings[1][key]:
             raise InputError(
                 f"Caption {name!r} was scored with the {key} {value!r} and {settings[1][key]!r} in {files}; score both "
                 "with the same flags."
             )
+
+
+def _settings(record: dict) -> dict[str, object]:
+    """What numbers go by; a setting that a file does not have is as it is without the flag."""
+    outcome, settings = record["outcome"], record["settings"]
+    of_outcome = {"outcome": outcome["name"], "words of the outcome": outcome.get("words", "all")}
+    return of_outcome | {key: settings.get(key, getattr(Settings, key)) for key in _SETTINGS}
 
 
 def _words(one: Scored, other: Scored) -> pd.DataFrame:

@@ -314,6 +314,11 @@ def _pairs(path: Path, format: str) -> Iterator[tuple[Path, Path]]:
 def _captions_there(path: Path) -> Path:
     beside = captions_path(path)
     if not beside.is_file():
+        if formats.holds_one(path):
+            raise InputError(
+                f"{path} holds one caption, of copo score IMAGE, and not a file of them, of copo score --input; "
+                "copo score IMAGE --out page.html draws the report of one."
+            )
         raise InputError(f"{path} has its captions in {beside.name}, which is not beside it; put both into one folder.")
     return beside
 

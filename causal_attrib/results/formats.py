@@ -176,6 +176,16 @@ def has_column(path: str | os.PathLike, name: str) -> bool:
         raise ValueError(error) from error
 
 
+def holds_one(path: str | os.PathLike) -> bool:
+    """Whether a CSV or parquet file is the table of one attribution, with its provenance in it."""
+    if Path(path).suffix.lower() == ".csv":
+        with Path(path).open("rb") as file:
+            return file.readline().startswith(_CSV_MARK.encode())
+    import pyarrow.parquet as pq
+
+    return b"copo" in (pq.read_schema(path).metadata or {})
+
+
 def _is_of_tables(data: bytes, format: str) -> bool:
     """Whether a file is one of two tables of many captions."""
     import pyarrow as pa

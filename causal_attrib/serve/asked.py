@@ -25,7 +25,7 @@ TEXTS = ("caption", "prompt", "question", "answer")
 # Fields of `Settings` and of `Choice` that a request may set. Others name files, or what suits the machine.
 SCORING = (
     *("outcome", "against", "mask", "samples", "estimator", "coupling", "level", "lambda_s", "lambda_n", "seed"),
-    *("verdict", "coherence", "outcome_words", "signals"),
+    *("verdict", "coherence", "outcome_words", "signals", "tokens", "precision"),
 )
 MAPPING = ("method", "level", "baseline", "reduce", "smooth", "samples", "steps", "noise", "smallest", "seed", "of")
 # What a map is of; beside the fields of `Choice`.

@@ -34,7 +34,8 @@ def check_server(server: str, settings: Settings) -> None:
         raise InputError(f"The server is {shown(server)}; give its address, http://localhost:8765.")
     for field in fields(settings):
         if field.name not in SCORING and getattr(settings, field.name) != field.default:
-            raise InputError(f"{field.name} is the server's to choose; leave it out, or score without --server.")
+            flag = f"--{field.name.replace('_', '-')}"
+            raise InputError(f"{flag} is the server's to choose; leave it out, or score without --server.")
 
 
 def score_by(server: str, settings: Settings, inputs: Inputs, token: str | None = None) -> list[Attribution]:

@@ -49,7 +49,7 @@ CLEARLY_NEGATIVE = -0.05
 # A caption in which nothing matters should look like one: a scale never spans less than this.
 SMALLEST_SCALE = 0.1
 
-LEGEND = "blue: causal completeness; red, underlined and !: the outcome is 7 times as likely without it (-2 nats)"
+_LEGEND = "blue: causal completeness; red, underlined and !: {harm} without it"
 
 
 def claiming(attribution: Attribution) -> frozenset[int]:
@@ -132,6 +132,13 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def with_error(value: float | None, error: float | None) -> str:
     return number(value) if error is None else f"{number(value)} ± {number(error)}"
+
+
+def legend(attribution: Attribution) -> str:
+    """What the colours say where there are no verdicts."""
+    if any(effect_nats(attribution.outcome, token.necessity) is not None for token in attribution.tokens):
+        return _LEGEND.format(harm="the outcome is 7 times as likely") + " (-2 nats)"
+    return _LEGEND.format(harm=f"the outcome is more than {-CLEARLY_NEGATIVE:g} higher")
 
 
 def outcome_line(attribution: Attribution) -> str:

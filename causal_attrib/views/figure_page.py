@@ -114,7 +114,7 @@ def _write(part: FigureBase, attribution: Attribution, lines: list[list[_Piece]]
                 artist.set(color="white" if attribution.verdict is not None else hex_colour(drawing.RED))
     below = len(lines) * _LINE + _SMALL / 2
     literally(axes.text(_MARGIN, below, "", va="center"), text=headline(attribution), fontsize=_SIZE_SMALL, color=TEXT)
-    told = drawing.LEGEND if attribution.verdict is None else drawing.VERDICT_LEGEND
+    told = drawing.legend(attribution) if attribution.verdict is None else drawing.VERDICT_LEGEND
     told = told.replace(", underlined and !", "")
     literally(axes.text(_MARGIN, below + _SMALL, "", va="center"), text=told, fontsize=_SIZE_SMALL - 2, color=MUTED)
 

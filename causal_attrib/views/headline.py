@@ -13,12 +13,15 @@ from itertools import groupby
 from causal_attrib.results.attribution import Attribution, Token, plain_word
 from causal_attrib.views import drawing
 from causal_attrib.views import explanations as meaning
+from causal_attrib.words.sentences import sentence_of_each
 
 # Effects on the outcome, which lies between 0 and 1, that are smaller than this are taken for none.
 NOISE = 0.001
 # So many words are named; of more it is said how many there are.
 _MOST = 8
 _MOST_CARRYING = 3
+# Characters of a sentence that are shown.
+_SHOWN = 40
 # What stands at a word and is none of it.
 _PUNCTUATION = ".,;:!?"
 
@@ -26,7 +29,7 @@ _OF_VERDICT = {
     "grounded": "The picture bears out {words}.",
     "against the image": "It speaks against {words}.",
     "language prior": "Likely with and without the picture: {words}.",
-    "undecided": "Nobody can tell: {words}.",
+    "undecided": "Undecided: {words}.",
 }
 # Outcomes that are of an answer, and not of the caption itself.
 _OF_ANSWERS = ("likelihood", "match")
@@ -89,7 +92,9 @@ def _of_effects(attribution: Attribution) -> list[Finding]:
     if all_noise(attribution):
         name = "answer" if attribution.outcome.get("name") in _OF_ANSWERS else "outcome"
         return [Finding("", f"The {name} does not depend on the caption: every effect is smaller than {NOISE}.")]
-    marks, words = drawing.contradicted(attribution), _content(attribution)
+    marks = drawing.contradicted(attribution)
+    by_sentence = attribution.settings.get("level") == "sentence"
+    words = _sentences(attribution) if by_sentence else _content(attribution)
     harmful = [name for name, word in words if any(token.index in marks for token in word)]
     carrying = [
         (_worth(word), name)
@@ -102,7 +107,7 @@ def _of_effects(attribution: Attribution) -> list[Finding]:
         found.append(Finding("carrying", f"Carried most by {', '.join(best)}."))
     if harmful:
         found.append(Finding("better without", f"Better without {_listed(harmful, _MOST)}."))
-    return found or [Finding("", "No word stands out.")]
+    return found or [Finding("", f"No {'sentence' if by_sentence else 'word'} stands out.")]
 
 
 def _content(attribution: Attribution) -> list[tuple[str, list[Token]]]:
@@ -120,6 +125,19 @@ def _content(attribution: Attribution) -> list[tuple[str, list[Token]]]:
         seen[plain] += 1
         place = f" ({_ordinal(seen[plain])})" if times[plain] > 1 else ""
         named.append((f"“{drawing.visible(text)}”{place}", word))
+    return named
+
+
+def _sentences(attribution: Attribution) -> list[tuple[str, list[Token]]]:
+    """The beginnings of the sentences in quotes, each with its tokens: where they were hidden as a whole, nothing is
+    known of their words."""
+    spans = tuple((token.char_start, token.char_end) for token in attribution.tokens)
+    numbered = zip(sentence_of_each(attribution.caption, spans), attribution.tokens, strict=True)
+    named = []
+    for _, group in groupby(numbered, key=lambda one: one[0]):
+        tokens = [token for _, token in group]
+        text = drawing.visible("".join(token.text for token in tokens).strip())
+        named.append((f"“{text if len(text) <= _SHOWN else f'{text[: _SHOWN - 1]}…'}”", tokens))
     return named
 
 

@@ -145,7 +145,9 @@ def _notes(attribution: Attribution) -> list[tuple[str, str]]:
         ("model    ", drawing.model_line(attribution)),
     ]
     if attribution.verdict is None:
-        notes.append(("colours  ", f"{drawing.LEGEND}; full at {drawing.number(drawing.scale(attribution), 2)}"))
+        notes.append(
+            ("colours  ", f"{drawing.legend(attribution)}; full at {drawing.number(drawing.scale(attribution), 2)}")
+        )
     else:
         notes.append(("colours  ", drawing.VERDICT_LEGEND))
         if "p_false" in attribution.verdict:
@@ -156,7 +158,9 @@ def _notes(attribution: Attribution) -> list[tuple[str, str]]:
     if attribution.sampling is not None:
         notes.append(("draws    ", drawing.sampling_line(attribution.sampling)))
     if attribution.refinement is not None:
-        notes.append(("words    ", f"{refinement.note(attribution.refinement)}; words without a score are left out"))
+        all_scored = attribution.refinement["below"] is None and attribution.settings.get("tokens", "all") == "all"
+        left_out = "" if all_scored else "; words without a score are left out"
+        notes.append(("words    ", f"{refinement.note(attribution.refinement)}{left_out}"))
     return notes
 
 
@@ -175,7 +179,11 @@ def _sentences(attribution: Attribution) -> list[Narrowed]:
 def _signals(attribution: Attribution) -> Iterator[Narrowed]:
     """A row per token again, with a column for each signal; as many tables as they need width."""
     names = attribution.signal_names
-    tokens = [Text(drawing.visible(token.text)) for token in attribution.tokens]
+    words = {token.index: token.word for token in attribution.tokens}
+    tokens = [
+        Text(("·" if words.get(token.index - 1) == token.word else "") + drawing.visible(token.text))
+        for token in attribution.tokens
+    ]
     for first in range(0, len(names), _ABREAST):
         columns = [
             Column(

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from causal_attrib.batch.run import score_file
+from causal_attrib.results import caption_files
 from causal_attrib.vlm import VLM
 
 ROWS = [("a", "a dog and a cat"), ("b", "a dog on the grass"), ("a", "a cat")]
@@ -52,6 +53,15 @@ def test_a_table_and_what_verdicts_would_add(copo, files):
         "A to B  3 captions, 2 images, 12 words" in result.stdout and "Words whose necessity changed" in result.stdout
     )
     assert "--verdict" in result.stderr
+
+
+@pytest.mark.parametrize(("part", "key", "value"), [("outcome", "words", "content"), ("settings", "tokens", "content")])
+def test_numbers_of_other_words_are_not_compared(refused, files, tmp_path, part, key, value):
+    changed = list(caption_files.read(files[1]))
+    for one in changed:
+        one.record[part] |= {key: value}
+    caption_files.write(tmp_path / "other.parquet", changed)
+    assert f"'all' and {value!r}" in refused("diff", files[0], tmp_path / "other.parquet")
 
 
 def test_a_file_and_itself(copo, files):

@@ -2,10 +2,18 @@
 
 import json
 
+from causal_attrib import Attribution
 from causal_attrib.results import caption_files
 from causal_attrib_cli.report_captions import is_of_captions
 from tests.views.conftest import browser, opened  # noqa: F401
 from tests.views.test_captions_page import FEW, G, P, scored
+
+
+def test_the_scores_of_one_caption_are_no_file_of_captions(refused, tmp_path):
+    record = {name: value for name, value in FEW[0].to_dict().items() if name not in ("caption_id", "batch")}
+    for suffix in ("parquet", "csv"):
+        Attribution.from_dict(record).save(tmp_path / f"one.{suffix}")
+        assert f"one.{suffix} holds one caption" in refused("report", tmp_path / f"one.{suffix}")
 
 
 def test_copo_report_of_one_file_and_of_two(copo, refused, opened, tmp_path):  # noqa: F811

@@ -45,10 +45,11 @@ def address(bundled):
         yield address
 
 
-def test_a_server_gives_what_the_command_gives(copo, address, park, tmp_path, monkeypatch):
+@pytest.mark.parametrize("flags", [("--verdict", "--signals", "kl"), ("--tokens", 2, "--precision", 0.1)])
+def test_a_server_gives_what_the_command_gives(copo, address, park, tmp_path, monkeypatch, flags):
     monkeypatch.setenv("COPO_TOKEN", TOKEN)
     here, there = tmp_path / "here.json", tmp_path / "there.json"
-    options = ["score", park, FALSE, "--verdict", "--lambda-s", 0.5]
+    options = ["score", park, FALSE, *flags, "--lambda-s", 0.5]
     assert copo(*options, "--out", here).exit_code == 0
     assert copo(*options, "--out", there, "--server", address).exit_code == 0
     records = [json.loads(one.read_text()) for one in (here, there)]
@@ -74,7 +75,7 @@ def test_no_torch_is_imported_for_it(address, park):
     [
         (["--model", "x"], "--model is for a model here"),
         (["--dtype", "float16"], "--dtype is for a model here"),
-        (["--engine", "plain"], "the server's to choose"),
+        (["--engine", "plain"], "--engine is the server's to choose"),
         (["--server", "localhost"], "give its address"),
         (["--server", "http://127.0.0.1:9"], "start it with copo serve"),
         (["--token", "wrong"], "A token is needed"),

@@ -6,7 +6,7 @@ import io
 import pytest
 from rich.console import Console
 
-from causal_attrib import Attribution
+from causal_attrib import Attribution, Token
 from causal_attrib.views import table
 
 
@@ -104,3 +104,22 @@ def test_show_and_an_empty_slice(sunset, capsys):
 def test_no_control_character_of_a_caption_reaches_the_terminal(sunset):
     hostile = Attribution("\x1b]0;title\x07\x1b[2J", [], outcome={"name": "\x1b[31m"})
     assert "\x1b" not in printed(hostile)
+
+
+def test_sentences_that_were_hidden_whole_are_named_as_such(sunset):
+    """Nothing is known of their words."""
+    scores = [(0.0, 0.5, 0.175)] * 2 + [(0.0, -0.5, 0.0)] * 3
+    texts = ["A", " dog.", " A", " cat", "."]
+    tokens = [
+        Token(i, text, i, i, sum(map(len, texts[:i])), sum(map(len, texts[: i + 1])), -1.0, 1.0, gain, None, drop, both)
+        for i, (text, (gain, drop, both)) in enumerate(zip(texts, scores, strict=True))
+    ]
+    whole = dataclasses.replace(sunset, caption="".join(texts), tokens=tokens, settings={"level": "sentence"})
+    text = printed(whole)
+    assert "Carried most by “A dog.”. Better without “A cat.”." in text
+
+
+def test_the_colours_say_what_red_is_for_outcomes_without_nats(sunset):
+    assert "the outcome is more than 0.05 higher without it" in printed(sunset, 200)
+    scaled = dataclasses.replace(sunset, outcome=sunset.outcome | {"scale": 10})
+    assert "the outcome is 7 times as likely without it (-2 nats)" in printed(scaled, 200)

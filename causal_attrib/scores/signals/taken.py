@@ -16,7 +16,7 @@ from causal_attrib.scores.signals.choice import SIGNALS, take_all
 from causal_attrib.scores.signals.readings import Readings
 from causal_attrib.vlm import VLM, Encoding
 
-_NO_OTHER = "it holds the caption against another picture, and there is one only; copo eval detection has others."
+_NO_OTHER = "that takes another picture, and there is one only; copo eval detection has others."
 
 
 @dataclass(frozen=True)
