@@ -160,3 +160,5 @@ def test_losses_and_ways_of_splitting_that_do_not_go_with_it_are_refused(tmp_pat
         check_sharding(PAPO(), fsdp=True, zero_stage=None)
     with pytest.raises(InputError, match="vppo runs parts of the model"):
         check_sharding(VPPO(), fsdp=False, zero_stage=3)
+    with pytest.raises(InputError, match="A token reward is given log-probabilities by running parts of the model"):
+        check_sharding(GRPO(), fsdp=True, zero_stage=None, token_reward=True)

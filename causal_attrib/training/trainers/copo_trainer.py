@@ -108,7 +108,12 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
         self.token_reward = token_reward
         self.scoring = scoring or Scoring()
         plugin = self.accelerator.state.deepspeed_plugin if self.is_deepspeed_enabled else None
-        check_sharding(self.method, fsdp=self.is_fsdp_enabled, zero_stage=None if plugin is None else plugin.zero_stage)
+        check_sharding(
+            self.method,
+            fsdp=self.is_fsdp_enabled,
+            zero_stage=None if plugin is None else plugin.zero_stage,
+            token_reward=token_reward is not None,
+        )
         check_save_steps(self.args)
         check_whole_groups(self.method, self.args)
         check_loss_type(self.method, self.loss_type)
