@@ -279,7 +279,7 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
     def _spoilt_pixels(self, inputs: dict[str, Any], spoil: Spoil) -> Tensor:
         """The batch's pixels with its pictures spoilt."""
         assert self.sampled is not None
-        made: dict[tuple[str, str], Tensor] = {}
+        made: dict[tuple[str, ...], Tensor] = {}
         parts = []
         for b, number in enumerate(inputs[ROW].tolist()):
             rollout = self.rollout_of(self.sampled.rows[number], inputs, b, counts=False)
