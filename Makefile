@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint types coverage fuzz site format clean ray
+.PHONY: demo test lint types coverage fuzz site bench ray format clean
 
 demo: .venv/installed
 	$(BIN)/copo score examples/park.png "a dog and a red frisbee on the grass at sunset"
@@ -44,6 +44,10 @@ site: .venv/installed-docs
 ray: .venv/installed-dev
 	$(INSTALL) --editable '.[ray]'
 	COPO_RAY=1 $(BIN)/pytest -q tests/batch/test_on_ray.py
+
+# All ratios in some three minutes; writes benchmarks/results/history.jsonl and the table in docs/engine.md.
+bench: .venv/installed-dev
+	$(BIN)/python benchmarks/bench.py
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .

@@ -20,7 +20,8 @@ Against = Literal["colour", "blur"]
 Fill = Literal["zero", "mean", "token", "delete"]
 Estimator = Literal["paired", "mean_gain", "product"]
 Coupling = Literal["independent", "gumbel"]
-Level = Literal["token", "word"]
+# "auto" takes sentences first, then the words of those that matter.
+Level = Literal["token", "word", "sentence", "auto"]
 EngineName = Literal["auto", "packed", "plain"]
 BatchSize = int | Literal["auto"]
 # Which words an outcome looks at: all of them, or those that claim something (`words.claims`).
@@ -42,6 +43,8 @@ FILLS: tuple[Fill, ...] = get_args(Fill)
 ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
 COUPLINGS: tuple[Coupling, ...] = get_args(Coupling)
 LEVELS: tuple[Level, ...] = get_args(Level)
+# Of scores that each word has.
+WORD_LEVELS: tuple[Level, ...] = ("token", "word")
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 METHODS: tuple[Method, ...] = get_args(Method)
 MAP_LEVELS: tuple[MapLevel, ...] = get_args(MapLevel)
@@ -56,7 +59,7 @@ SIGNAL_REFERENCES = {"": "colour", "_blur": "blur", "_patches": "patches", "_oth
 SIGNALS: tuple[str, ...] = (
     *("logprob", "entropy", "margin", "rank", "position"),
     *(f"{name}{end}" for name in ("evidence", "prior", "kl", "k3") for end in SIGNAL_REFERENCES),
-    *("logit_lens", "glsim", "attention_ratio"),
+    *("logit_lens", "image_logit", "image_logit_gain", "glsim", "attention_ratio"),
 )
 
 
@@ -137,7 +140,7 @@ def check_count(what: str, count: object, most: int, least: int = 1) -> None:
 
 def check_scenes(count: int, seed: int, least: int = 2) -> None:
     """Raises InputError for numbers that give no scenes, or more than a run comes to the end of."""
-    if count < least:
+    if isinstance(count, Integral) and count < least:
         raise InputError(f"{count} scenes tell nothing; ask for {least} or more.")
     check_count("The number of scenes", count, MOST_SCENES)
     check_seed(seed)

@@ -297,24 +297,20 @@ def load(model: str | None, *, debug: bool, checked: bool = False, **options: An
         checked: that the model is there need not be looked at first.
     """
     import causal_attrib
+    from causal_attrib_cli.lean import import_models
 
     if not checked:
         check_model(model, options)
-    from causal_attrib.vlm.loading import BUNDLED
 
+    if model is None:
+        import_models()
     if not debug:
         from transformers.utils import logging
 
         # What matters of its load reports and bars is in our own errors and warnings.
         logging.set_verbosity_error()
         logging.disable_progress_bar()
-    vlm = causal_attrib.load(model, **options)
-    if vlm.name == BUNDLED:
-        # So small a model gains nothing from threads, and on a busy machine they make it many times slower.
-        import torch
-
-        torch.set_num_threads(1)
-    return vlm
+    return causal_attrib.load(model, **options)
 
 
 def announce(interventions: int, positions: int, seconds: float) -> None:

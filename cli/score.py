@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperCommand
 
@@ -20,15 +19,15 @@ _MANY = "Many captions"
 
 # What score takes beside them, batch_size and seed, other commands take too.
 _SETTINGS = (
-    *("outcome", "against", "outcome_words", "mask", "samples", "estimator", "coupling", "level", "lambda_s"),
-    *("lambda_n", "engine", "signals", "coherence", "verdict", "calibration"),
+    *("outcome", "against", "outcome_words", "mask", "samples", "precision", "estimator", "coupling"),
+    *("level", "tokens", "lambda_s", "lambda_n", "engine", "signals", "coherence", "verdict", "calibration"),
 )
 
 
 class Score(TyperCommand):
     """The command, whose flag --ray needs no value."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         following = [*args[1:], "-"]
         whole = [
             "--ray=local" if arg == "--ray" and after.startswith("-") else arg
@@ -259,9 +258,15 @@ def score(
                 score_run.forecast(input, output, load, asked, scoring, of_model, which, how_many)
                 return
             which |= {"fresh": fresh, "workers": how_many, "ray": ray, "cpus_per_worker": cpus_per_worker}
-            place = score_run.folder_for_ray(str(output), ray)
             score_run.score_many(
-                *(input, place, load, asked, scoring, of_model, which, gate),
+                input,
+                score_run.folder_for_ray(str(output), ray),
+                load,
+                asked,
+                scoring,
+                of_model,
+                which,
+                gate,
                 strict=debug,
                 quiet=quiet,
                 log_json=log_json,

@@ -36,7 +36,8 @@ TEMPLATE = (
     "{{ message['content'] if message['content'] is string else message['content'][0]['text'] }}<|im_end|>"
     "{% endif %}{% endfor %}"
 )
-# About three hours on two cores. A step costs 20 times as much as one of the small kind.
+# A step costs 7.7 seconds of one core (forward 3.0, backward 4.6), all of them four hours; where only the last four
+# layers are learnt it costs 5.9, and with 6 photographs of two captions each then 2.3.
 PLAN = Plan(
     steps=1800, batch=12, captions_per_photo=4, check_every=60, contrast=0.1, seen=0.0, smoothing=0.0, fit_photos=24,
     fit_others=3, gate_others=5,

@@ -145,7 +145,9 @@ def _check_alike(first: str, first_part: str, one: str, part: str) -> None:
 def _alike(about: str) -> dict:
     """What all captions of a file share. Not the device: shards may run on machines with other ones."""
     record = json.loads(about)
-    # Outcome and number of samples may differ from row to row, where they are chosen by what a row has.
-    settings = {name: value for name, value in record["settings"].items() if name != "samples"}
+    # Outcome, number of samples and how they are drawn may differ from row to row, where they are chosen by what a row
+    # has; what was asked for is in the flags.
+    chosen = ("samples", "estimator", "coupling")
+    settings = {name: value for name, value in record["settings"].items() if name not in chosen}
     batch = {name: record["batch"][name] for name in ("input", "rows", "flags")}
     return settings | {**record["model"], "device": None} | record["tool"] | batch

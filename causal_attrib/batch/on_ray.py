@@ -5,7 +5,9 @@ A block whose actor dies is done again by Ray; one that is done again gives the 
 
 from __future__ import annotations
 
+import gc
 import json
+import logging
 import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -47,9 +49,11 @@ def on_ray(
 
     ours = not ray.is_initialized()
     if ours:
-        local = {"include_dashboard": False} if address == LOCAL else {}
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if address == LOCAL:
+            options["include_dashboard"] = False
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
+            ray.init(address=address, **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InputError(f"There is no Ray cluster at {address} ({error}); begin one with ray start.") from None
     try:
@@ -94,6 +98,7 @@ class _Actor:
 
     def __init__(self, make: Callable[[], Scorer]):
         self._scorer = make()
+        gc.freeze()  # as in `Scorer.score_groups`, for ever
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         outcomes = [self._scorer.score(pickle.loads(group)) for group in batch["group"]]

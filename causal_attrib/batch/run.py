@@ -96,6 +96,7 @@ def score_file(
     asked, scoring = asked or {}, scoring or {}
     settings = Settings(**scoring)
     calibration_of(settings)  # what is wrong with it is told before all else
+    count: int | None
     if ray is None:
         count = count_of(workers, model or {})
     else:
@@ -151,7 +152,7 @@ def score_file(
                 results = in_processes(make, left, count)
             else:
                 scorer = make()
-                journal.agree("model", _one_device(scorer.record))
+                journal.agree("model", _one_device(scorer.record) or {})
                 results = in_this_process(scorer, left)
             return ((_one_device(record), key, outcomes) for record, key, outcomes in results)
 
@@ -201,9 +202,9 @@ def check_askable(rows: Sequence[CaptionRow], asked: dict, settings: Settings) -
         raise InputError(f"{first}. So it is with every row.")
 
 
-def _one_device(record: dict) -> dict:
+def _one_device(record: dict | None) -> dict | None:
     """What must be alike for a run to go on: not which of several devices of a kind there was at work."""
-    return {**record, "device": str(record.get("device")).partition(":")[0]}
+    return None if record is None else {**record, "device": str(record.get("device")).partition(":")[0]}
 
 
 def _in_order(journal: Journal, groups: Mapping[str, Sequence[CaptionRow]]) -> Iterator[dict]:

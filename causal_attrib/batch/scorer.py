@@ -85,9 +85,6 @@ class Scorer:
             self.vlm = load(model, **(loading or {}))
         else:
             self.vlm = model
-        # What is there by now stays. Trees of many small objects would have the collector look through all of it again
-        # and again, which took a tenth of the time.
-        gc.freeze()
         self._engine: Engine | None = None
 
     @property
@@ -101,6 +98,9 @@ class Scorer:
             waiting = iter(groups.items())
             ahead = next(waiting, None)
             pictures = self._begun(readers, ahead[1] if ahead else ())
+            # What is there by now stays meanwhile. Trees of many small objects would have the collector look through
+            # all of it again and again, which took a tenth of the time.
+            gc.freeze()
             try:
                 while ahead is not None:
                     (key, group), of_group = ahead, pictures
@@ -108,6 +108,7 @@ class Scorer:
                     pictures = self._begun(readers, ahead[1] if ahead else ())
                     yield key, self.score(group, of_group)
             finally:
+                gc.unfreeze()
                 for one in pictures.values():
                     one.cancel()
 

@@ -6,6 +6,7 @@ one process: numbers do not depend on who scores a group, nor on which came befo
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -21,8 +22,8 @@ from causal_attrib.batch.scorer import Scorer
 from causal_attrib.errors import InputError
 from causal_attrib.io.journalled import REASON
 
-# The record of the model, the key of a group, and what came of its rows.
-Result = tuple[dict, str, list[dict]]
+# The record of the model (None where none was reached), the key of a group, and what came of its rows.
+Result = tuple[dict | None, str, list[dict]]
 Groups = Mapping[str, Sequence[CaptionRow]]
 
 # A group whose worker died so often is what kills them.
@@ -68,11 +69,10 @@ def in_processes(make: Callable[[], Scorer], groups: Groups, count: int) -> Iter
                         key, group = given_back[0]
                         deaths[key] += 1
                         if deaths[key] == MOST_DEATHS:
-                            yield worker.record or {}, *_lost(*given_back.pop(0))
+                            yield None, *_lost(*given_back.pop(0))
                         left.extendleft(reversed(given_back))
                         break
                     key, _ = worker.has.pop(first)
-                    worker.record = record
                     yield record, key, outcomes
     finally:
         for worker in crew:
@@ -105,7 +105,6 @@ class _Worker:
     def __init__(self, make: Callable[[], Scorer], number: int, of: int):
         self._make, self._place = make, (number, of)
         self.has: dict[Future, tuple[str, Sequence[CaptionRow]]] = {}
-        self.record: dict | None = None
         self.pool = self._begin()
 
     def take(self, key: str, group: Sequence[CaptionRow]) -> None:
@@ -119,7 +118,7 @@ class _Worker:
     def restart(self) -> list[tuple[str, Sequence[CaptionRow]]]:
         """Another process in place of one that died. Gives back what it had."""
         had, self.has = list(self.has.values()), {}
-        self.pool.shutdown(wait=False)
+        self.pool.shutdown(wait=False, cancel_futures=True)
         self.pool = self._begin()
         return had
 
@@ -150,6 +149,7 @@ def _score(make: Callable[[], Scorer], group: Sequence[CaptionRow]) -> tuple[dic
     global _scorer
     if _scorer is None:
         _scorer = make()
+        gc.freeze()  # as in `Scorer.score_groups`, for ever
     return _scorer.record, _scorer.score(group)
 
 

@@ -5,7 +5,8 @@ mask then takes out again. While one of these modes is on, calls of torch's `sca
 the forward's own mask are answered with the same values from fewer products; any other call passes by untouched, so a
 model with another attention kernel is right and only slower.
 
-Axes: H heads, Q queries, K keys, S shared keys, L own keys, P = Q * L, d head dimension.
+Axes: H heads of queries, G heads of keys, R = H / G, Q queries, K keys, S shared keys, L own keys, P = Q * L, d head
+dimension.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from causal_attrib.vlm.prefix_cache import PrefixCache
 
 # Keys are picked out where no more than this share of them is looked at: picking copies them.
 _WORTH = 0.7
+# Numbers that `OwnKeys` holds at once, weights and picked keys together; 2,048 texts of a large model have billions.
+AT_ONCE = 2**25
 
 
 class _Attention(TorchFunctionMode):
@@ -136,21 +139,43 @@ class OwnKeys(_Attention):
         enable_gqa: bool = False,
         **options: Any,
     ) -> Tensor:
-        if enable_gqa:  # transformers repeats keys itself or leaves it to the kernel
-            groups = query.shape[1] // key.shape[1]
-            key, value = (tensor.repeat_interleave(groups, 1) for tensor in (key, value))
-        S = self.shared
-        query_HQd = query[0] * (query.shape[-1] ** -0.5 if scale is None else scale)
-        own_keys_QLHd, own_values_QLHd = (self._picked(all_HKd) for all_HKd in (key[0], value[0]))
-        shared_HQS = query_HQd @ key[0, :, :S].transpose(-1, -2) + attn_mask[0, :, :, :S]
-        # As sums of products: matrix products of one row each, as many as queries, would take longer.
-        own_QLH = (own_keys_QLHd * query_HQd.transpose(0, 1)[:, None]).sum(-1)
-        own_QLH = own_QLH.masked_fill_(self.none_QL[..., None], -torch.inf)
-        weight_HQK = torch.cat([shared_HQS, own_QLH.permute(2, 0, 1)], -1).softmax(-1, dtype=torch.float32)
-        weight_HQK = weight_HQK.to(value.dtype)
-        own_seen_QHd = (weight_HQK[..., S:].permute(1, 2, 0)[..., None] * own_values_QLHd).sum(1)
-        return (weight_HQK[..., :S] @ value[0, :, :S] + own_seen_QHd.transpose(0, 1))[None]
+        # Under grouped queries (transformers repeats keys itself or leaves it to the kernel) each of G heads of keys
+        # serves R heads of queries, and is not repeated.
+        G = key.shape[1]
+        R = query.shape[1] // G
+        query_GRQd = (query[0] * (query.shape[-1] ** -0.5 if scale is None else scale)).unflatten(0, (G, R))
+        mask_1QS, place_QL = attn_mask[0, :, :, : self.shared], self.place_P.view(self.none_QL.shape)
+        of_each = query.shape[1] * (self.shared + place_QL.shape[1]) + 2 * place_QL.shape[1] * G * query.shape[-1]
+        some = max(1, AT_ONCE // of_each)
+        seen = [
+            self._attend_some(queries, key, value, mask, places, none)
+            for queries, mask, places, none in zip(
+                query_GRQd.split(some, 2),
+                mask_1QS.split(some, 1),
+                place_QL.split(some),
+                self.none_QL.split(some),
+                strict=True,
+            )
+        ]
+        return (seen[0] if len(seen) == 1 else torch.cat(seen, 2)).flatten(0, 1)[None]
 
-    def _picked(self, all_HKd: Tensor) -> Tensor:
-        """Keys or values (Q, L, H, d) of each query's own."""
-        return all_HKd.transpose(0, 1).index_select(0, self.place_P).unflatten(0, self.none_QL.shape)
+    def _attend_some(
+        self, query_GRQd: Tensor, key: Tensor, value: Tensor, mask_1QS: Tensor, place_QL: Tensor, none_QL: Tensor
+    ) -> Tensor:
+        """What some of the queries see, (G, R, Q, d)."""
+        G, R, Q, _ = query_GRQd.shape
+        S, L = self.shared, place_QL.shape[1]
+        shared_GRQS = (query_GRQd.flatten(1, 2) @ key[0, :, :S].transpose(-1, -2)).unflatten(1, (R, Q)) + mask_1QS
+        own_keys_QLGd, own_values_QLGd = (
+            all_GKd.transpose(0, 1).index_select(0, place_QL.flatten()).unflatten(0, (Q, L))
+            for all_GKd in (key[0], value[0])
+        )
+        # As sums of products: matrix products of one row each, as many as queries, would take longer.
+        own_QLGR = (own_keys_QLGd[..., None, :] * query_GRQd.permute(2, 0, 1, 3)[:, None]).sum(-1)
+        own_QLGR = own_QLGR.masked_fill_(none_QL[..., None, None], -torch.inf)
+        weight_GRQK = torch.cat([shared_GRQS, own_QLGR.permute(2, 3, 0, 1)], -1).softmax(-1, dtype=torch.float32)
+        weight_GRQK = weight_GRQK.to(value.dtype)
+        own_weight_QLGR = weight_GRQK[..., S:].permute(2, 3, 0, 1)
+        own_seen_QGRd = (own_weight_QLGR[..., None] * own_values_QLGd[..., None, :]).sum(1)
+        shared_seen_GRQd = (weight_GRQK[..., :S].flatten(1, 2) @ value[0, :, :S]).unflatten(1, (R, Q))
+        return shared_seen_GRQd + own_seen_QGRd.permute(1, 2, 0, 3)

@@ -52,11 +52,15 @@ class Draft:
 
 @dataclass(frozen=True)
 class Job:
-    """One caption's interventions and what judges them."""
+    """One caption's interventions and what judges them.
+
+    streams: for each intervention the number of its own draws where they are independent; None is its place
+    """
 
     encoding: Encoding
     interventions: tuple[Intervention, ...]
     outcome: Outcome
+    streams: tuple[int, ...] | None = None
 
     @property
     def reader(self) -> LogprobOutcome:
@@ -162,9 +166,12 @@ class Engine(ABC):
         return self.run_jobs(jobs, samples=samples, seed=seed, coupling=coupling)[0]
 
     def run_jobs(
-        self, jobs: Sequence[Job], *, samples: int = 0, seed: int = 0, coupling: str = "independent"
+        self, jobs: Sequence[Job], *, samples: int = 0, seed: int = 0, coupling: str = "independent", first: int = 0
     ) -> list[np.ndarray]:
         """The same for several captions, which share forwards where the engine can.
+
+        Args:
+            first: number of the first completion of each prefix; those before it were drawn already.
 
         Raises:
             InputError: words are to be hidden by their embeddings, and the model reads them all the same.
@@ -175,7 +182,11 @@ class Engine(ABC):
         outcomes: dict[int, np.ndarray] = {}
         for group in self.together([job.encoding for job in jobs]):
             some = [jobs[index] for index in group]
-            found = self._run_sampled(some, samples, seed, coupling) if samples else self._run_as_it_is(some)
+            found = (
+                self._run_sampled(some, range(first, first + samples), seed, coupling)
+                if samples
+                else self._run_as_it_is(some)
+            )
             outcomes.update(zip(group, found, strict=True))
         return [outcomes[index] for index in range(len(jobs))]
 
@@ -211,14 +222,16 @@ class Engine(ABC):
                 rows += [(job.encoding, request.row, 1 + max(request.places, default=-1)) for request in requests]
         return self.positions(rows) + written
 
-    def _run_sampled(self, jobs: Sequence[Job], samples: int, seed: int, coupling: str) -> list[np.ndarray]:
+    def _run_sampled(self, jobs: Sequence[Job], draws: range, seed: int, coupling: str) -> list[np.ndarray]:
+        samples = len(draws)
         outcomes: list[list[float]] = [[] for _ in jobs]
         todo = [(number, n, edited) for number, job in enumerate(jobs) for n, edited in enumerate(self._edits(job))]
         for chunk in chunks(todo, max(1, self.drafts_at_once(jobs[0].encoding) // samples)):
             rows_of: dict[int, list[tuple[Edited, GumbelNoise]]] = defaultdict(list)
             for number, n, edited in chunk:
-                stream = 0 if coupling == "gumbel" else 1 + n
-                rows_of[number] += [(edited, GumbelNoise(seed, stream, k)) for k in range(samples)]
+                streams = jobs[number].streams
+                stream = 0 if coupling == "gumbel" else 1 + (n if streams is None else streams[n])
+                rows_of[number] += [(edited, GumbelNoise(seed, stream, k)) for k in draws]
             with self.holding():
                 drawn = self._draw([(jobs[number], rows) for number, rows in rows_of.items()])
                 for number, found in zip(rows_of, self._judge_completions(drawn), strict=True):

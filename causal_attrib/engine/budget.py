@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
+from causal_attrib.engine.attention import AT_ONCE
 from causal_attrib.vlm import VLM
 
 # A larger forward gains nothing: matrix products are at full rate, and each token looks past more keys of the others.
@@ -50,7 +51,9 @@ class Meter:
         # What torch holds and does not use is free as well. Logits are wanted of any token, in float32 too.
         unused = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
         free = torch.cuda.mem_get_info(self.device)[0] + unused
-        fit = _SHARE * free / (self.bytes_per_token + 8 * self.vocabulary)
+        # Keys that are picked out for each text come on top, and are not in what the first reading took.
+        room = max(0.0, _SHARE * free - 3 * 4 * AT_ONCE)
+        fit = room / (self.bytes_per_token + 8 * self.vocabulary)
         return max(16, min(GPU_TOKENS, 2 ** int(fit).bit_length() // 2))
 
 

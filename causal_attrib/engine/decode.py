@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from causal_attrib.engine.base import Draft
 from causal_attrib.engine.gumbel import GumbelNoise, add_noise
-from causal_attrib.engine.node import Node
+from causal_attrib.engine.node import ROOT
 from causal_attrib.engine.tree import Tree, TreeRequest
 
 
@@ -24,7 +25,7 @@ class _Text:
     """
 
     draft: Draft
-    leaf: Node
+    leaf: int
     left: int
     ids: list[int] = field(default_factory=list)
     then: _Text | None = None
@@ -40,14 +41,18 @@ def decode(tree: Tree, drafts: Sequence[Draft], budget: int) -> Generator[TreeRe
         budget: nodes per forward.
     """
     vlm = tree.vlm
-    texts = [_Text(draft, ([tree.root] + tree.path(draft.row))[-1], _room(tree, draft)) for draft in drafts]
-    beginning: dict[tuple[Node, GumbelNoise | None, int], _Text] = {
+    paths = [tree.path(draft.row) for draft in drafts]
+    texts = [
+        _Text(draft, int(path[-1]) if len(path) else ROOT, _room(tree, draft))
+        for draft, path in zip(drafts, paths, strict=True)
+    ]
+    beginning: dict[tuple[int, GumbelNoise | None, int], _Text] = {
         (text.leaf, text.draft.noise, text.left): text for text in texts if text.draft.noise is not None
     }
     active = [text for text in texts if text.left]
     if not active:
         return [()] * len(drafts)
-    scores_RV = yield from tree.expect([text.leaf for text in active], budget)
+    scores_RV = yield from tree.expect(np.array([text.leaf for text in active]), budget)
     shared = tree.keys
     while True:
         scores_RV[:, vlm.unwritable_ids] = -torch.inf
@@ -59,13 +64,13 @@ def decode(tree: Tree, drafts: Sequence[Draft], budget: int) -> Generator[TreeRe
                 continue
             text.ids.append(token)
             text.left -= 1
-            text.leaf = text.leaf.child(token)
+            text.leaf = tree.nodes.child(text.leaf, token)
             # With coupled noise a text that comes to where another begins goes on as that does.
             text.then = beginning.get((text.leaf, text.draft.noise, text.left))
         active = [text for text in active if text.left and text.then is None]
         if not active:
             return [text.all_ids() for text in texts]
-        scores_RV = yield from tree.expect([text.leaf for text in active], budget, shared)
+        scores_RV = yield from tree.expect(np.array([text.leaf for text in active]), budget, shared)
 
 
 def _room(tree: Tree, draft: Draft) -> int:

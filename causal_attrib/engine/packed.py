@@ -18,10 +18,13 @@ from torch import Tensor
 from causal_attrib.engine.base import Draft, Engine, ReadsLogits, Request, chunks
 from causal_attrib.engine.budget import Meter, drafts_at_once, is_out_of_memory
 from causal_attrib.engine.decode import decode
-from causal_attrib.engine.node import Node, spell, unplaced
+from causal_attrib.engine.node import NONE, ROOT, Nodes, concatenated, distinct, ranges
 from causal_attrib.engine.together import run
 from causal_attrib.engine.tree import Tree, TreeRequest
 from causal_attrib.vlm import Continuation, Encoding
+
+# Rows of logits that are made float32 at once.
+_ROWS = 64
 
 
 @dataclass
@@ -47,7 +50,7 @@ class PackedEngine(Engine):
     def scan(self, encoding: Encoding) -> Tensor:
         def look(groups: Sequence[Encoding]) -> list[Tensor]:
             (tree,) = self._grown([(encoding, False)])
-            path = [tree.root, *tree.path(Continuation(encoding.response_ids))]
+            path = concatenated([np.array([ROOT]), tree.path(Continuation(encoding.response_ids))])
             return run([tree.expect(path[:-1], self._nodes(encoding))], self._nodes(encoding))
 
         (logits_TV,) = self._in_memory(look, [encoding])
@@ -56,9 +59,10 @@ class PackedEngine(Engine):
     def scan_rows(self, encoding: Encoding, rows: Sequence[tuple[int, ...]]) -> list[Tensor]:
         def look(groups: Sequence[Encoding]) -> list[Tensor]:
             (tree,) = self._grown([(encoding, False)])
-            paths = [[tree.root, *tree.path(Continuation(ids))][:-1] for ids in rows]
+            root = np.array([ROOT])
+            paths = [concatenated([root, tree.path(Continuation(ids))])[:-1] for ids in rows]
             budget = self._nodes(encoding)
-            (logits_NV,) = run([tree.expect([node for path in paths for node in path], budget)], budget)
+            (logits_NV,) = run([tree.expect(concatenated(paths), budget)], budget)
             tree.cut(tree.read)
             return list(logits_NV.split([len(path) for path in paths]))
 
@@ -119,14 +123,14 @@ class PackedEngine(Engine):
         for encoding, row, place in rows:
             key = _tree_key(encoding, row.reference)
             if key not in trees:
-                root = Node(-1, None, None, -1)
-                stem = spell(root, Continuation(_stem(encoding, key)))
+                nodes = Nodes()
+                stem = nodes.spell(Continuation(_stem(encoding, key)))
                 total += -len(stem) if key in self._trees else encoding.prompt_length
-                trees[key] = root, set(stem)
-            root, nodes = trees[key]
+                trees[key] = nodes, [stem]
+            nodes, paths = trees[key]
             # What is read last is only looked up behind the token before it.
-            nodes.update(spell(root, row)[: max(place - 1, 0)])
-        return total + sum(len(nodes) for _, nodes in trees.values())
+            paths.append(nodes.spell(row)[: max(place - 1, 0)])
+        return total + sum(len(np.unique(concatenated(paths))) for _, paths in trees.values())
 
     @contextmanager
     def holding(self) -> Iterator[None]:
@@ -166,20 +170,18 @@ class PackedEngine(Engine):
             self.vlm.check_length(
                 max(request.encoding.prompt_length for request in some), max(len(request.row.ids) for request in some)
             )
-            paths = [tree.path(request.row) for request in some]
-            wanted.append(
-                [[path[place] for place in request.places] for request, path in zip(some, paths, strict=True)]
-            )
-            nodes = list(dict.fromkeys(node for of_request in wanted[-1] for node in of_request))
-            tasks.append(_logprobs_of(tree, nodes, budget))
+            wanted.append([tree.path(request.row)[list(request.places)] for request in some])
+            tasks.append(_logprobs_of(tree, distinct(concatenated(wanted[-1])), budget))
         before = [len(tree.cached) for tree in trees]
         found = run(tasks, budget)
+        answers = []
+        for tree, (nodes, logprobs), of_tree in zip(trees, found, wanted, strict=True):
+            logprob_N = np.empty(len(tree.nodes), np.float32)
+            logprob_N[nodes] = logprobs
+            answers.append([torch.from_numpy(logprob_N[of_request]) for of_request in of_tree])
         for tree, count in zip(trees, before, strict=True):
             tree.cut(count if self._holds else tree.read)
-        return [
-            [torch.tensor([logprob[node] for node in nodes], dtype=torch.float32) for nodes in of_tree]
-            for logprob, of_tree in zip(found, wanted, strict=True)
-        ]
+        return answers
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -267,32 +269,52 @@ class PackedEngine(Engine):
             self._budget = (self._budget or 2) // 2
 
 
-def _logprobs_of(tree: Tree, nodes: Sequence[Node], budget: int) -> Generator[TreeRequest, Tensor, dict[Node, float]]:
-    """Log-probability of each node given its path. A task of `engine.together`."""
-    behind: dict[Node, list[Node]] = defaultdict(list)
-    for node in nodes:
-        behind[node.before].append(node)
-    logprob: dict[Node, float] = {}
+def _logprobs_of(
+    tree: Tree, nodes: np.ndarray, budget: int
+) -> Generator[TreeRequest, Tensor, tuple[np.ndarray, np.ndarray]]:
+    """The nodes, which are distinct, and the log-probability of each given its path. A task of `engine.together`."""
+    wanted = _Wanted(tree, nodes)
+    parents = wanted.parents
+    logprobs = np.empty(len(nodes), np.float32)
 
-    def note(parents: Sequence[Node], logits_NV: Tensor) -> None:
-        pairs = [(row, node) for row, parent in enumerate(parents) for node in behind[parent]]
-        values = gather_logprobs(logits_NV, [row for row, _ in pairs], [node.token for _, node in pairs])
-        logprob.update(zip((node for _, node in pairs), values, strict=True))
+    def note(parents: np.ndarray, logits_NV: Tensor) -> None:
+        row_P, token_P = wanted.behind(parents)
+        logprobs[token_P] = gather_logprobs(logits_NV, row_P, tree.nodes.token_N[nodes[token_P]])
 
-    unknown = []
-    for parent in behind:
-        logits_V = tree.known(parent)
-        if logits_V is None:
-            unknown.append(parent)
-        else:
-            note([parent], logits_V[None])
-    again = [parent for parent in unknown if parent.place is not None]
-    for piece in chunks(again, budget):
-        note(piece, (yield TreeRequest(tree, (), piece)))
-    for forward in forwards(tree, [parent for parent in unknown if parent.place is None], budget):
-        parents = [node for node in forward if node in behind]
-        note(parents, (yield TreeRequest(tree, forward, parents)))
-    return logprob
+    is_known = tree.is_known(parents)
+    for known in chunks(parents[is_known], _ROWS):
+        note(known, tree.known(known))
+    unknown = parents[~is_known]
+    is_placed = tree.nodes.place_N[unknown] != NONE
+    for piece in chunks(unknown[is_placed], budget):
+        note(piece, (yield TreeRequest(tree, piece[:0], piece)))
+    is_parent_N = np.zeros(len(tree.nodes), bool)
+    is_parent_N[unknown] = True
+    for forward in forwards(tree, unknown[~is_placed], budget):
+        behind = forward[is_parent_N[forward]]
+        note(behind, (yield TreeRequest(tree, forward, behind)))
+    return nodes, logprobs
+
+
+class _Wanted:
+    """Tokens whose probability is wanted, by the node that stands before them.
+
+    nodes:   the tokens, which are distinct
+    parents: what stands before them, each once
+    """
+
+    def __init__(self, tree: Tree, nodes: np.ndarray):
+        self.nodes = nodes
+        parent_of = tree.nodes.parent_N[nodes]
+        self.parents = distinct(parent_of)
+        self._by_parent = parent_of.argsort(kind="stable")
+        self._sorted = parent_of[self._by_parent]
+
+    def behind(self, parents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """All pairs of one of `parents` and a token behind it, as indices into `parents` and into `nodes`."""
+        starts = np.searchsorted(self._sorted, parents)
+        lengths = np.searchsorted(self._sorted, parents, side="right") - starts
+        return np.arange(len(parents)).repeat(lengths), self._by_parent[ranges(starts, lengths)]
 
 
 def _scans_of(
@@ -302,85 +324,135 @@ def _scans_of(
 
     A task of `engine.together`.
     """
-    paths = [[tree.root, *tree.path(Continuation(ids))] for ids in responses]
-    behind: dict[Node, dict[int, None]] = defaultdict(dict)
-    for path in paths:
-        for node, following in itertools.pairwise(path):
-            behind[node][following.token] = None
-    values: dict[tuple[Node, int], tuple[float, float]] = {}
+    paths = [tree.path(Continuation(ids)) for ids in responses]
+    wanted = _Wanted(tree, distinct(concatenated(paths)))
+    values_2 = np.empty((2, len(wanted.nodes)))
 
-    def note(nodes: Sequence[Node], logits_NV: Tensor) -> None:
-        pairs = [(row, node, token) for row, node in enumerate(nodes) for token in behind[node]]
-        for some in chunks(pairs, 64):
-            found = read(logits_NV[[row for row, _, _ in some]].float(), tuple(token for _, _, token in some))
-            values.update(zip((pair[1:] for pair in some), zip(*found, strict=True), strict=True))
+    def note(parents: np.ndarray, logits_NV: Tensor) -> None:
+        row_P, token_P = wanted.behind(parents)
+        for rows, tokens in zip(chunks(row_P, _ROWS), chunks(token_P, _ROWS), strict=True):
+            ids = tuple(tree.nodes.token_N[wanted.nodes[tokens]].tolist())
+            values_2[:, tokens] = read(logits_NV[torch.from_numpy(rows).to(logits_NV.device)].float(), ids)
 
-    known = {node: logits_V for node in behind if (logits_V := tree.known(node)) is not None}
-    if known:
-        note(list(known), torch.stack(list(known.values())))
-    asked = [node for node in behind if node not in known]
-    forward = [*unplaced(asked), *(node for node in asked if node.place is not None)]
+    is_known = tree.is_known(wanted.parents)
+    for known in chunks(wanted.parents[is_known], _ROWS):
+        note(known, tree.known(known))
+    asked = wanted.parents[~is_known]
+    is_asked_N = np.zeros(len(tree.nodes), bool)
+    is_asked_N[asked] = True
+    forward = concatenated([tree.nodes.unplaced(asked), asked[tree.nodes.place_N[asked] != NONE]])
     for piece in chunks(forward, budget):
-        wanted = [node for node in piece if node in behind]
-        note(wanted, (yield TreeRequest(tree, [node for node in piece if node.place is None], wanted)))
-    both = [[values[node, following.token] for node, following in itertools.pairwise(path)] for path in paths]
-    return [(np.array([one for one, _ in of]), np.array([other for _, other in of])) for of in both]
+        behind = piece[is_asked_N[piece]]
+        note(behind, (yield TreeRequest(tree, piece[tree.nodes.place_N[piece] == NONE], behind)))
+    index_N = np.empty(len(tree.nodes), np.int64)
+    index_N[wanted.nodes] = np.arange(len(wanted.nodes))
+    return [(values_2[0, index_N[path]], values_2[1, index_N[path]]) for path in paths]
 
 
-def forwards(tree: Tree, wanted: Sequence[Node], budget: int) -> Iterator[list[Node]]:
+def forwards(tree: Tree, wanted: np.ndarray, budget: int) -> Iterator[np.ndarray]:
     """Pack nodes that are not in the cache, and all that they hang on, into forwards of at most `budget` nodes.
 
     Each forward is to be run before the next is asked for; the cache is cut in between. Subtrees that fit are put
     through whole and forgotten. Of one that does not, the path through its larger halves stays in the cache while what
     hangs on it is packed in turn.
     """
-    nodes = unplaced(wanted)
-    below: dict[Node | None, list[Node]] = defaultdict(list)
-    size = dict.fromkeys(nodes, 1)
-    for node in nodes:
-        below[node.parent if node.parent in size else None].append(node)
-    for node in reversed(nodes):
-        if node.parent in size:
-            size[node.parent] += size[node]
+    if not len(wanted):
+        return
+    nodes = tree.nodes.unplaced(wanted)
+    forest = _Forest(nodes, tree.nodes)
 
-    def subtree(top: Node) -> list[Node]:
-        found, stack = [], [top]
-        while stack:
-            found.append(stack.pop())
-            stack += below[found[-1]]
-        return found
-
-    def pack(tops: Sequence[Node]) -> Iterator[list[Node]]:
-        mark, room = len(tree.cached), list[Node]()
-        for top in (top for top in tops if size[top] <= budget):
-            if len(room) + size[top] > budget:
-                yield room
+    def pack(tops: np.ndarray) -> Iterator[np.ndarray]:
+        mark, room, filled = len(tree.cached), list[np.ndarray](), 0
+        size = forest.size_N[tops]
+        for top, its_size in zip(tops[size <= budget].tolist(), size[size <= budget].tolist(), strict=True):
+            if filled + its_size > budget:
+                yield nodes[np.concatenate(room)]
                 tree.cut(mark, prune=False)
-                room = []
-            room += subtree(top)
+                room, filled = [], 0
+            room.append(forest.subtree(top))
+            filled += its_size
         if room:
-            yield room
+            yield nodes[np.concatenate(room)]
             tree.cut(mark, prune=False)
-        for top in (top for top in tops if size[top] > budget):
-            spine = [top]
-            while below[spine[-1]]:
-                spine.append(max(below[spine[-1]], key=lambda node: size[node]))
-            yield from map(list, chunks(spine, budget))
-            on_spine = set(spine)
-            yield from pack([child for node in spine for child in below[node] if child not in on_spine])
+        for top in tops[size > budget].tolist():
+            spine = forest.spine(top)
+            yield from chunks(nodes[spine], budget)
+            yield from pack(forest.beside(spine))
             tree.cut(mark, prune=False)
 
-    yield from pack(below[None])
+    yield from pack(forest.tops)
 
 
-def gather_logprobs(logits_NV: Tensor, rows: Sequence[int], tokens: Sequence[int]) -> list[float]:
+class _Forest:
+    """Nodes, each behind its parent, by their index among them: subtrees, and paths through the larger halves.
+
+    size_N: how many nodes each has below it, itself counted
+    tops:   those whose parent is not among them
+    """
+
+    def __init__(self, nodes: np.ndarray, all_nodes: Nodes):
+        count = len(nodes)
+        index_of = np.full(len(all_nodes), -1, np.int32)
+        index_of[nodes] = np.arange(count, dtype=np.int32)
+        up_N, depth_N = index_of[all_nodes.parent_N[nodes]], all_nodes.depth_N[nodes]
+        del index_of
+        self.tops = np.flatnonzero(up_N < 0)
+        by_depth = depth_N.argsort(kind="stable")
+        levels = np.split(by_depth, np.flatnonzero(np.diff(depth_N[by_depth])) + 1)
+        self.size_N = np.ones(count, np.int32)
+        for level in reversed(levels):
+            inner = level[up_N[level] >= 0]
+            np.add.at(self.size_N, up_N[inner], self.size_N[inner])
+
+        # Children of one node beside one another, in order; first of all the tops.
+        self._children = up_N.argsort(kind="stable")
+        self._start = np.searchsorted(up_N[self._children], np.arange(count + 1))
+        by_size = np.lexsort((-self.size_N, up_N))
+        parents = np.flatnonzero(np.diff(self._start))
+        heavy_N = np.full(count, -1, np.int32)
+        heavy_N[parents] = by_size[self._start[parents]]
+        self._heavy = heavy_N
+
+        # A subtree is put through its last child first.
+        last_first = self._children[::-1]
+        before = self.size_N[last_first].cumsum(dtype=np.int64) - self.size_N[last_first]
+        group = up_N[last_first]
+        is_new = np.diff(group, prepend=count) != 0
+        before -= np.maximum.accumulate(np.where(is_new, before, 0))
+        self._at = np.empty(count, np.int64)
+        self._at[last_first] = before
+        for level in levels:
+            inner = level[up_N[level] >= 0]
+            self._at[inner] += self._at[up_N[inner]] + 1
+        self._in_order = np.empty(count, np.int32)
+        self._in_order[self._at] = np.arange(count, dtype=np.int32)
+
+    def subtree(self, top: int) -> np.ndarray:
+        at = self._at[top]
+        return self._in_order[at : at + self.size_N[top]]
+
+    def spine(self, top: int) -> np.ndarray:
+        """The path from a node on, through its largest child each time."""
+        found = [top]
+        while (child := int(self._heavy[found[-1]])) >= 0:
+            found.append(child)
+        return np.array(found)
+
+    def beside(self, spine: np.ndarray) -> np.ndarray:
+        """What hangs on a spine."""
+        starts = self._start[spine]
+        children = self._children[ranges(starts, self._start[spine + 1] - starts)]
+        return children[~np.isin(children, spine)]
+
+
+def gather_logprobs(logits_NV: Tensor, rows: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     """log softmax of `logits_NV` at (row, token), in float32, for each pair."""
-    if not rows:
-        return []
+    if not len(rows):
+        return np.empty(0, np.float32)
+    row_P, token_P = (torch.from_numpy(each.astype(np.int64)).to(logits_NV.device) for each in (rows, tokens))
     # In slices: a copy of all logits may be the largest thing in memory.
-    normaliser_N = torch.cat([part_NV.float().logsumexp(-1) for part_NV in logits_NV.split(64)])
-    picked = logits_NV[list(rows), list(tokens)].float()
-    return (picked - normaliser_N[list(rows)]).tolist()
+    normaliser_N = torch.cat([part_NV.float().logsumexp(-1) for part_NV in logits_NV.split(_ROWS)])
+    return (logits_NV[row_P, token_P].float() - normaliser_N[row_P]).cpu().numpy()
 
 
 class _Key(NamedTuple):

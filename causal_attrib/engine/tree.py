@@ -9,9 +9,8 @@ Axes: Q nodes of one forward, K keys, N nodes whose logits are wanted, V vocabul
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor
 from causal_attrib.engine.attention import OwnKeys, PickedKeys
 from causal_attrib.engine.base import chunks
 from causal_attrib.engine.cost import Cost
-from causal_attrib.engine.node import Node, above, spell, unplaced
+from causal_attrib.engine.node import FILLS, NONE, ROOT, Nodes, concatenated, distinct
 from causal_attrib.vlm import VLM, Continuation
 
 
@@ -34,13 +33,13 @@ class TreeRequest:
     """
 
     tree: Tree
-    nodes: Sequence[Node]
-    wanted: Sequence[Node]
+    nodes: np.ndarray
+    wanted: np.ndarray
     shared: int | None = None
 
     @property
-    def again(self) -> list[Node]:
-        return [node for node in self.wanted if node.place is not None]
+    def again(self) -> np.ndarray:
+        return self.wanted[self.tree.nodes.place_N[self.wanted] >= 0]
 
     @property
     def size(self) -> int:
@@ -82,10 +81,9 @@ class Tree:
         cost.add(longer[self.family.row].shape[1])
         self.read = len(stem)  # tokens behind the prompt that came in with it
         self.prompt_keys = self.prefix.length - self.read
-        self.root = Node(-1, None, None, -1)
-        self.cached: list[Node] = []  # in the order of their keys
-        for node in self.path(Continuation(stem)):
-            self._cache(node)
+        self.nodes = Nodes()
+        self.cached: list[int] = []  # in the order of their keys
+        self._cache(self.path(Continuation(stem)))
 
     @property
     def device(self) -> torch.device:
@@ -96,9 +94,9 @@ class Tree:
         """How many keys the cache holds."""
         return self.prompt_keys + len(self.cached)
 
-    def path(self, row: Continuation) -> list[Node]:
+    def path(self, row: Continuation) -> np.ndarray:
         """The nodes of a row's tokens, made where they are new."""
-        return spell(self.root, row)
+        return self.nodes.spell(row)
 
     # -- forwards ---------------------------------------------------------------------------------------------------
 
@@ -106,20 +104,20 @@ class Tree:
     def prepare(self, ask: TreeRequest) -> Step:
         """What a forward is to be given of this tree."""
         again = ask.again
-        forward = [*ask.nodes, *again]
+        forward = concatenated([ask.nodes, again])
         seen_QK = self.sees(ask.nodes, again)
-        index = {node: number for number, node in enumerate(forward)}
         attention: OwnKeys | PickedKeys
         if ask.shared is None:
             attention = PickedKeys(self.prefix, seen_QK)
         else:
             attention = OwnKeys(self.prefix, ask.shared, _places(seen_QK, ask.shared))
+        by_number = forward.argsort()
         return Step(
             self._embed(forward),
             # The family counts from the end of what was read.
-            depth_Q=torch.tensor([node.depth - self.read for node in forward], device=self.device),
-            seen_QK=torch.from_numpy(seen_QK).to(self.device),
-            wanted_N=torch.tensor([index[node] for node in ask.wanted], device=self.device, dtype=torch.long),
+            depth_Q=self._moved(self.nodes.depth_N[forward] - self.read),
+            seen_QK=self._moved(seen_QK),
+            wanted_N=self._moved(by_number[np.searchsorted(forward, ask.wanted, sorter=by_number)]),
             attention=attention,
         )
 
@@ -129,16 +127,19 @@ class Tree:
         self.vlm.check_numbers(logits_NV)
         self.cost.add(len(ask.nodes) + len(again), forwards=0)
         self.family.cut(self.prefix, len(again))
-        for node in ask.nodes:
-            self._cache(node)
+        self._cache(ask.nodes)
 
-    def known(self, node: Node) -> Tensor | None:
-        """Logits (V,) behind the root or a node that was read together with the prompt."""
-        is_known = node is self.root or (node.place is not None and node.place < self.prompt_keys + self.read)
-        return self.prefix.logits_TV[node.depth + 1] if is_known else None
+    def is_known(self, nodes: np.ndarray) -> np.ndarray:
+        """Of which nodes logits are known: of the root, and of what was read together with the prompt."""
+        place = self.nodes.place_N[nodes]
+        return (nodes == ROOT) | ((place != NONE) & (place < self.prompt_keys + self.read))
+
+    def known(self, nodes: np.ndarray) -> Tensor:
+        """Logits (N, V), float32, behind such nodes."""
+        return self.prefix.logits_TV[self._moved(self.nodes.depth_N[nodes] + 1)]
 
     def expect(
-        self, leaves: Sequence[Node], budget: int, shared: int | None = None
+        self, leaves: np.ndarray, budget: int, shared: int | None = None
     ) -> Generator[TreeRequest, Tensor, Tensor]:
         """Logits (R, V), float32, behind each of `leaves`, which are put into the cache if they are not there.
 
@@ -147,65 +148,83 @@ class Tree:
         Args:
             leaves: a node may stand there more than once.
             budget: nodes per forward.
-            shared: see `Ask`.
+            shared: see `TreeRequest`.
         """
-        distinct = list(dict.fromkeys(leaves))
-        logits_of: dict[Node, Any] = {node: self.known(node) for node in distinct}
-        asked = [node for node in distinct if logits_of[node] is None]
-        forward = [*unplaced(asked), *(node for node in asked if node.place is not None)]
+        each = distinct(leaves)
+        is_known = self.is_known(each)
+        asked = each[~is_known]
+        found, logits = [each[is_known]], [self.known(each[is_known])]
+        is_asked_N = np.zeros(len(self.nodes), bool)
+        is_asked_N[asked] = True
+        forward = concatenated([self.nodes.unplaced(asked), asked[self.nodes.place_N[asked] != NONE]])
         for piece in chunks(forward, budget):
-            wanted = [node for node in piece if node in logits_of]
-            new = [node for node in piece if node.place is None]
-            logits_of.update(zip(wanted, (yield TreeRequest(self, new, wanted, shared)), strict=True))
-        return torch.stack([logits_of[node] for node in leaves]).float()
+            wanted = piece[is_asked_N[piece]]
+            new = piece[self.nodes.place_N[piece] == NONE]
+            found.append(wanted)
+            logits.append((yield TreeRequest(self, new, wanted, shared)).float())
+        by_number = np.argsort(found := np.concatenate(found))
+        row_R = by_number[np.searchsorted(found, leaves, sorter=by_number)]
+        return torch.cat(logits)[self._moved(row_R)]
 
-    def sees(self, nodes: Sequence[Node], again: Sequence[Node] = ()) -> np.ndarray:
+    def sees(self, nodes: np.ndarray, again: np.ndarray | None = None) -> np.ndarray:
         """The mask of a forward over `nodes` and `again`: bool (Q, K), True where a query looks at a key.
 
         A node sees the prompt, its own path and itself. One that is put through again sees its new key, not its old.
         """
-        before = self.keys
-        seen_QK = np.zeros((len(nodes) + len(again), before + len(nodes) + len(again)), dtype=bool)
+        forward = nodes if again is None else concatenated([nodes, again])
+        before, count, parent_Q = self.keys, len(forward), self.nodes.parent_N[forward]
+        seen_QK = np.zeros((count, before + count), dtype=bool)
         seen_QK[:, : self.prompt_keys] = True
-        row_of: dict[Node, np.ndarray] = {}
-        for query, node in enumerate([*nodes, *again]):
-            row_K = seen_QK[query]
-            if node.parent in row_of:
-                row_K |= row_of[node.parent]
-            else:
-                row_K[[earlier.place for earlier in above(node)]] = True
-            row_K[before + query] = True
-            if query < len(nodes):
-                row_of[node] = row_K
+        seen_QK[np.arange(count), before + np.arange(count)] = True
+        # Queries in a row, each the child of the last, see what the first of them does and one another.
+        is_first_Q = np.ones(count, bool)
+        is_first_Q[1 : len(nodes)] = parent_Q[1 : len(nodes)] != nodes[:-1]
+        firsts = np.flatnonzero(is_first_Q)
+        query_of = dict(zip(nodes.tolist(), range(len(nodes)), strict=True))
+        parents = [query_of.get(parent) for parent in parent_Q[firsts].tolist()]
+        outside = firsts[[parent is None for parent in parents]]
+        index, upper = self.nodes.above(forward[outside])
+        seen_QK[outside[index], self.nodes.place_N[upper]] = True
+        ends = [*firsts[1:].tolist(), count]
+        for first, end, parent in zip(firsts.tolist(), ends, parents, strict=True):
+            if parent is not None:
+                seen_QK[first] |= seen_QK[parent]
+            if end > first + 1:
+                seen_QK[first + 1 : end] |= seen_QK[first]
+                seen_QK[first + 1 : end, before + first : before + end] |= np.tri(end - first, dtype=bool)[1:]
         return seen_QK
 
     def cut(self, count: int, *, prune: bool = True) -> None:
         """Take all but the first `count` nodes out of the cache.
 
         Args:
-            prune: forget every node that is not in it.
+            prune: forget nodes that are not in it, as far as they were made after the last that is.
         """
         gone = self.cached[count:]
         if gone:
             self.family.cut(self.prefix, len(gone))
         self.cached = self.cached[:count]
-        for node in gone:
-            node.place = None
-        for node in (self.root, *self.cached) if prune else ():
-            node.children = {key: child for key, child in node.children.items() if child.place is not None}
+        self.nodes.place_N[gone] = NONE
+        if prune:
+            self.nodes.forget(max(self.cached, default=ROOT))
 
-    def _cache(self, node: Node) -> None:
-        node.place = self.keys
-        self.cached.append(node)
+    def _cache(self, nodes: np.ndarray) -> None:
+        self.nodes.place_N[nodes] = np.arange(self.keys, self.keys + len(nodes))
+        self.cached += nodes.tolist()
 
-    def _embed(self, nodes: Sequence[Node]) -> Tensor:
+    def _moved(self, array: np.ndarray) -> Tensor:
+        """On the model's device; whole numbers as indices."""
+        tensor = torch.from_numpy(array if array.dtype == bool else array.astype(np.int64))
+        return tensor.to(self.device, non_blocking=True)
+
+    def _embed(self, nodes: np.ndarray) -> Tensor:
         # A hidden token is any, and overwritten.
-        ids_Q = torch.tensor([max(node.token, 0) for node in nodes], device=self.device)
-        embedded_QD = self.family.embedding(ids_Q[None])[0]
-        for fill, value in (("zero", lambda: 0.0), ("mean", lambda: self.vlm.mean_embedding_D.to(embedded_QD))):
-            hidden = [query for query, node in enumerate(nodes) if node.fill == fill]
-            if hidden:
-                embedded_QD[hidden] = value()
+        embedded_QD = self.family.embedding(self._moved(self.nodes.token_N[nodes].clip(min=0))[None])[0]
+        for number, fill in enumerate(FILLS):
+            hidden = np.flatnonzero(self.nodes.fill_N[nodes] == number) if fill else ()
+            if len(hidden):
+                value = self.vlm.mean_embedding_D.to(embedded_QD) if fill == "mean" else 0.0
+                embedded_QD[self._moved(hidden)] = value
         return embedded_QD
 
 

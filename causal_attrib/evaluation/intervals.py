@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
@@ -81,6 +82,10 @@ def by_cluster(clusters: Sequence[Hashable], counts_NK: np.ndarray) -> np.ndarra
 
 def check_draws(*, resamples: int, seed: int) -> None:
     """Raise an `InputError` for what intervals cannot be made of; call it before the work."""
+    if not isinstance(resamples, Integral) or not isinstance(seed, Integral):
+        raise InputError(
+            f"{resamples!r:.40} resamples of seed {seed!r:.40} cannot be drawn; give whole numbers of both."
+        )
     if resamples < FEWEST_RESAMPLES:
         raise InputError(f"{resamples} bootstrap resamples tell nothing; ask for {FEWEST_RESAMPLES} or more.")
     if resamples > MOST_RESAMPLES:

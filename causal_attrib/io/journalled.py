@@ -49,7 +49,7 @@ def finish(
         How many items an earlier run had done.
     """
 
-    def one_by_one(left: Mapping[str, Sequence[Item]]) -> Iterator[tuple[dict, str, list[Outcome]]]:
+    def one_by_one(left: Mapping[str, Sequence[Item]]) -> Iterator[tuple[dict | None, str, list[Outcome]]]:
         model = load()
         journal.agree("model", model.record)
         for key, group in left.items():
@@ -61,7 +61,7 @@ def finish(
 def finish_with(
     journal: Journal,
     groups: Mapping[str, Sequence[Item]],
-    work: Callable[[Mapping[str, Sequence[Item]]], Iterator[tuple[dict, str, list[Outcome]]]],
+    work: Callable[[Mapping[str, Sequence[Item]]], Iterator[tuple[dict | None, str, list[Outcome]]]],
     *,
     on_failure: Callable[[Item, str], None],
     progress: Callable[[int, int], None] | None = None,
@@ -69,8 +69,8 @@ def finish_with(
     """The same where several models may be at work, which do groups in any order.
 
     Args:
-        work: from the groups that are left to the record of the model, the key of a group that is done, and what came
-            of it.
+        work: from the groups that are left to the record of the model (None if it is not known), the key of a group
+            that is done, and what came of it.
     """
     left = {key: group for key, group in groups.items() if key not in journal.done}
     total = sum(map(len, groups.values()))
@@ -79,7 +79,7 @@ def finish_with(
         return before
     agreed = None
     for record, key, outcomes in work(left):
-        if record != agreed:
+        if record is not None and record != agreed:
             journal.agree("model", record)
             agreed = record
         journal.add(key, outcomes, done=all(REASON not in outcome for outcome in outcomes))

@@ -31,10 +31,7 @@ def check_choice(model: object = None, *, revision: str | None = None, **options
     name = name_of(model)
     if name == BUNDLED:
         return
-    try:
-        folder = Path(name).is_dir()
-    except (OSError, ValueError):  # a name that is too long, or holds a null character
-        raise InputError(f"There is no folder {name[:80]}; give a folder, or a hub id.") from None
+    folder = Path(name).is_dir()
     if folder and revision is None:
         if not any((Path(name) / file).is_file() for file in _CONFIGS):
             raise no_model(name)
@@ -77,11 +74,13 @@ def name_of(model: object) -> str:
     if model is None:
         return BUNDLED
     if not isinstance(model, str | os.PathLike):
-        kind = type(model).__name__
-        raise InputError(
-            f"A model cannot be named by {model!r:.40}, a {kind}; give a folder, a hub id, or a loaded VLM."
-        )
-    return os.fspath(model)
+        raise InputError(f"A model cannot be {model!r:.40}; give a folder, a hub id, or a loaded VLM.")
+    name = os.fspath(model)
+    try:
+        Path(name).is_dir()
+    except (OSError, ValueError):  # a name that is too long, or holds a null character
+        raise InputError(f"There is no folder {name[:80]!r}; give a folder, or a hub id.") from None
+    return name
 
 
 def no_device(device: object) -> InputError:

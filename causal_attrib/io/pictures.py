@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeGuard, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from causal_attrib.errors import InputError
 from causal_attrib.io import remote
@@ -164,6 +164,20 @@ def picture_size(source: ImageLike) -> tuple[int, int]:
     return _decode(data, name, _limit.get(), upright)
 
 
+def _unread_file(source: object) -> str | None:
+    """The file of a picture that Pillow has opened and not decoded yet, so that nobody can have changed it."""
+    if not isinstance(source, ImageFile.ImageFile) or not source.tile or not isinstance(source.filename, str):
+        return None
+    try:
+        # A frame that was turned to, or a smaller draft, is not what the file begins with.
+        same = (
+            source.tell() == 0 and os.path.isfile(source.filename) and Image.open(source.filename).size == source.size
+        )
+    except Exception:  # as `_decode`: it is read and refused where it is used
+        return None
+    return os.path.abspath(source.filename) if same else None
+
+
 def _is_pixels(source: object) -> TypeGuard[Picture | Image.Image | np.ndarray[Any, Any] | torch.Tensor]:
     """Whether a source is no file, nor the bytes of one."""
     return isinstance(source, (Picture, Image.Image, np.ndarray)) or _is_tensor(source)
@@ -172,9 +186,13 @@ def _is_pixels(source: object) -> TypeGuard[Picture | Image.Image | np.ndarray[A
 def embedded(source: ImageLike, folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
     """A picture as Hugging Face datasets store it: `{"bytes": .., "path": None}`, or `{"bytes": None, "path": ..}` for
     a file, whose bytes stay where they are. `read_picture` makes the same pixels of it as of `source`."""
+    unread = _unread_file(source)
+    if unread is not None:
+        return {"bytes": None, "path": unread}
     if _is_pixels(source):
         sink = io.BytesIO()
-        read_picture(source).pixels.save(sink, "PNG")
+        # Without much effort: its files live in a table for as long as a run.
+        read_picture(source).pixels.save(sink, "PNG", compress_level=1)
         return {"bytes": sink.getvalue(), "path": None}
     path = _path_of(source)
     if path is not None:
@@ -208,6 +226,12 @@ def at_least_smallest(picture: Image.Image) -> Image.Image:
     width, height = picture.size
     if min(width, height) >= SMALLEST_SIDE:
         return picture
+    if max(width, height) > SMALLEST_SIDE:
+        warnings.warn(
+            f"The picture is {width} x {height} pixels, and models are shown it with the shorter side stretched to "
+            f"{SMALLEST_SIDE}, so in other proportions; crop or enlarge it yourself to keep them.",
+            stacklevel=2,
+        )
     return picture.resize((max(width, SMALLEST_SIDE), max(height, SMALLEST_SIDE)), Image.Resampling.NEAREST)
 
 

@@ -33,7 +33,7 @@ from causal_attrib.io.parsing import (
 )
 from causal_attrib.io.row_pictures import PictureSource, check_there, name_of, only_picture
 from causal_attrib.io.tables import arrow_rows, csv_rows, parquet_rows, saved_files
-from causal_attrib.io.text_files import read_bytes, read_text
+from causal_attrib.io.text_files import as_path, read_bytes, read_text
 
 _BETWEEN = re.compile(r"[\s,]*")
 # Of a folder of scenes.
@@ -122,7 +122,7 @@ def read_rows(path: str | os.PathLike, *, of_scenes: str = CAPTIONS, keep_faulty
         InputError: it cannot be read, holds no rows, or a row is wrong; the error names its line.
     """
     rows = []
-    for row in _rows(Path(path), of_scenes):
+    for row in _rows(as_path(path), of_scenes):
         fault = fault_of(row)
         if fault is not None and not keep_faulty:
             raise InputError(fault)
@@ -150,7 +150,7 @@ def files_of(path: str | os.PathLike, *, of_scenes: str = CAPTIONS) -> list[Path
 
 def folder_of(path: str | os.PathLike) -> Path:
     """Where the paths of pictures in a file of rows start."""
-    path = Path(path)
+    path = as_path(path)
     return path if path.is_dir() else path.parent
 
 

@@ -14,7 +14,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ _OF_HUB = re.compile(r"(?P<name>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<config>[\w.-]+))?:(
 class Source:
     """Rows, where the paths of pictures in each of them start, what tells this input from another, and its files."""
 
-    rows: list[tuple[Row, str | Path]]
+    rows: Sequence[tuple[Row, str | Path]]
     sha256: str
     files: list[Path]
     fetches: bool = False
@@ -63,8 +63,9 @@ def read_source(source: str | os.PathLike, *, limit: int | None = None) -> Sourc
             return _of_files(files)
     if os.path.isdir(named) and not (Path(named) / CAPTIONS).is_file() and saved_files(Path(named)) is None:
         return _of_folder(Path(named))
+    folder: str | Path = folder_of(source)
     rows = read_rows(source, keep_faulty=True)
-    return Source([(row, folder_of(source)) for row in rows], sha256_of(source), files_of(source))
+    return Source([(row, folder) for row in rows], sha256_of(source), files_of(source))
 
 
 def _of_files(files: list[Path]) -> Source:

@@ -11,13 +11,20 @@ from causal_attrib.errors import InputError
 from causal_attrib.io.parsing import reason_of
 
 
+def as_path(path: object) -> Path:
+    """Raises InputError for what is no path."""
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"A file cannot be {path!r:.40}; give its path.")
+    return Path(path)
+
+
 def read_bytes(path: str | os.PathLike) -> bytes:
     """What is in a file, which may be gzipped (`.gz`).
 
     Raises:
         InputError: no such file, or it cannot be read.
     """
-    path = Path(path)
+    path = as_path(path)
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if path.suffix.lower() == ".gz" else data

@@ -35,6 +35,6 @@ def check_name(name: str) -> None:
     """Raises InputError if there is no outcome `name`."""
     if name in OUTCOMES:
         return
-    if ":" not in name:
+    if not isinstance(name, str) or ":" not in name:
         raise InputError(f"There is no outcome {name!r}; choose one of {', '.join(OUTCOMES)}.")
     import_outcome(name)

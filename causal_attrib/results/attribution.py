@@ -40,11 +40,14 @@ from causal_attrib.results.tokens import COLUMNS, NUMBERS, SCORES, VERDICT_COLUM
 
 if TYPE_CHECKING:
     import pandas as pd
+    from datasets import Dataset
     from matplotlib.figure import Figure
 
     from causal_attrib.io.pictures import ImageLike
 
 SCHEMA = 1
+# What only those results have that were asked for it.
+_ON_REQUEST = ("verdict", "coherence", "signals", "refinement", "sampling")
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,6 +61,10 @@ class Attribution:
     of a reasoned answer drives the next (channels, hardened, aggregate, tokens, draws, seed), and `signals` which ones
     tokens have (columns: for each what it means, which way it points and how those of a word become one; left_out,
     with the reasons; the forwards and positions that they took); None where not asked for.
+    `refinement` says of the level auto which parts were hidden as a whole (kind, first and last token, scores, opened),
+    and what those that were not opened amount to: each is worth less than or as much as `below`, all of them at once
+    `together`, in nats or points of the outcome (`unit`). `sampling` has bounds of sufficiency that hold however many
+    completions were drawn (`low`, `high`, at `confidence`) and how many were (`draws`), each a list by token.
 
     Raises:
         InputError: a score is NaN or infinite, as happens with broken weights or a dtype that overflows.
@@ -78,10 +85,12 @@ class Attribution:
     verdict: dict | None = None
     coherence: dict | None = None
     signals: dict | None = None
+    refinement: dict | None = None
+    sampling: dict | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", tuple(self.tokens))
-        for name in ("image", "model", "outcome", "settings", "cost", "tool", "verdict", "coherence", "signals"):
+        for name in ("image", "model", "outcome", "settings", "cost", "tool", *_ON_REQUEST):
             # A copy that is what it will be when loaded again: tuples are lists, and what JSON cannot hold fails here.
             object.__setattr__(self, name, json.loads(formats.json_bytes(getattr(self, name))))
         for token in self.tokens:
@@ -169,6 +178,18 @@ class Attribution:
         numbers = [name for name in NUMBERS if name in self.columns] + list(signals.values())
         return frame.astype(types | dict.fromkeys(numbers, "float64"))
 
+    def to_dataset(self) -> Dataset:
+        """The same as a `Dataset` of Hugging Face.
+
+        Raises:
+            InputError: `datasets` is not installed.
+        """
+        try:
+            from datasets import Dataset
+        except ImportError:
+            raise InputError("A Dataset needs datasets; install it with pip install datasets.") from None
+        return Dataset.from_pandas(self.to_frame(), preserve_index=False)
+
     # Showing
 
     def __repr__(self) -> str:
@@ -203,7 +224,7 @@ class Attribution:
         """The JSON object of schema version 1."""
         names: tuple[str, ...] = ("image", "prompt", "question", "answer", "caption", "generated")
         names += ("model", "outcome", "settings", "cost", "tool")
-        names += tuple(name for name in ("verdict", "coherence", "signals") if getattr(self, name) is not None)
+        names += tuple(name for name in _ON_REQUEST if getattr(self, name) is not None)
         columns = self.columns if self.signals is None else (*self.columns, "signals")
         tokens = [{name: copy.copy(getattr(token, name)) for name in columns} for token in self.tokens]
         return {"schema": SCHEMA, **{name: copy.deepcopy(getattr(self, name)) for name in names}, "tokens": tokens}

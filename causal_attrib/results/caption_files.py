@@ -346,7 +346,7 @@ def _write_folder(path: Path, blocks: Iterable[Block], kept: str) -> None:
             shutil.rmtree(left, ignore_errors=True)
         for name in ("captions", "tokens"):
             (beside / name).mkdir(parents=True)
-        parts = []
+        parts: list[dict[str, Any]] = []
         blocks = iter(blocks)
         while some := list(itertools.islice(blocks, 1)):
             name = f"part-{len(parts):05d}.parquet"

@@ -12,7 +12,7 @@ import functools
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -242,7 +242,8 @@ def caption_frame_kinds() -> dict[str, str]:
 
 def caption_row_of_text(row: dict[str, str]) -> dict[str, Any]:
     """A row of a CSV file of captions, whose strings are as they were, as the row that it was."""
-    read = {str: str, int: int, float: float, bool: {"True": True, "False": False}.__getitem__}
+    read: dict[type, Callable[[str], Any]] = {str: str, int: int, float: float}
+    read[bool] = {"True": True, "False": False}.__getitem__
     return {name: read[kind](row[name]) if row[name] != "" else None for name, kind in CAPTION_COLUMNS.items()}
 
 
@@ -255,7 +256,7 @@ def _caption_row(record: dict) -> dict[str, Any]:
         for key in path[:-1]:
             inside = inside.get(key)
             inside = inside if isinstance(inside, dict) else {}
-        value = inside.get(path[-1])
+        value: Any = inside.get(path[-1])
         if kind is float and type(value) is int and abs(value) < _LARGEST:
             value = float(value)
         # What is of another kind stays where it is; so does an empty string, which is none in a CSV file.

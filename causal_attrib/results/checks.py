@@ -46,6 +46,10 @@ def _is_number_or_none(value: Any) -> bool:
     return value is None or _is_number(value)
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
 def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
@@ -61,7 +65,7 @@ _RECORD: dict[str, Check] = {
     "answer": _is_text_or_none,
     "generated": _is_bool,
     **dict.fromkeys(("image", "model", "outcome", "settings", "cost", "tool"), _is_object),
-    **dict.fromkeys(("verdict", "coherence", "signals"), _is_object_or_none),
+    **dict.fromkeys(("verdict", "coherence", "signals", "refinement", "sampling"), _is_object_or_none),
 }
 _PARTS: dict[str, dict[str, Check]] = {
     "image": {
@@ -82,9 +86,28 @@ _PARTS: dict[str, dict[str, Check]] = {
         "tokens": _is_object,
         "aggregate": _is_number_or_none,
     },
+    "sampling": {"confidence": _is_number, "method": _is_text, **dict.fromkeys(("low", "high", "draws"), _is_list)},
+    "refinement": {
+        "unit": _is_text,
+        **dict.fromkeys(("below", "together"), _is_number_or_none),
+        **dict.fromkeys(("rounds", "forwards_per_round"), _is_count),
+        "parts": _is_list,
+    },
+}
+_PART: dict[str, Check] = {
+    "kind": _is_text,
+    **dict.fromkeys(("first", "last", "char_start", "char_end"), _is_count),
+    **dict.fromkeys(("sufficiency", "sufficiency_se", "necessity"), _is_number_or_none),
+    "opened": _is_bool,
 }
 # What views read without a look whether it is there.
-_NEEDED = {"verdict": ("note",), "signals": ("columns",), "coherence": ("hardened", "channels", "tokens", "aggregate")}
+_NEEDED = {
+    "verdict": ("note",),
+    "signals": ("columns",),
+    "coherence": ("hardened", "channels", "tokens", "aggregate"),
+    "sampling": ("confidence", "low", "high", "draws"),
+    "refinement": ("unit", "below", "together", "rounds", "forwards_per_round", "parts"),
+}
 _CHANNELS = tuple(
     f"{source}_to_{target}"
     for source, target in (
@@ -124,6 +147,14 @@ def check_record(record: Mapping[str, Any]) -> None:
         for part in ("hardened", "channels"):
             _check(coherence[part], dict.fromkeys(_CHANNELS, _is_number_or_none), f"coherence.{part}.", _CHANNELS)
         _check(coherence["tokens"], dict.fromkeys(_SOURCES, _is_count), "coherence.tokens.", _SOURCES)
+    length = len(record["caption"])
+    for number, part in enumerate((record.get("refinement") or {}).get("parts", ())):
+        where = f"refinement.parts[{number}]"
+        if not isinstance(part, dict):
+            raise ValueError(f"{where} is {shown(part)}")
+        _check(part, _PART, f"{where}.", tuple(_PART))
+        if not part["char_start"] <= part["char_end"] <= length:
+            raise ValueError(f"{where} does not lie in the caption")
     signals = {} if record.get("signals") is None else record["signals"]["columns"]
     for name, of in signals.items():
         if not isinstance(of, dict):
@@ -132,7 +163,6 @@ def check_record(record: Mapping[str, Any]) -> None:
     tokens = record.get("tokens")
     if not isinstance(tokens, list):
         raise ValueError(f"tokens is {shown(tokens)}")
-    length = len(record["caption"])
     for number, token in enumerate(tokens):
         if not isinstance(token, dict):
             raise ValueError(f"tokens[{number}] is {shown(token)}")

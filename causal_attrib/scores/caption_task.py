@@ -5,6 +5,7 @@ Several captions are run together, so that they share forwards where the engine 
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,17 +15,20 @@ import numpy as np
 from torch import Tensor
 
 from causal_attrib.engine import Cost, Engine, Job
-from causal_attrib.engine.base import Request
+from causal_attrib.engine.base import SLACK, Request
 from causal_attrib.interventions import Intervention
 from causal_attrib.io.pictures import ImageLike
 from causal_attrib.outcomes import Grounding, Objects, Outcome, check_contrast, choose_outcome
 from causal_attrib.results.attribution import Attribution, Token
+from causal_attrib.results.effects import effect_nats
 from causal_attrib.scores import necessity, sufficiency
 from causal_attrib.scores.coherence_channels.channels import coherence_of
 from causal_attrib.scores.completeness import causal_completeness
 from causal_attrib.scores.entropy import logprob_and_entropy
 from causal_attrib.scores.inputs import Caption
 from causal_attrib.scores.known_pictures import knows
+from causal_attrib.scores.refinement import FORWARDS, NOTHING, NOTHING_NATS, ROUNDS, Refinement
+from causal_attrib.scores.sequential import ALPHA
 from causal_attrib.scores.settings import Settings, check_outcome, check_words
 from causal_attrib.scores.signals.taken import Taken, signals_of
 from causal_attrib.scores.verdict import Calibration, judged
@@ -36,6 +40,8 @@ from causal_attrib.vlm.threads import on_suited_threads
 Announce = Callable[[int, int, float], None]
 
 
+# Completions that are drawn behind each prefix before it is asked whether they are enough.
+FIRST_DRAWS = 8
 # Outcomes that are a probability, whose effects are nats as they are (`results.effects`).
 _PROBABILITIES = ("likelihood", "yesno")
 
@@ -44,8 +50,7 @@ _PROBABILITIES = ("likelihood", "yesno")
 class CaptionTask:
     """One caption and what is to be run for it.
 
-    units:     tokens that are hidden and kept together
-    plan_s, plan_n: edits for sufficiency and for necessity
+    units:     tokens that are hidden and kept together; for the level auto, the words that it may come to
     samples:   H completions per prefix, 0 for none
     rewrites:  whether the caption is written anew behind a hidden unit
     generated: whether the model wrote the caption
@@ -61,8 +66,6 @@ class CaptionTask:
     objects: list[str] | None
     judge: Outcome
     units: Sequence[tuple[int, ...]]
-    plan_s: tuple[Intervention, ...]
-    plan_n: tuple[Intervention, ...]
     samples: int
     rewrites: bool
     generated: bool
@@ -73,7 +76,32 @@ class CaptionTask:
 
     @property
     def interventions(self) -> int:
-        return len(self.plan_s) + len(self.plan_n)
+        """How many are run; for the level auto, at most."""
+        units = self.settings.selection.most(len(self.units))
+        return 2 * units + 2 if units < len(self.units) else len(self.plan_s) + len(self.plan_n)
+
+    @property
+    def needs_prior(self) -> bool:
+        """Whether it takes log-probabilities behind the reference image."""
+        return self.calibration is not None or self.settings.selection.needs_prior
+
+    @property
+    def estimator(self) -> str:
+        return self.settings.estimator_for(self.judge)
+
+    @property
+    def coupling(self) -> str:
+        return self.settings.coupling_for(self.judge)
+
+    @property
+    def plan_s(self) -> tuple[Intervention, ...]:
+        """Edits for sufficiency."""
+        return sufficiency.plan(self.units)
+
+    @property
+    def plan_n(self) -> tuple[Intervention, ...]:
+        """Edits for necessity."""
+        return necessity.plan(self.units, self.settings.mask, rewrites=self.rewrites)
 
     def job(self, plan: tuple[Intervention, ...]) -> Job:
         return Job(self.encoding, plan, self.judge)
@@ -112,7 +140,9 @@ def make_task(
     if settings.verdict:
         check_outcome(judge.name, settings.mask)
     coherent = coherence_of(vlm, encoding, seed=settings.seed).to_dict() if settings.coherence else None
-    units = encoding.units(settings.level)
+    units = encoding.units("word" if settings.level == "auto" else settings.level)
+    if not settings.selection.needs_scan:
+        units = settings.selection.choose(encoding, units)
     rewrites = judge.needs_text and not encoding.answers_a_question
     return CaptionTask(
         vlm=vlm,
@@ -121,8 +151,6 @@ def make_task(
         objects=objects,
         judge=judge,
         units=units,
-        plan_s=sufficiency.plan(units),
-        plan_n=necessity.plan(units, settings.mask, rewrites=rewrites),
         samples=settings.samples_for(judge),
         rewrites=rewrites,
         generated=generated,
@@ -149,6 +177,7 @@ def run_tasks(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce |
 def _run_group(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce | None) -> list[Attribution]:
     began, before = time.perf_counter(), replace(engine.cost)
     scans = _scans(engine, tasks)
+    tasks = [_narrowed(task, scan) for task, scan in zip(tasks, scans, strict=True)]
     if announce is not None:
         per_position = (time.perf_counter() - began) / max(engine.cost.since(before).positions, 1)
         positions = sum(_forecast(engine, task) for task in tasks)
@@ -160,12 +189,10 @@ def _run_group(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce 
             signals_of(task.vlm, task.encoding, settings.signals, scan.logits_TV, seed=settings.seed)
             for task, scan in zip(tasks, scans, strict=True)
         ]
-    outcomes = outcomes_of(
-        engine,
-        [(task.job(task.plan_s), task.job(task.plan_n), task.samples) for task in tasks],
-        seed=settings.seed,
-        coupling=settings.coupling,
-    )
+    if settings.level == "auto":
+        found = [_refined(engine, task) for task in tasks]
+    else:
+        found = [(measured, None) for measured in _measure(engine, tasks)]
     spent, seconds = engine.cost.since(before), time.perf_counter() - began
     for taken in signals:
         if taken is not None:
@@ -175,52 +202,219 @@ def _run_group(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce 
             engine,
             task,
             scan,
-            *outcome,
+            measured,
+            refinement,
             signals=taken,
             spent=spent,
             captions=len(tasks),
             seconds=seconds + task.seconds,
         )
-        for task, scan, outcome, taken in zip(tasks, scans, outcomes, signals, strict=True)
+        for task, scan, (measured, refinement), taken in zip(tasks, scans, found, signals, strict=True)
     ]
 
 
+@dataclass
+class _Measured:
+    """Scores of units, the outcome of the whole response (None where both arms are written anew), and of sampled
+    completions the bounds of sufficiency and how many were drawn."""
+
+    units: Sequence[tuple[int, ...]]
+    sufficiency_U: np.ndarray
+    error_U: np.ndarray | None
+    necessity_U: np.ndarray
+    whole: float | None
+    bounds: tuple[np.ndarray, np.ndarray] | None
+    draws_U: np.ndarray
+
+    def score(self, u: int) -> dict[str, float | None]:
+        return {
+            "sufficiency": float(self.sufficiency_U[u]),
+            "sufficiency_se": None if self.error_U is None else float(self.error_U[u]),
+            "necessity": float(self.necessity_U[u]),
+        }
+
+    def drawn(self, u: int) -> dict[str, float | None]:
+        low, high = (None, None) if self.bounds is None else (float(bound_U[u]) for bound_U in self.bounds)
+        return {"low": low, "high": high, "draws": float(self.draws_U[u])}
+
+    def sampling(self, tokens: int) -> dict[str, Any] | None:
+        """The entry `sampling` of the JSON schema: by token, None where it has no score."""
+        if self.bounds is None:
+            return None
+        record: dict[str, Any] = {"confidence": 1 - ALPHA, "method": "betting"}
+        for name, values in (("low", self.bounds[0]), ("high", self.bounds[1]), ("draws", self.draws_U)):
+            record[name] = [None] * tokens
+            for unit, value in zip(self.units, values.tolist(), strict=True):
+                for t in unit:
+                    record[name][t] = value
+        return record
+
+
+def _measure(engine: Engine, tasks: Sequence[CaptionTask]) -> list[_Measured]:
+    settings = tasks[0].settings
+    plans = [
+        Plan(task.units, task.job(task.plan_s), task.job(task.plan_n), task.samples, task.coupling, task.estimator)
+        for task in tasks
+    ]
+    outcomes = outcomes_of(engine, plans, seed=settings.seed, precision=settings.precision)
+    measured = []
+    for task, (outcome_s, outcome_n) in zip(tasks, outcomes, strict=True):
+        sufficiency_U, error_U = sufficiency.read(task.units, outcome_s, task.estimator)
+        necessity_U = necessity.read(outcome_n[:, 0], rewrites=task.rewrites)
+        whole = None if task.rewrites else float(outcome_n[0, 0])
+        bounds = sufficiency.interval(task.units, outcome_s, task.estimator) if task.samples > 1 else None
+        draws_U = sufficiency.draws_of(task.units, outcome_s)
+        measured.append(_Measured(task.units, sufficiency_U, error_U, necessity_U, whole, bounds, draws_U))
+    return measured
+
+
+def _narrowed(task: CaptionTask, scan: _Scan) -> CaptionTask:
+    """With those of its units that are chosen by what the caption's reading tells."""
+    selection = task.settings.selection
+    if not selection.needs_scan:
+        return task
+    prior_T = None if scan.prior_T is None else np.array(scan.prior_T)
+    units = selection.choose(
+        task.encoding, task.units, entropy_T=scan.entropy_T, logprob_T=scan.logprob_T, prior_T=prior_T
+    )
+    return replace(task, units=units)
+
+
+def _refined(engine: Engine, task: CaptionTask) -> tuple[_Measured, dict[str, Any]]:
+    """Scores of the words that a refinement comes to, and what it says of all others."""
+    encoding = task.encoding
+    budget = FORWARDS * (encoding.prompt_length + encoding.spoken)
+    refinement = Refinement(encoding.units("sentence"), task.units, functools.partial(_positions, task), budget)
+    whole: float | None = None
+    nats = "scale" in _outcome_record(task, 0.5)
+    while parts := refinement.next_round(NOTHING_NATS if nats else NOTHING):
+        (measured,) = _measure(engine, [replace(task, units=[part.tokens for part in parts])])
+        whole = measured.whole
+        for u, part in enumerate(parts):
+            part.scores = measured.score(u)
+            part.sampled = measured.drawn(u)
+            part.worth = _worth(task, whole, part.scores)
+    together = None
+    if closed := refinement.closed:
+        hidden = tuple(sorted(t for part in closed for t in part.tokens))
+        plan = necessity.plan([hidden], task.settings.mask, rewrites=task.rewrites)
+        outcome_n = engine.run(encoding, plan, task.judge)[:, 0]
+        together = _worth(task, whole, {"necessity": float(necessity.read(outcome_n, rewrites=task.rewrites)[0])})
+    words = refinement.words
+
+    def column(name: str) -> np.ndarray:
+        return np.array([(word.scores | word.sampled)[name] for word in words], dtype=float)
+
+    found = _Measured(
+        [word.tokens for word in words],
+        column("sufficiency"),
+        column("sufficiency_se") if task.samples > 1 else None,
+        column("necessity"),
+        whole,
+        (column("low"), column("high")) if task.samples > 1 and task.estimator != "product" else None,
+        column("draws").astype(int),
+    )
+    return found, refinement.record("nats" if nats else "outcome", together, encoding.spans)
+
+
+def _worth(task: CaptionTask, whole: float | None, scores: dict[str, float | None]) -> float:
+    """How much a part matters: its effect in nats, up or down, or the larger of its scores where there are no nats."""
+    effect = effect_nats(_outcome_record(task, whole), scores["necessity"])
+    if effect is not None:
+        return abs(effect)
+    return max(abs(scores["necessity"] or 0.0), scores.get("sufficiency") or 0.0)
+
+
+def _positions(task: CaptionTask, unit: tuple[int, ...]) -> float:
+    """Token positions that it takes to measure a unit behind what was read of the whole response."""
+    encoding = task.encoding
+    behind = encoding.spoken - unit[0]
+    tail = len(encoding.cue_ids) + len(encoding.answer_ids)
+    written = len(encoding.response_ids) - unit[-1] + SLACK
+    necessity_takes = 2 * written if task.rewrites else behind + (SLACK if task.judge.needs_text else 0)
+    drawn = task.samples * (len(encoding.response_ids) - unit[0] + SLACK + tail)
+    return necessity_takes + (drawn or tail)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The sufficiency and the necessity job of some units of a caption.
+
+    samples:   H completions behind each prefix, 0 for none
+    coupling:  how those of neighbouring prefixes are drawn
+    estimator: what they are drawn for
+    """
+
+    units: Sequence[tuple[int, ...]]
+    keeps: Job
+    masks: Job
+    samples: int
+    coupling: str
+    estimator: str
+
+
 def outcomes_of(
-    engine: Engine, plans: Sequence[tuple[Job, Job, int]], *, seed: int, coupling: str
+    engine: Engine, plans: Sequence[Plan], *, seed: int, precision: float = 0.0
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Outcomes of the sufficiency and of the necessity job of each caption.
 
     Args:
-        plans: the two jobs, and H.
-        seed, coupling: of sampled completions.
+        seed: of sampled completions.
+        precision: they are drawn until the standard error of a unit is below this; 0 draws all.
 
     Returns:
-        Arrays (N, H), or (N, 1) for H = 0, and (M, 1).
+        Arrays (N, H), or (N, 1) for H = 0, and (M, 1). NaN stands for completions that were not drawn.
     """
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    as_it_is = [index for index, (_, _, samples) in enumerate(plans) if not samples]
+    as_it_is = [index for index, plan in enumerate(plans) if not plan.samples]
     # One run, so that the whole response, which is in both plans, is put through the model once.
     both = [
-        replace(keeps, interventions=keeps.interventions + masks.interventions)
-        for keeps, masks, _ in (plans[index] for index in as_it_is)
+        replace(plan.keeps, interventions=plan.keeps.interventions + plan.masks.interventions)
+        for plan in (plans[index] for index in as_it_is)
     ]
     for index, outcome in zip(as_it_is, engine.run_jobs(both), strict=True):
-        prefixes = len(plans[index][0].interventions)
+        prefixes = len(plans[index].keeps.interventions)
         found[index] = outcome[:prefixes], outcome[prefixes:]
-    for samples in sorted({samples for _, _, samples in plans if samples}):
-        drawn = [index for index, plan in enumerate(plans) if plan[2] == samples]
-        outcomes_s = engine.run_jobs(
-            [plans[index][0] for index in drawn], samples=samples, seed=seed, coupling=coupling
-        )
-        outcomes_n = engine.run_jobs([plans[index][1] for index in drawn])
+    for how in sorted({(plan.samples, plan.coupling) for plan in plans if plan.samples}):
+        drawn = [index for index, plan in enumerate(plans) if (plan.samples, plan.coupling) == how]
+        some = [plans[index] for index in drawn]
+        outcomes_s = _drawn(engine, some, seed, precision)
+        outcomes_n = engine.run_jobs([plan.masks for plan in some])
         found.update(zip(drawn, zip(outcomes_s, outcomes_n, strict=True), strict=True))
     return [found[index] for index in range(len(plans))]
 
 
+def _drawn(engine: Engine, plans: Sequence[Plan], seed: int, precision: float) -> list[np.ndarray]:
+    """Outcomes of sampled completions behind the prefixes of each plan, all with the same H and coupling."""
+    samples, coupling = plans[0].samples, plans[0].coupling
+    outcomes = [np.full((len(plan.keeps.interventions), samples), np.nan) for plan in plans]
+    open_rows = [list(range(len(outcome_NH))) for outcome_NH in outcomes]
+    first = 0
+    while first < samples and any(open_rows):
+        # As many again as there are, so that looking costs little and no more than twice what is needed is drawn.
+        count = min(max(first, FIRST_DRAWS), samples - first) if precision else samples
+        going = [index for index, rows in enumerate(open_rows) if rows]
+        jobs = [
+            replace(
+                plans[index].keeps,
+                interventions=tuple(plans[index].keeps.interventions[row] for row in open_rows[index]),
+                streams=tuple(open_rows[index]),
+            )
+            for index in going
+        ]
+        found = engine.run_jobs(jobs, samples=count, seed=seed, coupling=coupling, first=first)
+        first += count
+        for index, outcome_NH in zip(going, found, strict=True):
+            outcomes[index][open_rows[index], first - count : first] = outcome_NH
+            so_far_NH, plan = outcomes[index][:, :first], plans[index]
+            open_rows[index] = sufficiency.unsettled(plan.units, so_far_NH, plan.estimator, precision)
+    return [outcome_NH[:, :first] for outcome_NH in outcomes]
+
+
 @dataclass
 class _Scan:
-    """What the unedited caption tells: per token log-probability and entropy, for verdicts its log-probability behind
-    the reference image, and for signals what predicts it."""
+    """What the unedited caption tells: per token log-probability and entropy, where it is needed its log-probability
+    behind the reference image, and for signals what predicts it."""
 
     logprob_T: np.ndarray
     entropy_T: np.ndarray
@@ -231,12 +425,14 @@ class _Scan:
 def _scans(engine: Engine, tasks: Sequence[CaptionTask]) -> list[_Scan]:
     """Of all captions together: alone, each would take a forward of few tokens."""
     encodings = [task.encoding for task in tasks]
-    logits: list[Tensor | None] = [None] * len(tasks)
+    logits: Sequence[Tensor | None] = [None] * len(tasks)
     if any(task.settings.signals is not None for task in tasks):
         # Which read the logits themselves.
-        logits = [engine.scan(encoding) for encoding in encodings]
-        read = zip(logits, encodings, strict=True)
-        scanned = [logprob_and_entropy(logits_TV, encoding.response_ids) for logits_TV, encoding in read]
+        logits = read = [engine.scan(encoding) for encoding in encodings]
+        scanned = [
+            logprob_and_entropy(logits_TV, encoding.response_ids)
+            for logits_TV, encoding in zip(read, encodings, strict=True)
+        ]
     else:
         scanned = engine.scans(encodings, logprob_and_entropy)
     rows = [
@@ -246,17 +442,19 @@ def _scans(engine: Engine, tasks: Sequence[CaptionTask]) -> list[_Scan]:
             tuple(range(len(task.encoding.response_ids))),
         )
         for task in tasks
-        if task.calibration is not None
+        if task.needs_prior
     ]
     priors = iter(engine.logprobs(rows, lambda count: None) if rows else [])
     return [
-        _Scan(*scan, next(priors).tolist() if task.calibration is not None else None, logits_TV)
+        _Scan(*scan, next(priors).tolist() if task.needs_prior else None, logits_TV)
         for task, scan, logits_TV in zip(tasks, scanned, logits, strict=True)
     ]
 
 
 def _forecast(engine: Engine, task: CaptionTask) -> int:
     """Token positions that a task takes at most."""
+    if task.settings.level == "auto":
+        return ROUNDS * FORWARDS * (task.encoding.prompt_length + task.encoding.spoken)
     if not task.samples:
         return engine.forecast([task.job(task.plan_s + task.plan_n)])
     return engine.forecast([task.job(task.plan_s)], task.samples) + engine.forecast([task.job(task.plan_n)])
@@ -266,8 +464,8 @@ def _attribution(
     engine: Engine,
     task: CaptionTask,
     scan: _Scan,
-    outcome_s: np.ndarray,
-    outcome_n: np.ndarray,
+    measured: _Measured,
+    refinement: dict[str, Any] | None,
     *,
     signals: Taken | None,
     spent: Cost,
@@ -275,34 +473,36 @@ def _attribution(
     seconds: float,
 ) -> Attribution:
     encoding, settings = task.encoding, task.settings
-    sufficiency_U, error_U = sufficiency.read(task.units, outcome_s, settings.estimator)
-    necessity_U = necessity.read(outcome_n[:, 0], rewrites=task.rewrites)
     attribution = Attribution(
         caption=encoding.response,
         tokens=_tokens(
             encoding,
-            task.units,
+            measured.units,
             logprob=scan.logprob_T,
             entropy=scan.entropy_T,
-            sufficiency=sufficiency_U,
-            sufficiency_se=error_U,
-            necessity=necessity_U,
-            causal_completeness=causal_completeness(sufficiency_U, necessity_U, settings.lambda_s, settings.lambda_n),
+            sufficiency=measured.sufficiency_U,
+            sufficiency_se=measured.error_U,
+            necessity=measured.necessity_U,
+            causal_completeness=causal_completeness(
+                measured.sufficiency_U, measured.necessity_U, settings.lambda_s, settings.lambda_n
+            ),
         ),
         image=encoding.picture.record,
         prompt=encoding.prompt,
         question=encoding.question,
         answer=encoding.answer,
         model=task.vlm.record,
-        outcome=_outcome_record(task, outcome_n),
+        outcome=_outcome_record(task, measured.whole),
         settings={
             "against": settings.against,
             "mask": settings.mask,
             "samples": task.samples,
             "seed": settings.seed,
-            "coupling": settings.coupling,
-            "estimator": settings.estimator,
+            "precision": settings.precision,
+            "coupling": task.coupling,
+            "estimator": task.estimator,
             "level": settings.level,
+            "tokens": settings.tokens,
             "lambda_s": settings.lambda_s,
             "lambda_n": settings.lambda_n,
             "engine": engine.name,
@@ -318,19 +518,21 @@ def _attribution(
         generated=task.generated,
         coherence=task.coherent,
         signals=None if signals is None else signals.record,
+        refinement=refinement,
+        sampling=measured.sampling(len(encoding.response_ids)),
     )
     if signals is not None:
         tokens = [replace(token, signals=signals.of_token(token.index)) for token in attribution.tokens]
         attribution = replace(attribution, tokens=tokens)
-    if scan.prior_T is None or task.calibration is None:
+    if task.calibration is None or scan.prior_T is None:
         return attribution
     return judged(attribution, scan.prior_T, task.calibration, known=task.known)
 
 
-def _outcome_record(task: CaptionTask, outcome_n: np.ndarray) -> dict[str, Any]:
+def _outcome_record(task: CaptionTask, whole: float | None) -> dict[str, Any]:
     record: dict[str, Any] = {"name": task.judge.name, "meaning": task.judge.meaning}
-    if not task.rewrites:
-        record["value"] = float(outcome_n[0, 0])
+    if whole is not None:
+        record["value"] = whole
         if isinstance(task.judge, Grounding):
             # A mean over so many tokens.
             record["scale"] = task.judge.length(task.encoding)

@@ -13,6 +13,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.io.parsing import shown
 from causal_attrib.io.pictures import ImageLike, Picture, read_picture
 from causal_attrib.outcomes.names import check_given
+from causal_attrib.outcomes.objects import annotated_objects
 from causal_attrib.scores.coherence_channels.reasoned import check_reasoned
 from causal_attrib.scores.settings import Settings
 from causal_attrib.scores.verdict import Calibration, read_calibration
@@ -57,14 +58,8 @@ def check_inputs(
     """
     calibration = calibration_of(settings)
     picture = read_picture(image)
-    for what, text in (("prompt", prompt), ("question", question), ("answer", answer)):
-        if text is not None and not isinstance(text, str):
-            raise InputError(f"The {what} is {shown(text)}; give a string.")
-    if isinstance(objects, str):
-        raise InputError(f"The objects are {shown(objects)}; give a list of their names.")
-    for caption in captions:
-        if caption is not None and not isinstance(caption, str) and not _are_ids(caption):
-            raise InputError(f"The caption is {shown(caption)}; give a string, or the ids of its tokens.")
+    check_texts(captions, prompt=prompt, question=question, answer=answer)
+    _check_objects(settings, objects)
     if any(isinstance(caption, str) and not caption.strip() for caption in captions):
         raise InputError("The caption is empty; give the words that are to be scored.")
     if answer is not None and not answer.strip():
@@ -85,6 +80,26 @@ def check_inputs(
     )
 
 
+def check_texts(captions: Sequence[object], **texts: object) -> None:
+    """Raises InputError for a caption that is neither text nor ids, and for other texts, by name, that are none."""
+    for what, text in texts.items():
+        if text is not None and not isinstance(text, str):
+            raise InputError(f"The {what} is {shown(text)}; give a string.")
+    for caption in captions:
+        if caption is not None and not isinstance(caption, str) and not _are_ids(caption):
+            raise InputError(f"The caption is {shown(caption)}; give a string, or the ids of its tokens.")
+
+
+def _check_objects(settings: Settings, objects: object) -> None:
+    if objects is None:
+        return
+    listed = isinstance(objects, list | tuple | set | frozenset) and all(isinstance(name, str) for name in objects)
+    if not listed:
+        raise InputError(f"The objects are {shown(objects)}; give a list of their names.")
+    if settings.outcome == "objects":
+        annotated_objects(list(objects))
+
+
 def check_asked_of(
     settings: Settings, caption: str, question: str | None, answer: str | None, objects: Sequence[str] | None
 ) -> None:
@@ -97,8 +112,10 @@ def check_asked_of(
 
 def _are_ids(caption: object) -> bool:
     """Whether it is a sequence of whole numbers: a list, a tuple, an array or a tensor."""
+    if isinstance(caption, bytes | bytearray | dict):
+        return False
     try:
-        return all(operator.index(token) >= 0 for token in caption)  # type: ignore[attr-defined]
+        return all(0 <= operator.index(token) < 2**31 for token in caption)  # type: ignore[attr-defined]
     except TypeError:
         return False
 

@@ -42,9 +42,11 @@ def score(
     against: Against = Settings.against,
     mask: Fill = Settings.mask,
     samples: int | None = Settings.samples,
-    estimator: Estimator = Settings.estimator,
-    coupling: Coupling = Settings.coupling,
+    precision: float = Settings.precision,
+    estimator: Estimator | None = Settings.estimator,
+    coupling: Coupling | None = Settings.coupling,
     level: Level = Settings.level,
+    tokens: str | int = Settings.tokens,
     outcome_words: OutcomeWords = Settings.outcome_words,
     lambda_s: float = Settings.lambda_s,
     lambda_n: float = Settings.lambda_n,
@@ -73,9 +75,17 @@ def score(
         mask: how a token is hidden for necessity: zero or mean (embedding), token, delete.
         samples: H sampled completions per prefix for sufficiency; 0 judges the prefix as it is. Default 0, or 4 for
             outcomes that judge text.
-        estimator: "paired" (the paper's), "mean_gain", or "product" for outcomes of 0 and 1.
-        coupling: "independent" draws or position-keyed "gumbel" draws.
-        level: "token", or "word" to hide and keep all tokens of a word at once (each gets the word's score).
+        precision: completions are drawn until the standard error of a word's sufficiency is below this, at least 8 and
+            at most H; 0 draws all H.
+        estimator: "paired" (the paper's), "mean_gain", or "product" for outcomes of 0 and 1; None is mean_gain for
+            outcomes that judge text, else paired.
+        coupling: "independent" draws or position-keyed "gumbel" draws; None is gumbel for outcomes that judge text,
+            else independent.
+        level: "token", or "word" to hide and keep all tokens of a word at once (each gets the word's score), or
+            "sentence" those of a sentence; "auto" takes sentences first, then the words of those that matter, for long
+            answers (`scores.refinement`).
+        tokens: which units are intervened upon: "all", "content", "top-entropy", "top-logprob-gap" or a number
+            (`scores.selection`); the others have no score.
         outcome_words: which words grounding looks at: "all", or "content", those that claim something.
         lambda_s, lambda_n: weights in causal completeness, from 0 to 1.
         engine: "packed" puts all edits behind one reading of the picture, "plain" runs an ordinary forward for each;
@@ -104,9 +114,11 @@ def score(
         against=against,
         mask=mask,
         samples=samples,
+        precision=precision,
         estimator=estimator,
         coupling=coupling,
         level=level,
+        tokens=str(tokens),
         outcome_words=outcome_words,
         lambda_s=lambda_s,
         lambda_n=lambda_n,
@@ -166,6 +178,7 @@ def _counter(progress: Progress | None, total: int) -> Callable[[int], None]:
         nonlocal done
         done += count
         if progress is not None:
-            progress(done, total)
+            # How many rounds a refinement takes is known when it is done.
+            progress(done, max(done, total))
 
     return advance

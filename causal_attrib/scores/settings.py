@@ -22,6 +22,7 @@ from causal_attrib.choices import (
     OUTCOMES,
     REFERENCES,
     SIGNALS,
+    WORD_LEVELS,
     Against,
     BatchSize,
     Coupling,
@@ -38,12 +39,15 @@ from causal_attrib.choices import (
 )
 from causal_attrib.errors import InputError
 from causal_attrib.outcomes.names import check_contrast, check_name
+from causal_attrib.scores.selection import Selection, selection_of
 
 if TYPE_CHECKING:
     from causal_attrib.outcomes import Outcome
 
 # COPO draws H completions per prefix and does not say how many; outcomes that read log-probabilities need none.
 SAMPLES_FOR_TEXT = 4
+SHOWN_ESTIMATOR = "mean_gain if the outcome judges text, else paired"
+SHOWN_COUPLING = "gumbel if the outcome judges text, else independent"
 # Each is a text of its own per prefix, kept until all are judged.
 MOST_SAMPLES = 10_000
 # What a verdict is calibrated on: necessity has to be measured with the same for coefficients to mean the same.
@@ -70,10 +74,13 @@ class CausalSettings:
         shown=f"0, or {SAMPLES_FOR_TEXT} if the outcome judges text",
         metavar="H",
     )
-    estimator: Estimator = setting("paired", f"How sufficiency is read: {', '.join(ESTIMATORS)}.", metavar="NAME")
-    coupling: Coupling = setting(
-        "independent",
+    estimator: Estimator | None = setting(
+        None, f"How sufficiency is read: {', '.join(ESTIMATORS)}.", shown=SHOWN_ESTIMATOR, metavar="NAME"
+    )
+    coupling: Coupling | None = setting(
+        None,
         f"How the samples of neighbouring prefixes are drawn: {', '.join(COUPLINGS)}.",
+        shown=SHOWN_COUPLING,
         metavar="NAME",
     )
     engine: EngineName = setting("auto", f"How forwards are run: {', '.join(ENGINES)}.", metavar="NAME")
@@ -83,13 +90,15 @@ class CausalSettings:
         check_name(self.outcome)
         check_contrast(self.outcome, self.against)
         one_of("mask", self.mask, FILLS)
-        one_of("estimator", self.estimator, ESTIMATORS)
+        if self.estimator is not None:
+            one_of("estimator", self.estimator, ESTIMATORS)
         if self.estimator == "product" and self.outcome != "match" and ":" not in self.outcome:
             raise InputError(
                 f"The estimator product is for outcomes of 0 and 1, and {self.outcome} is graded; take the outcome "
                 "match, or the estimator mean_gain."
             )
-        one_of("coupling", self.coupling, COUPLINGS)
+        if self.coupling is not None:
+            one_of("coupling", self.coupling, COUPLINGS)
         one_of("engine", self.engine, ENGINES)
         whole = isinstance(self.samples, Integral) and not isinstance(self.samples, bool)
         if self.samples is not None and not whole:
@@ -106,6 +115,14 @@ class CausalSettings:
             return self.samples
         return SAMPLES_FOR_TEXT if judge.needs_text else 0
 
+    def estimator_for(self, judge: Outcome) -> Estimator:
+        """How sufficiency is read: the paper's "paired" is biased where completions are judged by their text."""
+        return self.estimator or ("mean_gain" if judge.needs_text else "paired")
+
+    def coupling_for(self, judge: Outcome) -> Coupling:
+        """How the samples of neighbouring prefixes are drawn."""
+        return self.coupling or ("gumbel" if judge.needs_text else "independent")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(CausalSettings):
@@ -116,10 +133,20 @@ class Settings(CausalSettings):
             calibration is found by `scores.verdict.read_calibration`.
     """
 
-    level: Level = setting("token", f"What is hidden at once: {', '.join(LEVELS)}.", metavar="NAME")
+    level: Level = setting(
+        "token",
+        f"What is hidden at once: {', '.join(LEVELS)} (sentences, then words of those that matter).",
+        metavar="NAME",
+    )
+    tokens: str = setting(
+        "all",
+        "Which of them are: all, content, top-entropy, top-logprob-gap, or a number; others get no score.",
+        metavar="NAME",
+    )
     outcome_words: OutcomeWords = setting(
         "all", f"Which words the outcome grounding looks at: {', '.join(OUTCOME_WORDS)}.", metavar="NAME"
     )
+    precision: float = setting(0.02, "Draw no more for a word whose standard error is below this; 0 draws all H.")
     lambda_s: float = setting(0.35, "Weight of sufficiency.")
     lambda_n: float = setting(0.35, "Weight of necessity.")
     seed: int = setting(0, "Seed of everything random.")
@@ -142,17 +169,31 @@ class Settings(CausalSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of("level", self.level, LEVELS)
+        selection_of(self.tokens)
+        if self.level == "sentence" and self.tokens != "all":
+            raise InputError("Sentences are all scored; leave --tokens out, or take --level auto.")
         for what, value in (("lambda_s", self.lambda_s), ("lambda_n", self.lambda_n)):
             if not (isinstance(value, Real) and math.isfinite(value) and 0 <= value <= 1):
                 raise InputError(f"{what} is {value!r}, but the weights of the scores lie between 0 and 1.")
+        if not (isinstance(self.precision, Real) and math.isfinite(self.precision) and self.precision >= 0):
+            raise InputError(f"The precision is {self.precision!r}, but it must be a number from 0 up.")
         check_seed(self.seed)
         self._check_words()
         if self.signals is not None:
             object.__setattr__(self, "signals", _of_one_picture(self.signals))
         if self.calibration is not None and not self.verdict:
             raise InputError("A calibration is for verdicts; ask for them too: add --verdict (or verdict=True).")
+        if self.verdict and (self.level not in WORD_LEVELS or self.tokens != "all"):
+            raise InputError(
+                f"A verdict needs the score of every word; take the level {' or '.join(WORD_LEVELS)}, and all tokens."
+            )
         if self.verdict:
             check_outcome(OUTCOME if self.outcome == "auto" else self.outcome, self.mask)
+
+    @property
+    def selection(self) -> Selection:
+        """Which units are intervened upon."""
+        return selection_of(self.tokens)
 
     def _check_words(self) -> None:
         one_of("choice of the outcome's words", self.outcome_words, OUTCOME_WORDS)

@@ -287,6 +287,8 @@ def read_calibration(path: str | os.PathLike | None, level: str, against: str = 
     Raises:
         InputError: no such file, not such a file, or none for these in it.
     """
+    if path is not None and not isinstance(path, str | os.PathLike):
+        raise InputError(f"A calibration cannot be {path!r:.40}; give the path of its file.")
     path = BUNDLED if path is None else Path(path)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))

@@ -130,7 +130,7 @@ def _words(record: dict) -> list[list[Any]]:
     for _, group in groupby(record["tokens"], key=lambda token: token["word"]):
         tokens = list(group)
         necessity = [token["necessity"] for token in tokens if token.get("necessity") is not None]
-        scored = next((token for token in tokens if token.get("verdict") is not None), {})
+        scored: dict[str, Any] = next((token for token in tokens if token.get("verdict") is not None), {})
         verdict = scored.get("verdict")
         text = record["caption"][tokens[0]["char_start"] : tokens[-1]["char_end"]]
         start = tokens[0]["char_start"] + len(text) - len(text.lstrip())

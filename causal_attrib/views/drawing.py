@@ -111,6 +111,21 @@ def outcome_line(attribution: Attribution) -> str:
     return f"{outcome.get('name', 'unknown')}{value}{meaning}"
 
 
+def sampling_line(sampling: dict) -> str:
+    """How many completions sufficiency was read from, and how wide its interval is at most.
+
+    >>> sampling_line({"confidence": 0.95, "low": [0.0, None], "high": [0.25, None], "draws": [8, None]})
+    '8 completions per prefix; sufficiency is known to 0.25 at 95 %, however long was drawn'
+    """
+    draws = [count for count in sampling["draws"] if count is not None]
+    widths = [high - low for low, high in zip(sampling["low"], sampling["high"], strict=True) if low is not None]
+    if not draws:
+        return "none"
+    count = f"{min(draws)}" if min(draws) == max(draws) else f"{min(draws)} to {max(draws)}"
+    known = f"known to {number(max(widths), 2)} at {100 * sampling['confidence']:.0f} %"
+    return f"{count} completions per prefix; sufficiency is {known}, however long was drawn"
+
+
 def caption_line(attribution: Attribution) -> str:
     """The verdict on the whole caption."""
     verdict = attribution.verdict or {}

@@ -8,7 +8,7 @@ from itertools import groupby
 from causal_attrib.results.attribution import Attribution, Token
 from causal_attrib.results.maps import PER_MAP
 from causal_attrib.views import coherence as words
-from causal_attrib.views import drawing
+from causal_attrib.views import drawing, refinement
 from causal_attrib.views import explanations as meaning
 from causal_attrib.views.report_data import Colouring, ReportCaption
 
@@ -78,6 +78,32 @@ def table(caption: ReportCaption, place: int, count: int, chosen: str | None) ->
 </tbody>
 </table>
 </div>{note}
+</section>"""
+
+
+def sentences(caption: ReportCaption, place: int, count: int) -> str:
+    """The sentences of a caption that were scored before its words; empty where they were not."""
+    attribution = caption.attribution
+    if attribution.refinement is None:
+        return ""
+    title = "Sentences" if count == 1 else f"Sentences of caption {place + 1}"
+    headings = "".join(f'<th scope="col">{heading}</th>' for heading in refinement.HEADINGS)
+    rows = "\n".join(
+        f"<tr><td>{_bdi(text)}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+        for text, *cells in refinement.rows(attribution)
+    )
+    note = refinement.note(attribution.refinement)
+    return f"""<section class="sentences" data-caption="{place}">
+<h2 id="sentences-{place}">{title}</h2>
+<div class="scroll" role="region" aria-labelledby="sentences-{place}" tabindex="0">
+<table>
+<thead><tr>{headings}</tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+</div>
+<p class="note">{note[0].upper()}{note[1:]}. Words without a score are empty in the table of words.</p>
 </section>"""
 
 

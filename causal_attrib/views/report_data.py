@@ -70,7 +70,9 @@ class ReportCaption:
         if maps is not None:
             _check_same(attribution, maps)
         words = [tuple(t.index for t in group) for _, group in groupby(attribution.tokens, key=lambda t: t.word)]
-        by_word = attribution.settings.get("level") == "word" and (maps is None or _cover_words(maps, words))
+        by_word = attribution.settings.get("level") in ("word", "sentence", "auto") and (
+            maps is None or _cover_words(maps, words)
+        )
         units = words if by_word else [(token.index,) for token in attribution.tokens]
         self.attribution = attribution.words() if by_word else attribution
         self.unit = "word" if by_word else "token"

@@ -120,6 +120,7 @@ def _page(captions: list[ReportCaption], picture: ImageLike | None, side: int, k
 </div>
 <div class="tables">
 {"".join(report_body.coherence(*one[:3]) for one in each)}
+{"".join(report_body.sentences(*one[:3]) for one in each)}
 {"".join(report_body.table(*one) for one in each)}
 </div>
 </main>

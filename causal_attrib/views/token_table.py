@@ -12,7 +12,7 @@ from rich.text import Text
 
 from causal_attrib.results.attribution import Attribution, Token
 from causal_attrib.results.effects import effect_nats
-from causal_attrib.views import coherence, drawing
+from causal_attrib.views import coherence, drawing, refinement
 from causal_attrib.views.token_style import token_style
 
 # Signals that stand side by side on a terminal.
@@ -43,6 +43,8 @@ def table(attribution: Attribution) -> Group:
         rows.add_column("p(false)", justify="right", no_wrap=True)
         rows.add_column("verdict")
     for token, effect in zip(attribution.tokens, effects, strict=True):
+        if attribution.refinement is not None and token.necessity is None:
+            continue  # a long answer's words that were not opened; the files hold them
         is_marked = token.index in marks
         rows.add_row(
             Text("!" if is_marked else "", "bold red"),
@@ -67,12 +69,31 @@ def table(attribution: Attribution) -> Group:
         notes.append(("verdict  ", attribution.verdict["note"]))
     if attribution.coherence is not None:
         notes.append(("coherence", f" {coherence.line(attribution.coherence)}"))
+    if attribution.sampling is not None:
+        notes.append(("draws    ", drawing.sampling_line(attribution.sampling)))
+    if attribution.refinement is not None:
+        notes.append(("words    ", f"{refinement.note(attribution.refinement)}; words without a score are left out"))
     return Group(
         caption,
+        *_sentences(attribution),
         rows,
         *_signals(attribution),
         *(Text.assemble((name, "bold"), drawing.visible(line)) for name, line in notes),
     )
+
+
+def _sentences(attribution: Attribution) -> list[Table]:
+    """The table of sentences, where they were scored before words."""
+    if attribution.refinement is None:
+        return []
+    rows = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    text, *numbers = refinement.HEADINGS
+    rows.add_column(text, overflow="fold")
+    for heading in numbers:
+        rows.add_column(heading, justify="right", no_wrap=True)
+    for row in refinement.rows(attribution):
+        rows.add_row(*map(Text, row))
+    return [rows]
 
 
 def _signals(attribution: Attribution) -> Iterator[Table]:

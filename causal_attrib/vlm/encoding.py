@@ -10,6 +10,7 @@ from torch import Tensor
 from causal_attrib.io.pictures import Picture
 from causal_attrib.vlm.layout import ImageLayout
 from causal_attrib.words.segmentation import Span
+from causal_attrib.words.sentences import sentence_of_each
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,20 @@ class Encoding:
         return range(self.start, self.end)
 
     def units(self, level: str) -> tuple[tuple[int, ...], ...]:
-        """The scored tokens in groups that are hidden and kept together: one each, or by word.
+        """The scored tokens in groups that are hidden and kept together: one each, by word, or by sentence.
 
         Args:
-            level: "token" or "word".
+            level: "token", "word" or "sentence".
         """
         if level == "token":
             return tuple((t,) for t in self.scored)
+        group_of = self.words
+        if level == "sentence":
+            sentences = sentence_of_each(self.response, self.spans)
+            # A word that is cut by the end of a sentence belongs to the one it begins in.
+            first = {word: t for t, word in reversed(list(enumerate(self.words)))}
+            group_of = tuple(sentences[first[word]] for word in self.words)
         groups: dict[int, list[int]] = {}
         for t in self.scored:
-            groups.setdefault(self.words[t], []).append(t)
+            groups.setdefault(group_of[t], []).append(t)
         return tuple(tuple(group) for group in groups.values())

@@ -24,6 +24,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.io.hub import Home, find
 from causal_attrib.io.model_options import BUNDLED, check_options, name_of, no_device, no_model
 from causal_attrib.vlm.adapters import put_on
+from causal_attrib.vlm.bundled import build_bundled
 from causal_attrib.vlm.families.refused import REFUSED
 from causal_attrib.vlm.memory import check_room, count_weights, needed_bytes
 from causal_attrib.vlm.model import VLM
@@ -89,12 +90,18 @@ def load(
     name = name_of(model)
     home = find(BUNDLED_FOLDER if name == BUNDLED else name, revision)
 
+    weights: PreTrainedModel
     base, adapter = _base_and_adapter(name, home)
     config = _config(name, base, trust_remote_code)
     own_processor = adapter and (adapter.file("processor_config.json") or adapter.file("preprocessor_config.json"))
     parts = adapter if adapter is not None and own_processor else base
+    by_name = name == BUNDLED and dtype == "float32" and place.type == "cpu" and device_map is None and bits is None
     with explained(name, parts):
         processor = load_processor(parts.source, config, trust_remote_code=trust_remote_code, **parts.options)
+    if by_name:
+        with explained(name, base, attn_implementation):
+            weights = build_bundled(base.source, config, attn_implementation)
+        return VLM(weights, processor, name=name)
     with explained(name, base):
         if not allow_pickle:
             _refuse_pickle(name, base)
@@ -120,7 +127,6 @@ def load(
             **quantised,
             **settled,
         )
-    weights: PreTrainedModel
     weights, report = loaded
     if report["missing_keys"] or report["mismatched_keys"]:
         lacking = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))

@@ -110,7 +110,20 @@ def test_every_option_reaches_the_library(copo, picture, monkeypatch):
     result = copo(
         *("score", picture, CAPTION, "--prompt", "P", "--question", "Q", "--answer", "A", "--objects", "dog, cat"),
         *("--outcome", "yesno", "--mask", "mean", "--samples", "3", "--estimator", "mean_gain", "--coupling", "gumbel"),
-        *("--level", "word", "--lambda-s", "0.1", "--lambda-n", "0.2", "--engine", "plain", "--batch-size", "5"),
+        *(
+            "--level",
+            "word",
+            "--tokens",
+            "3",
+            "--lambda-s",
+            "0.1",
+            "--lambda-n",
+            "0.2",
+            "--engine",
+            "plain",
+            "--batch-size",
+            "5",
+        ),
         *("--seed", "7", "--dtype", "float32", "--device", "cpu", "--attn-implementation", "eager"),
         *("--allow-pickle", "--trust-remote-code", "--json"),
     )
@@ -119,8 +132,23 @@ def test_every_option_reaches_the_library(copo, picture, monkeypatch):
     assert (record["prompt"], record["question"], record["answer"]) == ("P", "Q", "A")
     assert record["outcome"]["name"] == "yesno"
     assert record["settings"] == {
-        **{"against": "colour", "mask": "mean", "samples": 3, "estimator": "mean_gain", "coupling": "gumbel"},
-        **{"level": "word", "lambda_s": 0.1, "lambda_n": 0.2, "engine": "plain", "batch_size": 5, "seed": 7},
+        **{
+            "against": "colour",
+            "mask": "mean",
+            "samples": 3,
+            "precision": 0.02,
+            "estimator": "mean_gain",
+            "coupling": "gumbel",
+        },
+        **{
+            "level": "word",
+            "tokens": "3",
+            "lambda_s": 0.1,
+            "lambda_n": 0.2,
+            "engine": "plain",
+            "batch_size": 5,
+            "seed": 7,
+        },
     }
     assert seen == {
         **{"dtype": "float32", "device": "cpu", "attn_implementation": "eager", "revision": None},

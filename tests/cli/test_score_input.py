@@ -15,6 +15,7 @@ import causal_attrib
 from causal_attrib import Attribution
 from causal_attrib.batch import caption_rows as batch
 from causal_attrib.scenes import PARK, render
+from causal_attrib_cli import score_run
 
 ROWS = [
     {"image": "a.png", "caption": "a dog"},
@@ -162,7 +163,7 @@ def test_one_caption_to_a_device(copo, folder):
     assert not os.path.isfile("/dev/null")
 
 
-@pytest.mark.parametrize("format", ["csv", "parquet", "jsonl"])
+@pytest.mark.parametrize("format", ["csv", "parquet"])
 def test_signals_of_many_captions(copo, picture, tmp_path, format):
     rows, output = tmp_path / "rows.jsonl", tmp_path / f"scores.{format}"
     rows.write_text("".join(json.dumps({"image": str(picture), "caption": one}) + "\n" for one in ("a dog", "a cat")))
@@ -175,3 +176,61 @@ def test_signals_of_many_captions(copo, picture, tmp_path, format):
             [token.signals[name] for token in alone], abs=1e-4
         )
     assert loaded[0].signal_names == ("kl", "rank", "evidence")
+
+
+def test_a_dry_run_says_what_all_would_take_and_writes_nothing(copo, folder):
+    before = sorted(folder.iterdir())
+    result = copo(*many(folder, "scores.csv"), "--dry-run", "--workers", "2")
+    assert result.exit_code == 0, result.output
+    captions, rate, hours, size = result.stdout.splitlines()
+    assert captions == "3 captions to score; measured on 3, 0 of those tried failed"
+    assert "captions a second by 2 workers" in rate and "worker-hours" in hours and "MB of output" in size
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_log_in_json(copo, folder):
+    (folder / "b.png").write_bytes(b"damaged")
+    result = copo(*many(folder), "--log-json")
+    assert result.exit_code == 1
+    failed, done = (json.loads(line) for line in result.stderr.splitlines()[:2])
+    assert (failed["event"], failed["id"], failed["row"]) == ("failed", "cat", 1) and failed["time"].endswith("+00:00")
+    assert (done["event"], done["captions"], done["failed"]) == ("done", 2, 1)
+
+
+def test_lines_of_progress_off_a_terminal(capsys, monkeypatch):
+    """One at most every 30 s, with what the pace since the first says of the rest."""
+    now = [0.0]
+    monkeypatch.setattr(score_run.time, "monotonic", lambda: now[0])
+    lines = score_run.Lines(as_json=False)
+    with lines.watch(quiet=False) as note:
+        for seconds, done in ((10.0, 100), (20.0, 200), (35.0, 350), (40.0, 400), (70.0, 700)):
+            now[0] = seconds
+            note(done, 100_000)
+    assert capsys.readouterr().err.splitlines() == [
+        "350 of 100,000 captions, 10 a second, 2.8 h left, 0 failed",
+        "700 of 100,000 captions, 10 a second, 2.8 h left, 0 failed",
+    ]
+
+
+def test_a_folder_of_parts(copo, folder):
+    output = f"{folder}/scores/"
+    assert copo("score", "--input", folder / "rows.jsonl", "--output", output).exit_code == 0
+    assert [one.caption for one in Attribution.load_all(folder / "scores")] == [row["caption"] for row in ROWS]
+    assert not list(folder.glob("*.partial.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--workers", "0"), "number of workers is 0"),
+        (("--workers", "some"), "number of workers is 'some'"),
+        (("--workers", "2", "--device", "cuda:1"), "leave --device out"),
+    ],
+)
+def test_workers_that_cannot_be(refused, folder, flags, told):
+    assert told in refused(*many(folder), *flags)
+
+
+@pytest.mark.parametrize("flag", [("--ray",), ("--workers", "2"), ("--fetch",), ("--dry-run",), ("--log-json",)])
+def test_flags_of_many_need_many(refused, folder, flag):
+    assert f"{flag[0]} is for a file of captions" in refused("score", folder / "a.png", "a dog", *flag)

@@ -12,6 +12,7 @@ from PIL import Image
 from causal_attrib.engine import Cost, Job, PackedEngine, PlainEngine
 from causal_attrib.engine.base import Draft
 from causal_attrib.engine.gumbel import GumbelNoise
+from causal_attrib.engine.node import ROOT, Nodes, distinct
 from causal_attrib.engine.packed import forwards
 from causal_attrib.engine.tree import Tree
 from causal_attrib.interventions import Keep, Mask, Whole
@@ -48,7 +49,7 @@ def test_the_mask_can_be_checked_by_eye(vlm):
     encoding = vlm.encode(PARK, "Look.", vlm.encode(PARK, "Look.", CAPTION).response_ids[:4])
     grown = tree(vlm, encoding)
     rows = [grown.path(Continuation(encoding.response_ids, (t,))) for t in range(4)]
-    nodes = [node for row in rows for node in row if node.place is None]
+    nodes = grown.nodes.unplaced(np.concatenate(rows))
     seen_QK = grown.sees(nodes)
     assert seen_QK[:, : grown.prompt_keys].all()
     assert drawn(seen_QK, grown.prompt_keys) == [
@@ -69,8 +70,10 @@ def test_the_mask_can_be_checked_by_eye(vlm):
 def test_a_node_put_through_again_does_not_see_itself_twice(vlm):
     encoding = vlm.encode(PARK, "Look.", CAPTION)
     grown = tree(vlm, encoding)
-    third = grown.path(Continuation(encoding.response_ids))[2]
-    assert drawn(grown.sees([], [third]), grown.prompt_keys) == ["##" + "." * (len(encoding.response_ids) - 2) + "#"]
+    third = grown.path(Continuation(encoding.response_ids))[2:3]
+    assert drawn(grown.sees(third[:0], third), grown.prompt_keys) == [
+        "##" + "." * (len(encoding.response_ids) - 2) + "#"
+    ]
 
 
 @given(
@@ -83,21 +86,41 @@ def test_every_node_is_put_through_once_behind_its_parent(rows, budget):
     encoding = vlm.encode(PARK, "Look.", CAPTION)
     grown = tree(vlm, encoding)
     paths = [grown.path(Continuation(tuple(ids))) for ids in rows]
-    expected = {node for path in paths for node in path if node.place is None}
+    parent_of, place_of = grown.nodes.parent_N, grown.nodes.place_N
+    expected = {node for path in paths for node in path.tolist() if place_of[node] < 0}
+    leaves = distinct(np.array([path[-1] for path in paths]))
     done = []
-    for forward in forwards(grown, [path[-1] for path in paths if path[-1].place is None], budget):
+    for forward in forwards(grown, leaves[place_of[leaves] < 0], budget):
         assert 0 < len(forward) <= budget
         for index, node in enumerate(forward):
-            parent = node.parent
-            assert parent is grown.root or parent.place is not None or parent in forward[:index]
-        for node in forward:
-            grown._cache(node)
+            parent = parent_of[node]
+            assert parent == ROOT or place_of[parent] >= 0 or parent in forward[:index]
+        grown._cache(forward)
         grown.prefix.key_position_K = torch.zeros(grown.prompt_keys + len(grown.cached))
         grown.family.cut = lambda prefix, count: None
-        done += forward
+        done += forward.tolist()
     del grown.family.cut
     assert len(done) == len(set(done)) and set(done) == expected
     assert len(grown.cached) == grown.read
+
+
+def test_nodes_are_those_of_texts_that_begin_alike():
+    """By hand: 1-2-3, then 1-2 with a branch 9, then the same with 2 hidden, which is another token."""
+    nodes = Nodes()
+    first, second, third = (
+        nodes.spell(row) for row in (Continuation((1, 2, 3)), Continuation((1, 2, 9, 4)), Continuation((1, 2, 3), (1,)))
+    )
+    assert first.tolist() == [1, 2, 3] and second.tolist() == [1, 2, 4, 5] and third.tolist() == [1, 6, 7]
+    assert nodes.parent_N[: len(nodes)].tolist() == [-1, 0, 1, 2, 2, 4, 1, 6]
+    assert nodes.depth_N[: len(nodes)].tolist() == [-1, 0, 1, 2, 2, 3, 1, 2]
+    assert nodes.token_N[: len(nodes)].tolist() == [-1, 1, 2, 3, 9, 4, -1, 3]
+    assert nodes.child(2, 3) == 3 and nodes.child(2, 9) == 4 and nodes.child(7, 5) == 8
+    # 5 is wanted before 3, and 2 and 1 above both.
+    assert nodes.unplaced(np.array([5, 3])).tolist() == [1, 2, 4, 5, 3]
+    nodes.place_N[[1, 2]] = 0, 1
+    assert nodes.unplaced(np.array([7, 5, 1])).tolist() == [6, 7, 4, 5]
+    nodes.forget(5)
+    assert len(nodes) == 6 and nodes.spell(Continuation((1, 2, 3), (1,))).tolist() == [1, 6, 7]
 
 
 @pytest.mark.parametrize("budget", [1, 2, 5, 13, 60])

@@ -258,8 +258,9 @@ def test_lies_in_given_captions(tmp_path):
     true, false = bus.captions
     assert false.text in ("a dog", "a frisbee", "an apple")
     assert false.text[false.units[0].start : false.units[0].stop] == false.units[0].node
-    path.write_text(json.dumps({"annotations": [{"image_id": 1, "caption": "a bus"}], "images": []}))
-    assert [one.image for one in planting.planted_pairs(path, pictured, truth, coco_matcher(), seed=0)] == ["1"]
+    for images in ({}, {"images": [{"id": 1, "file_name": "some.jpg"}]}):
+        path.write_text(json.dumps({"annotations": [{"image_id": 1, "caption": "a bus"}], **images}))
+        assert [one.image for one in planting.planted_pairs(path, pictured, truth, coco_matcher(), seed=0)] == ["1"]
     with pytest.raises(InputError, match="names an object that is in its picture"):
         planting.planted_pairs(path, pictured[:1], truth, coco_matcher(), seed=0)
 
@@ -336,6 +337,26 @@ def test_consistency_counts_the_other_sampled_captions(found):
     for unit in of_picture.itertuples():
         others = [nodes.get(sample, set()) for sample in (1, 2) if sample != unit.sample]
         assert unit.consistency == sum(unit.node in names for names in others) / len(others)
+
+
+def test_naming_is_one_number_for_an_object_of_a_picture(bundled, worlds, tmp_path):
+    truth, path = json.loads((worlds / "objects.json").read_text()), tmp_path / "captions.json"
+    rows = [
+        {"image": f"{number}.png", "caption": f"a {word} and a {word}"} for number in (0, 1) for word in ("dog", "bus")
+    ]
+    path.write_text(json.dumps([*rows, {"image": "0.png", "caption": f"a {truth['0'][0]}"}]))
+    found = detection.evaluate(
+        bundled,
+        captions=path,
+        images=worlds,
+        objects=worlds / "objects.json",
+        signals="naming,naming_evidence,image_logit_views",
+        max_new_tokens=8,
+        resamples=100,
+    )
+    assert (found.units.naming <= 0).all() and (found.units.groupby(["image", "node"]).naming.nunique() == 1).all()
+    assert (found.units.naming_evidence >= found.units.naming).all()
+    assert {"naming", "naming_evidence", "image_logit_views"} <= set(found.to_frame().signal)
 
 
 def test_what_was_said_can_be_judged_again(found, bundled, worlds):
@@ -453,7 +474,8 @@ def test_signals_that_a_model_does_not_have(worlds, tmp_path):
     path.write_text(json.dumps(rows))
     objects = tmp_path / "objects.json"
     objects.write_text(json.dumps({"0": ["dog"], "1": ["fork"]}))
-    arguments = {"captions": path, "images": worlds, "objects": objects, "resamples": 100}
+    # The random weights never end a caption that they draw.
+    arguments = {"captions": path, "images": worlds, "objects": objects, "resamples": 100, "max_new_tokens": 4}
     found = detection.evaluate(vlm, **arguments)
     assert any("logit_lens" in warning and "tokens among the words" in warning for warning in found.warnings)
     left = set(found.to_frame().signal)

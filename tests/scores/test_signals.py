@@ -1,5 +1,7 @@
 """Signals against numbers worked out by hand, and against plain forwards of real architectures."""
 
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -7,16 +9,21 @@ from PIL import Image
 
 import causal_attrib
 from causal_attrib import choices
+from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.errors import InputError
 from causal_attrib.scores.signals import SIGNALS, Readings, take
 from causal_attrib.scores.signals.asking import ask
 from causal_attrib.scores.signals.attention_ratio import attention_ratio
 from causal_attrib.scores.signals.dependency import k3_estimate, kl_divergence
 from causal_attrib.scores.signals.glsim import glsim
+from causal_attrib.scores.signals.image_logit import image_logit_views
 from causal_attrib.scores.signals.logit_lens import lens
+from causal_attrib.scores.signals.naming import DRAWS, Namer, tokens_naming, views
 from causal_attrib.scores.signals.spoilt import blackened, spoilt_pictures
 from causal_attrib.vlm import Continuation
 from causal_attrib.vlm.reference_image import reference_image
+from causal_attrib.words.lexicon import read_lexicon
+from causal_attrib.words.matcher import Matcher
 from tests.tiny_models import tiny
 
 PARK = "examples/park.png"
@@ -164,6 +171,89 @@ def test_an_unknown_signal(vlm):
         take(vlm, vlm.encode(PARK, None, CAPTION), ["magic"])
 
 
+@pytest.mark.parametrize(
+    ("kind", "projector"),
+    [("llava_clip_llama", "multi_modal_projector"), ("vision_encoder_decoder", "enc_to_dec_proj")],
+)
+def test_the_image_logit_is_the_output_layer_on_what_the_projector_gives(kind, projector):
+    vlm = tiny(kind)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 60, 3), dtype=np.uint8))
+    encoding = vlm.encode(picture, None, "a dog on the grass")
+    (module,) = [one for name, one in vlm.model.named_modules() if name.split(".")[-1] == projector]
+    largest = []
+    for inputs in (encoding.prompt_inputs, encoding.reference_inputs):
+        seen = []
+        with module.register_forward_hook(lambda module, args, output, seen=seen: seen.append(output.detach())):
+            vlm.family.logits(vlm.family.extend(inputs, [encoding.response_ids], vlm.pad_id), 1)
+        logits_NV = vlm.model.get_output_embeddings()(seen[0].reshape(-1, seen[0].shape[-1]))
+        largest.append(logits_NV[:, list(encoding.response_ids)].amax(0).detach().numpy())
+    found = take(vlm, encoding, ["image_logit", "image_logit_gain"])
+    np.testing.assert_allclose(found["image_logit"], largest[0], atol=1e-5)
+    np.testing.assert_allclose(found["image_logit_gain"], largest[0] - largest[1], atol=1e-5)
+
+
+def test_the_image_logit_of_views_is_the_mean_of_theirs(vlm):
+    encoding = vlm.encode(PARK, None, CAPTION)
+    said = "a dog and a cat and a bus"
+    of_views = np.array(
+        [
+            take(vlm, behind, ["image_logit"])["image_logit"]
+            for behind in (vlm.encode(view, None, said) for view in views(encoding.picture.pixels))
+        ]
+    )
+    ids = vlm.encode(PARK, None, said).response_ids
+    dog, cat, bus = (said.split().index(word) for word in ("dog", "cat", "bus"))
+    found = image_logit_views(vlm, encoding, ["dog", "pet"], {"dog": [ids[dog]], "pet": [ids[dog], ids[cat], ids[bus]]})
+    assert found["dog"] == pytest.approx(of_views[:, dog].mean(), abs=1e-4)
+    assert found["pet"] == pytest.approx(of_views[:, [dog, cat, bus]].max(1).mean(), abs=1e-4)
+    # No token names it, so that the first piece of its name does.
+    assert image_logit_views(vlm, encoding, ["dog"], {})["dog"] == pytest.approx(found["dog"], abs=1e-4)
+
+
+# -- naming -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def matcher():
+    return Matcher(read_lexicon(), "repaired")
+
+
+def test_tokens_that_name_an_object_by_themselves(matcher):
+    words = ["dog", "puppies", "cat", "the", "s"]
+    byte_level = {f"\u0120{word}": place for place, word in enumerate(words)} | {"cat": 5, "dog": 6}
+    assert tokens_naming(byte_level, matcher) == {"dog": [0, 1], "cat": [2]}
+    assert tokens_naming({"dog": 0, "##dog": 1, "a": 2, "!": 3, "hot dog": 4}, matcher) == {"dog": [0]}
+
+
+def test_views():
+    pixels_HWC = np.arange(40 * 20 * 3, dtype=np.uint8).reshape(40, 20, 3)
+    itself, mirrored, upper, lower = (np.asarray(one) for one in views(Image.fromarray(pixels_HWC)))
+    assert (itself == pixels_HWC).all() and (mirrored == pixels_HWC[:, ::-1]).all()
+    assert (upper == pixels_HWC[:34, :17]).all() and (lower == pixels_HWC[6:, 3:][:, ::-1]).all()
+
+
+def test_naming_is_the_mean_over_captions_of_their_chance_to_name_it(vlm, matcher):
+    namer = Namer(vlm, matcher, longest=8)
+    encoding = vlm.encode(PARK, None, CAPTION)
+    found = namer.measure(encoding, ["dog", "bus", "fire hydrant"], "park")
+    # By hand: captions from transformers' own `generate` under the same noise, and sums over every token for a dog.
+    chances = []
+    for number, view in enumerate(views(encoding.picture.pixels)):
+        behind = vlm.encode(view, None, "a dog")
+        noises = [GumbelNoise(0, zlib.crc32(f"park {number}".encode()), k) for k in range(DRAWS)]
+        for ids in vlm.write(behind, Continuation(()), 8, noises):
+            (logits_TV,) = vlm.read(behind, [Continuation(ids)])
+            p_T = logits_TV.softmax(-1)[:, namer.tokens_of["dog"]].sum(-1).double()
+            chances.append(1 - (1 - p_T).prod().item())
+    assert found["dog"][0] == pytest.approx(np.log(np.mean(chances)), abs=1e-4)
+    assert found["dog"][0] > -0.5 and found["bus"][0] < found["dog"][0] - 2  # a park without a bus
+    assert found["dog"][0] - found["dog"][1] > 1  # and without the picture there is none either
+    assert namer.measure(encoding, ["dog"], "park")["dog"] == found["dog"]
+    # No token is a fire hydrant, and none of 4 * DRAWS captions names one.
+    assert "fire hydrant" not in namer.tokens_of
+    assert found["fire hydrant"][0] == pytest.approx(np.log(0.5 / (4 * DRAWS + 1)))
+
+
 # -- beside scores ----------------------------------------------------------------------------------------------------
 
 
@@ -178,10 +268,11 @@ def test_signals_beside_scores_are_those_of_take(vlm, found):
     for name in scored.signal_names:
         np.testing.assert_allclose([token.signals[name] for token in scored], signals[name], atol=1e-4, err_msg=name)
     assert set(scored.signals["left_out"]) == {"evidence_other", "prior_other", "kl_other", "k3_other"}
-    # One colour, the blur, three draws of patches, hidden states and attention; the caption itself was read already.
-    assert scored.signals["forwards"] == 7
+    # One colour, the blur, three draws of patches, hidden states, attention, and image tokens behind the picture and
+    # behind the colour; the caption itself was read already.
+    assert scored.signals["forwards"] == 9
     plain = causal_attrib.score(PARK, CAPTION, model=vlm, verdict=True)
-    assert scored.cost["forwards"] == plain.cost["forwards"] + 7 and plain.signals is None
+    assert scored.cost["forwards"] == plain.cost["forwards"] + 9 and plain.signals is None
     assert [token.necessity for token in scored] == [token.necessity for token in plain]
     # The evidence of a word is what its verdict says.
     frisbee = scored.words()["frisbee"][0]

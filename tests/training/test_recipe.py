@@ -53,7 +53,7 @@ def test_every_method_says_where_it_comes_from():
 def test_every_setting_of_scores_is_a_key():
     names = {field.name for field in dataclasses.fields(Scoring)} - {"batch_size"}
     assert set(in_group(SCORES)) == names | {"scoring_batch_size"}
-    for name in names - {"samples"}:
+    for name in names - {"samples", "estimator", "coupling"}:
         assert in_group(SCORES)[name].metadata["shown"] == str(getattr(Scoring(), name))
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 import causal_attrib
 from causal_attrib.errors import InputError
 from causal_attrib.vlm.families.refused import REFUSED
-from causal_attrib.vlm.loading import load
+from causal_attrib.vlm.loading import BUNDLED_FOLDER, load
 from tests.conftest import PARK
 from tests.tiny_models import llava_clip_llama
 
@@ -448,3 +448,14 @@ def test_an_adapter_with_added_tokens(folder, tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": str(folder)}))
     said = refusal(str(tmp_path / "adapter"), device="cpu")
     assert "does not fit its base" in said and "embed_tokens" in said and "resize_token_embeddings" in said
+
+
+def test_the_bundled_model_built_by_name_is_that_of_transformers(bundled):
+    general = causal_attrib.load(BUNDLED_FOLDER, device="cpu")
+    ours, theirs = bundled.model.state_dict(), general.model.state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert bundled.model.config.to_dict() == general.model.config.to_dict()
+    assert bundled.model.generation_config.to_dict() == general.model.generation_config.to_dict()
+    assert bundled.model.name_or_path == general.model.name_or_path
+    assert bundled.record | {"id": None} == general.record | {"id": None}
+    assert bundled.model.lm_head.weight is bundled.model.get_input_embeddings().weight

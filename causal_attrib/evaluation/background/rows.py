@@ -16,6 +16,7 @@ from causal_attrib.io.parsing import shown
 from causal_attrib.io.pictures import read_picture
 from causal_attrib.io.row_pictures import PictureSource
 from causal_attrib.io.rows import CAPTIONS, QUESTIONS, Row, folder_of, read_rows
+from causal_attrib.io.text_files import as_path
 from causal_attrib.words.segmentation import Span
 
 # What saliency is taken as: the norm of the gradient, or the size of its product with the input.
@@ -58,7 +59,7 @@ def read_questions(path: str | os.PathLike) -> list[Asked]:
     Raises:
         InputError: files are missing, cannot be read or do not fit each other, or a row lacks something.
     """
-    folder = Path(path)
+    folder = as_path(path)
     if any((folder / name).is_file() for name in (QUESTIONS, CAPTIONS, "objects.json")):
         return _of_folder(folder)
     return [_of_row(row, folder_of(path)) for row in read_rows(path, of_scenes=QUESTIONS)]

@@ -131,6 +131,8 @@ def evaluate(
         InputError: a file that cannot be read, images without ground truth, or values that cannot be.
     """
     check_truth(objects, instances, references, unknown_images)
+    if isinstance(group_by, str) or not isinstance(group_by, Sequence):
+        raise InputError(f"The keys to group by are {group_by!r:.40}; give a list of them.")
     if run is not None and (image_key or caption_key or group_by):
         raise InputError("--image-key, --caption-key and --group-by are for --captions; leave them out.")
     if prompt is not None and run is None:

@@ -89,8 +89,8 @@ def evaluate(
     check_count("The number of new tokens", max_new_tokens, MOST_TOKENS)
     check_batch_size(batch_size)
     check_draws(resamples=resamples, seed=seed)
-    if not reasoning.strip():
-        raise InputError("The text that asks for reasoning is empty; give one, or leave --reasoning out.")
+    if not isinstance(reasoning, str) or not reasoning.strip():
+        raise InputError("The text that asks for reasoning is empty or none; give one, or leave --reasoning out.")
     suffix = f" {reasoning.strip()}"
     if source is None:
         items = rendered(100 if scenes is None else scenes, seed, suffix)

@@ -15,6 +15,7 @@ from causal_attrib.io.json_files import read_json
 from causal_attrib.io.parsing import PARSER_ERRORS
 from causal_attrib.io.row_pictures import PictureSource, check_there
 from causal_attrib.io.rows import QUESTIONS, Row, folder_of, read_rows
+from causal_attrib.io.text_files import as_path
 from causal_attrib.outcomes.match import matches
 from causal_attrib.scenes import CAPTION_PROMPT, Scene, Sticker, questions, render, sample_scene
 from causal_attrib.scenes.language import THINK_SUFFIX
@@ -80,7 +81,7 @@ def read_items(source: str | os.PathLike, seed: int, suffix: str = THINK_SUFFIX)
     Raises:
         InputError: no such folder or file, or one of another kind.
     """
-    path = Path(source)
+    path = as_path(source)
     if (path / QUESTIONS).is_file():
         return _of_folder(path, seed, suffix)
     return [_of_row(row, folder_of(path), suffix) for row in read_rows(path, of_scenes=QUESTIONS)]

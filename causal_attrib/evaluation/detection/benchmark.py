@@ -24,7 +24,9 @@ from causal_attrib.evaluation.detection.columns import (
     CONTROLS,
     COPO,
     COPO_OUTCOMES,
+    NAMING,
     PROBE,
+    VIEWS,
     chosen,
     known,
 )
@@ -349,7 +351,8 @@ def _without(
         reasons[CONSISTENCY] = "it needs two or more sampled captions of each picture; add --samples 5."
     if truth is None:
         reasons |= dict.fromkeys(
-            (*ASKED, CONSISTENCY), "it asks for objects, and these labels are of words; give --objects or --instances."
+            (*ASKED, *NAMING, VIEWS, CONSISTENCY),
+            "it asks for objects, and these labels are of words; give --objects or --instances.",
         )
     if len(pictured) < 2:
         others = [name for name in names if name.endswith("_other")]

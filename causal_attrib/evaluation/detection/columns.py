@@ -17,11 +17,22 @@ COPO_OUTCOMES: dict[str, tuple[Against, OutcomeWords]] = {
     "_content": ("colour", "content"),
 }
 ASKED = ("p_yes", "p_yes_gain")
+NAMING = ("naming", "naming_evidence")
+VIEWS = "image_logit_views"
 CONSISTENCY, BASE_RATE, PROBE = "consistency", "base_rate", "probe"
 # Of `scores.signals`, and known without the picture: what any detector is to be held against.
 CONTROLS = ("position", BASE_RATE)
 # All of them, in the order of `known`.
-NAMES = (*SIGNALS, *(f"{name}{end}" for end in COPO_OUTCOMES for name in COPO), *ASKED, CONSISTENCY, BASE_RATE, PROBE)
+NAMES = (
+    *SIGNALS,
+    *(f"{name}{end}" for end in COPO_OUTCOMES for name in COPO),
+    *ASKED,
+    *NAMING,
+    VIEWS,
+    CONSISTENCY,
+    BASE_RATE,
+    PROBE,
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,9 @@ def known() -> dict[str, Column]:
     columns += [
         Column("p_yes", "P(yes) to whether there is such an object", "2 a noun", 1),
         Column("p_yes_gain", "the same less that behind one colour", "4 a noun", 1),
+        Column("naming", "log-probability that captions of the picture's views name the object", "20 captions", 1),
+        Column("naming_evidence", "the same less that behind one colour", "30 captions", 1),
+        Column(VIEWS, "largest logit of the object over image tokens, mean of the picture's views", "4 a picture", 1),
         Column(CONSISTENCY, "share of the other sampled captions that name the object", "captions", 1),
         Column(BASE_RATE, "control: how often the word is true in other images", "labels", 1),
         Column(PROBE, "logistic regression on the hidden states that predict the word", "fitted, 1", -1),
@@ -67,6 +81,8 @@ def chosen(signals: str | Sequence[str]) -> tuple[list[str], bool]:
     Raises:
         InputError: there is no such signal.
     """
+    if not isinstance(signals, str | Sequence):
+        raise InputError(f"The signals are {signals!r:.40}; give a list of their names, or all.")
     names = [name.strip() for name in signals.split(",")] if isinstance(signals, str) else list(signals)
     if names == ["all"]:
         return list(NAMES), True

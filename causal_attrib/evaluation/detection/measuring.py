@@ -15,7 +15,7 @@ from PIL import Image
 from causal_attrib.choices import BatchSize
 from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.errors import InputError
-from causal_attrib.evaluation.detection.columns import ASKED, CONSISTENCY, COPO, COPO_OUTCOMES, PROBE
+from causal_attrib.evaluation.detection.columns import ASKED, CONSISTENCY, COPO, COPO_OUTCOMES, NAMING, PROBE, VIEWS
 from causal_attrib.evaluation.detection.texts import Given, Pictured, Unit, mentions_of, tokens_at
 from causal_attrib.io.pictures import Picture, read_picture
 from causal_attrib.results.attribution import Attribution
@@ -24,6 +24,8 @@ from causal_attrib.scores import score
 from causal_attrib.scores.signals import SIGNALS, Readings
 from causal_attrib.scores.signals.asking import ask
 from causal_attrib.scores.signals.choice import pooled
+from causal_attrib.scores.signals.image_logit import image_logit_views
+from causal_attrib.scores.signals.naming import Namer
 from causal_attrib.vlm import VLM, Continuation, Encoding
 from causal_attrib.words.matcher import Matcher
 
@@ -49,6 +51,7 @@ class Measurer:
     seed: int = 0
     batch_size: BatchSize = "auto"
     lacking: dict[str, str] = field(default_factory=dict)
+    _namer: Namer | None = None
 
     def measure(self, vlm: VLM, pictured: Pictured, other: Image.Image | None) -> dict:
         """The `captions` of a picture as JSON holds them, each with its `units`.
@@ -65,6 +68,7 @@ class Measurer:
                 units = mentions_of(encoding.response, self.truth[pictured.image], self.matcher)
             captions.append((given, encoding, units))
         asked: dict[str, tuple[float, float]] = {}
+        again = self._again(vlm, pictured, captions)
         named = [(given.sample, {unit.node for unit in units}) for given, _, units in captions]
         found = []
         # What is drawn twice is measured once.
@@ -77,6 +81,7 @@ class Measurer:
                 measured[encoding.response_ids] = copy.deepcopy((rows, cost))
             for row in rows:
                 self._asked(vlm, picture, asked, row)
+                row["signals"] |= again.get(row["node"], {})
                 self._consistency(row, [nodes for at, (sample, nodes) in enumerate(named) if sample and at != place])
                 self._check(pictured, row)
             found.append({"sample": given.sample, "caption": encoding.response, "cost": cost, "units": rows})
@@ -192,6 +197,31 @@ class Measurer:
         row["signals"] |= {
             name: value for name, value in zip(ASKED, (shown, shown - unseen), strict=True) if name in names
         }
+
+    def _again(
+        self, vlm: VLM, pictured: Pictured, captions: Sequence[tuple[Given, Encoding, Sequence[Unit]]]
+    ) -> dict[str, dict[str, float]]:
+        """What views of the picture say of each object that its captions name."""
+        names = [name for name in (*NAMING, VIEWS) if name in self.names and name not in self.lacking]
+        objects = sorted({unit.node for _, _, units in captions for unit in units})
+        if not names or not objects:
+            return {}
+        if self._namer is None:
+            self._namer = Namer(vlm, self.matcher, self.longest, self.seed)
+        encoding = captions[0][1]
+        found: dict[str, dict[str, float]] = {one: {} for one in objects}
+        if set(NAMING) & set(names):
+            for one, (seen, unseen) in self._namer.measure(encoding, objects, pictured.image).items():
+                found[one] |= dict(zip(NAMING, (seen, seen - unseen), strict=True))
+        if VIEWS in names:
+            try:
+                logits = image_logit_views(vlm, encoding, objects, self._namer.tokens_of)
+            except InputError as error:
+                self._lacks(VIEWS, error)
+            else:
+                for one, value in logits.items():
+                    found[one][VIEWS] = value
+        return {one: {name: of[name] for name in names if name in of} for one, of in found.items()}
 
     def _consistency(self, row: dict, others: Sequence[set[str]]) -> None:
         if CONSISTENCY in self.names and others:

@@ -69,7 +69,8 @@ def planted_pairs(
 def _texts(path: str | os.PathLike[str], truth: Mapping[str, frozenset[str]]) -> dict[str, list[str]]:
     """Captions by image."""
     rows = read_rows(path)
-    if len(rows) == 1 and "annotations" in rows[0].value:
+    if rows[0].unit == "annotation" or "annotations" in rows[0].value:
+        # COCO's file: by the ids that its instances have too, whatever the pictures are called.
         return reference_captions(path)
     names = [row.image(row.need(IMAGE_KEYS)) for row in rows]
     called = called_in(truth, names)

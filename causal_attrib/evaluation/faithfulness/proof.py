@@ -85,6 +85,8 @@ def prove(
     Raises:
         InputError: the maps are of another picture, caption or model, or a setting is out of range.
     """
+    if not isinstance(maps, Maps):
+        raise InputError(f"Maps cannot be {maps!r:.40}; give what causal_attrib.saliency returns.")
     check_numbers(steps, orders)
     if seed < 0:
         raise InputError(f"A seed cannot be {seed}; give 0 or more.")

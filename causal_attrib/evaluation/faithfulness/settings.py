@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 from causal_attrib.choices import BASELINES, METHODS, MOST_DRAWN, Baseline, Method, check_count, check_scenes, one_of
 from causal_attrib.errors import InputError
@@ -13,9 +14,9 @@ LEAST_ORDERS = 19
 
 def check_numbers(steps: int, orders: int) -> None:
     """Raise an `InputError` unless curves have a middle and orders are enough for a verdict."""
-    if steps < 2:
+    if isinstance(steps, Integral) and steps < 2:
         raise InputError(f"Curves of {steps} steps have no middle; take 2 or more.")
-    if orders < LEAST_ORDERS:
+    if isinstance(orders, Integral) and orders < LEAST_ORDERS:
         raise InputError(f"{orders} orders at random cannot show that a map beats chance; take {LEAST_ORDERS} or more.")
     check_count("The number of steps", steps, MOST_DRAWN)
     check_count("The number of orders", orders, MOST_DRAWN)
@@ -25,6 +26,8 @@ def check_settings(
     methods: Sequence[Method], count: int, baseline: Baseline, steps: int, orders: int, seed: int
 ) -> None:
     """Raise an `InputError` unless scenes can be judged like that."""
+    if isinstance(methods, str) or not methods:
+        raise InputError(f"The methods are {methods!r:.40}; give a list with one or more, such as ['occlusion'].")
     for method in methods:
         one_of("method", method, METHODS)
     if len(set(methods)) < len(methods):

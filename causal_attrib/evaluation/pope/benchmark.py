@@ -155,6 +155,8 @@ def evaluate(
     """
     question_files, answer_files = _several(questions), None if answers is None else _several(answers)
     baseline_files, corrected_files = _several(baseline or ()), _several(corrected or ())
+    if not question_files:
+        raise InputError("There are no questions; give a file of them.")
     if unanswered not in UNANSWERED:
         raise InputError(f"--unanswered cannot be {unanswered!r}; choose error or skip.")
     for flag, files in (("--answers", answer_files), ("--baseline", baseline_files), ("--corrected", corrected_files)):
@@ -223,7 +225,11 @@ def evaluate(
 
 
 def _several(files: FileName | Sequence[FileName]) -> list[FileName]:
-    return [files] if isinstance(files, (str, os.PathLike)) else list(files)
+    if isinstance(files, (str, os.PathLike)):
+        return [files]
+    if not isinstance(files, Sequence):
+        raise InputError(f"Files cannot be {files!r:.40}; give their paths.")
+    return list(files)
 
 
 def _pooled(splits: Sequence[Sequence[JudgedAnswer]]) -> list[JudgedAnswer]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from causal_attrib.choices import LEVELS, Against, BatchSize, Level, check_batch_size, check_reference
+from causal_attrib.choices import WORD_LEVELS, Against, BatchSize, Level, check_batch_size, check_reference
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.intervals import check_draws, few_notes
 from causal_attrib.evaluation.results import FileName, Result, columns, frame, loaded
@@ -85,8 +85,8 @@ def evaluate(
         InputError: a file that cannot be read or written, scenes that the calibration was fitted on, or values that
             cannot be.
     """
-    if level not in LEVELS:
-        raise InputError(f"There is no level {level!r}; choose one of {', '.join(LEVELS)}.")
+    if level not in WORD_LEVELS:
+        raise InputError(f"There is no level {level!r}; choose one of {', '.join(WORD_LEVELS)}.")
     if fit is not None:
         if calibration is not None:
             raise InputError("--fit makes a calibration and --calibration tests one; leave one of them out.")
@@ -107,7 +107,8 @@ def evaluate(
         if chosen is not None and chosen.fitted["seed"] == seed:
             raise InputError(f"The calibration was fitted on the scenes of seed {seed}; test it on another --seed.")
     else:
-        data, labelled = os.fspath(captions), read_captions(captions)
+        labelled = read_captions(captions)
+        data = os.fspath(captions)
     vlm = loaded(model)
     # Only now, since they import torch: what is wrong above is told without it.
     from causal_attrib.evaluation.verdict.fit import fit as fitted

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from causal_attrib.choices import MOST_DRAWN, check_count, check_seed
 from causal_attrib.errors import InputError
 from causal_attrib.io.pictures import ImageLike
 from causal_attrib.scores.coherence_channels.algebra import aligned_mean, channel_score, with_counterfactuals
@@ -32,6 +33,7 @@ from causal_attrib.scores.coherence_channels.counterfactuals import shuffled_pat
 from causal_attrib.scores.coherence_channels.jacobians import Jacobians, take_jacobians
 from causal_attrib.scores.coherence_channels.reasoned import check_reasoned
 from causal_attrib.scores.coherence_channels.sources import positions_in_prompt
+from causal_attrib.scores.inputs import check_texts
 from causal_attrib.scores.saliency_methods.features import Door
 from causal_attrib.scores.saliency_methods.geometry import token_grid
 from causal_attrib.vlm import VLM, Encoding, load
@@ -103,8 +105,9 @@ def coherence(
     Raises:
         InputError: there is no reasoning or no answer, or anything else in the input that can be mended.
     """
-    if draws < 1 or seed < 0:
-        raise InputError(f"draws is {draws} and seed {seed}, but they must be whole numbers from 1 and from 0 up.")
+    check_count("The number of draws", draws, MOST_DRAWN)
+    check_seed(seed)
+    check_texts([caption], prompt=prompt, question=question, answer=answer)
     if isinstance(caption, str):
         check_reasoned(caption, answer)
     vlm = model if isinstance(model, VLM) else load(model)

@@ -10,6 +10,7 @@ import re
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -181,10 +182,10 @@ class SettledChoice(Choice):
             check_count(what, count, MOST_DRAWN)
         check_seed(self.seed)
         for what, value, most in (("noise", self.noise, 10), ("smooth", self.smooth, 1)):
-            if not 0 <= value <= most:
-                raise InputError(f"{what} is {value}, but it must lie between 0 and {most}.")
+            if not (isinstance(value, Real) and 0 <= value <= most):
+                raise InputError(f"{what} is {value!r:.40}, but it must lie between 0 and {most}.")
         if self.smallest is not None:
-            if not 0 < self.smallest < 1:
+            if not (isinstance(self.smallest, Real) and 0 < self.smallest < 1):
                 raise InputError(
                     f"The share for the smallest regions is {self.smallest}, but it must be within 0 and 1."
                 )
@@ -213,6 +214,11 @@ def check_words(of: str, words: str | Sequence[str] | None, foil: str | None, ca
     Args:
         caption: in which they must stand, if it is known.
     """
+    listed = words is None or isinstance(words, str | list | tuple | set)
+    if not listed or not all(isinstance(word, str) for word in words or ()):
+        raise InputError(f"The words are {words!r:.40}; give a string, or a list of strings.")
+    if foil is not None and not isinstance(foil, str):
+        raise InputError(f"The foil is {foil!r:.40}; give a string.")
     if foil is not None and not foil.strip():
         raise InputError("The foil is empty; give the word that might have stood there instead.")
     if of == "answer":
@@ -251,6 +257,8 @@ def check_of(of: str, batch_size: int | str) -> None:
 def check_regions(spec: RegionsLike) -> None:
     """Raise an `InputError` unless it is a name of regions, a file that is there, or what such a file holds."""
     if not isinstance(spec, (str, os.PathLike)):
+        if not hasattr(spec, "shape"):
+            raise InputError(f"Regions cannot be {spec!r:.40}; give a name, a file, or an array.")
         return
     name = str(spec)
     if name == "patch" or GRID.fullmatch(name) or WINDOW.fullmatch(name) or Path(spec).exists():

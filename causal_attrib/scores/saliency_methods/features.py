@@ -30,7 +30,10 @@ class Door:
                 f"The image tokens of {vlm.name} cannot be reached; take level='pixel' or method='occlusion'."
             )
         self.image_hook = image_hook
-        self.positions = list(encoding.layout.positions)
+        layout = encoding.layout
+        # Encoders whose layout nobody knows hand over nothing but image tokens.
+        unknown = layout.sequence == "encoder" and not layout.positions
+        self.positions: list[int] | slice = slice(None) if unknown else list(layout.positions)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[list[Tensor]]:

@@ -15,6 +15,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.scores.signals import dependency, predicted
 from causal_attrib.scores.signals.attention_ratio import attention_ratio
 from causal_attrib.scores.signals.glsim import glsim
+from causal_attrib.scores.signals.image_logit import image_logit, image_logit_gain
 from causal_attrib.scores.signals.logit_lens import logit_lens
 from causal_attrib.scores.signals.readings import Readings
 from causal_attrib.scores.signals.spoilt import DRAWS
@@ -74,6 +75,8 @@ SIGNALS: dict[str, Signal] = {
     **_against("kl", dependency.kl, "visual dependency: KL divergence over the vocabulary"),
     **_against("k3", dependency.k3, "visual dependency: k3 estimate on the token"),
     "logit_lens": Signal(logit_lens, "largest probability of the word over image tokens and layers", 1, "first", 1),
+    "image_logit": Signal(image_logit, "largest logit of the word over image tokens as they enter", 1, "first", 1),
+    "image_logit_gain": Signal(image_logit_gain, "the same less that of a picture of one colour", 2, "first", 1),
     "glsim": Signal(glsim, "global and local similarity of hidden states", 1, "first", 1),
     "attention_ratio": Signal(attention_ratio, "attention on the picture in the middle layers", 1, "first", 1),
 }

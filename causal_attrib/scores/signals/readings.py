@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.pictures import at_least_smallest
+from causal_attrib.scores.saliency_methods.features import Door
 from causal_attrib.scores.signals.spoilt import spoilt_pictures
 from causal_attrib.vlm import VLM, Continuation, Encoding
 from causal_attrib.vlm.modes import attention_kernel, eval_mode
@@ -45,6 +46,7 @@ class Readings:
         self.forwards = 0
         self._logits_TV = logits_TV
         self._behind: dict[str, list[Tensor]] = {}
+        self._entering: dict[bool, Tensor] = {}
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -121,6 +123,24 @@ class Readings:
                 "glsim and attention_ratio do not exist for it; leave them out."
             )
         return list(layout.positions)
+
+    def image_tokens(self, reference: bool) -> Tensor:
+        """Image tokens (N, D) where they enter the language model, behind the picture or its reference image.
+
+        Raises:
+            InputError: nobody knows where they enter.
+        """
+        if reference not in self._entering:
+            door = Door(self.vlm, self.encoding)
+            self.forwards += 1
+            with door.reading() as found:
+                self.vlm.read(self.encoding, [Continuation(self.ids, reference=reference)])
+            if not found or not found[0].shape[1]:
+                raise InputError(
+                    f"The image tokens of {self.vlm.name} cannot be told from its words; leave image_logit out."
+                )
+            self._entering[reference] = found[0][0]
+        return self._entering[reference]
 
     @property
     def head(self) -> nn.Module:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from causal_attrib.errors import InputError
+from causal_attrib.io.model_options import check_choice
 from causal_attrib.scores.settings import CausalSettings
 from causal_attrib.training.recipe.file import unknown_key
 from causal_attrib.training.recipe.keys import LOSSES, METHOD, PREFERENCES, REWARDS, SCORES, Recipe, keys
@@ -92,6 +93,9 @@ def check_recipe(recipe: Recipe, resume: str | None = None) -> Path | None:
         raise InputError("There is no data to train on; give a file of rows with --data, or in the recipe.")
     for path in filter(None, (recipe.data, recipe.eval_file)):
         check_there(path)
+    # One on the hub is asked for when all the rest is known to be right.
+    if recipe.model is not None and (Path(recipe.model).exists() or recipe.model.count("/") > 1):
+        check_choice(recipe.model, revision=recipe.revision, dtype=recipe.dtype)
     return _checkpoint(recipe, resume)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from causal_attrib.choices import COUPLINGS, ENGINES, ESTIMATORS, FILLS, MOST_DRAWN, MOST_TOKENS, REFERENCES
-from causal_attrib.scores.settings import SAMPLES_FOR_TEXT, CausalSettings
+from causal_attrib.scores.settings import SAMPLES_FOR_TEXT, SHOWN_COUPLING, SHOWN_ESTIMATOR, CausalSettings
 
 MODEL, DATA, METHOD, SCORES, REWARD, TRAINING, RUN = (
     "Model",
@@ -112,11 +112,9 @@ class Recipe:
     samples: int | None = _key(
         None, SCORES, "Sampled completions per prefix.", f"0, or {SAMPLES_FOR_TEXT} if the outcome judges text"
     )
-    estimator: str | None = _key(
-        None, SCORES, f"How sufficiency is read: {', '.join(ESTIMATORS)}.", CausalSettings.estimator
-    )
+    estimator: str | None = _key(None, SCORES, f"How sufficiency is read: {', '.join(ESTIMATORS)}.", SHOWN_ESTIMATOR)
     coupling: str | None = _key(
-        None, SCORES, f"How samples of prefixes are drawn: {', '.join(COUPLINGS)}.", CausalSettings.coupling
+        None, SCORES, f"How samples of prefixes are drawn: {', '.join(COUPLINGS)}.", SHOWN_COUPLING
     )
     mask: str | None = _key(None, SCORES, f"How a token is hidden: {', '.join(FILLS)}.", CausalSettings.mask)
     level: str | None = _key(None, SCORES, "What is scored as one: token, word, span.", "token")

@@ -25,7 +25,7 @@ from causal_attrib.engine import Engine, Job, PlainEngine, choose_engine
 from causal_attrib.engine.base import SLACK
 from causal_attrib.outcomes import Outcome, choose_outcome
 from causal_attrib.scores import logprob_and_entropy, necessity, sufficiency
-from causal_attrib.scores.caption_task import outcomes_of
+from causal_attrib.scores.caption_task import Plan, outcomes_of
 from causal_attrib.scores.settings import CausalSettings
 from causal_attrib.training.scoring.dependence import Dependence, read_dependence
 from causal_attrib.training.scoring.rollout import Rollout, encode_completion, encode_prompt
@@ -225,12 +225,21 @@ class PolicyScorer:
                     plans.append((same, plan))
         outcomes = outcomes_of(
             engine,
-            [(plan.keeps, plan.masks, self.scoring.samples_for(plan.keeps.outcome)) for _, plan in plans],
+            [
+                Plan(
+                    plan.units,
+                    plan.keeps,
+                    plan.masks,
+                    self.scoring.samples_for(plan.keeps.outcome),
+                    self.scoring.coupling_for(plan.keeps.outcome),
+                    self.scoring.estimator_for(plan.keeps.outcome),
+                )
+                for _, plan in plans
+            ],
             seed=seed,
-            coupling=self.scoring.coupling,
         )
         for (same, plan), (outcome_s, outcome_n) in zip(plans, outcomes, strict=True):
-            sufficiency_U, _ = sufficiency.read(plan.units, outcome_s, self.scoring.estimator)
+            sufficiency_U, _ = sufficiency.read(plan.units, outcome_s, self.scoring.estimator_for(plan.keeps.outcome))
             necessity_U = necessity.read(outcome_n[:, 0], rewrites=plan.rewrites)
             for u, unit in enumerate(plan.units):
                 at = np.ix_(same, unit)
