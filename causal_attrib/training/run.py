@@ -44,7 +44,8 @@ from causal_attrib.training.watch.loss_check import CheckLoss
 from causal_attrib.training.watch.out_of_memory import out_of_memory
 from causal_attrib.training.watch.phases import PhaseClock
 from causal_attrib.version import __version__
-from causal_attrib.vlm import VLM, load
+from causal_attrib.vlm import VLM
+from causal_attrib.vlm.loading import load
 
 if TYPE_CHECKING:
     from peft import LoraConfig
