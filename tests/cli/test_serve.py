@@ -79,7 +79,7 @@ def test_no_torch_is_imported_for_it(address, park):
         (["--server", "localhost"], "give its address"),
         (["--server", "http://127.0.0.1:9"], "start it with copo serve"),
         (["--token", "wrong"], "A token is needed"),
-        (["--outcome", "match"], "refuses"),
+        (["--samples", "17"], "refuses: samples is 17, and this server takes 16 at most"),
     ],
 )
 def test_what_does_not_go_with_a_server(refused, address, park, more, told):
