@@ -63,7 +63,7 @@ class Captions:
     against: list[WordCount] = field(default_factory=list)
     in_doubt: list[tuple[int, dict]] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: dict[str, int] = field(default_factory=dict)
 
 
 def count_captions(captions: Iterable[Scored], limit: int | None = None) -> Captions:
@@ -117,7 +117,7 @@ def count_captions(captions: Iterable[Scored], limit: int | None = None) -> Capt
             found.rows.append([*shown, _short(p_false), _short(value), against, listed])
     found.pictures = len(pictures)
     found.models = [name for name, _ in models.most_common()]
-    found.notes = [note for note, _ in notes.most_common() if note]
+    found.notes = {note: count for note, count in notes.most_common() if note}
     found.against = _most_against(said)
     most = heapq.nlargest(_PICTURES, doubtful.values(), key=lambda one: one[0])
     found.in_doubt = [(number, image) for _, number, image in most if number < len(found.rows)]
@@ -156,10 +156,10 @@ def _type_of(word: str, objects: Any) -> str:
 
 
 def _most_against(said: dict[str, dict[str, list[int]]]) -> list[WordCount]:
-    """Words of two pictures or more, those that stand against them most often first."""
+    """Words of two pictures or more, those that stand against them most often first, of these the larger share."""
     total = {word: [sum(counts) for counts in zip(*of.values(), strict=True)] for word, of in said.items()}
     several = [word for word, of in said.items() if len(of) >= 2 and total[word][1]]
-    several.sort(key=lambda word: (-total[word][1], word))
+    several.sort(key=lambda word: (-total[word][1], total[word][0], word))
     listed = []
     for word in several[:_WORDS]:
         counts_NK = np.array(list(said[word].values()), float)

@@ -115,7 +115,12 @@ def _counts(captions: Captions) -> str:
         doubtful = sum(value > 0.5 for value in captions.p_false)
         facts.append(("captions more probably false than true", doubtful))
     told = f"Model {escape(', '.join(captions.models))}; outcome {escape(', '.join(captions.outcomes))}."
-    notes = "".join(f"<p class='note'>Verdicts: {escape(note)}.</p>" for note in captions.notes)
+    # Which captions a note is of: where there are several, of how many.
+    several = len(captions.notes) > 1
+    notes = "".join(
+        f"<p class='note'>Verdicts{f' ({count:,} of the captions)' if several else ''}: {escape(note)}.</p>"
+        for note, count in captions.notes.items()
+    )
     if not captions.p_false:
         missing = "The file has no verdicts; score it with --verdict to see which words the images bear out."
         notes = f"<p class='note'>{missing}</p>"
@@ -175,7 +180,8 @@ def _by_type(captions: Captions) -> str:
         bar = f'<svg class="strip" {_STRETCHED.format(100, 10)} aria-hidden="true">{parts}</svg>'
         rows += f'<tr><th scope="row">{kind}</th><td>{total:,}</td><td class="wide">{bar}</td>{numbers}</tr>'
     heads = [f'<span class="dot {_CLASS[name]}"></span>{name}' for name in VERDICTS]
-    return f"<section><h2>Verdicts by kind of word</h2>{_table(['kind', 'words', '', *heads], rows)}</section>"
+    table = _table(["kind", "words", "", *heads], rows)
+    return f'<section class="kinds"><h2>Verdicts by kind of word</h2>{table}</section>'
 
 
 def _against(captions: Captions) -> str:

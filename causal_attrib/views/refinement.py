@@ -27,6 +27,12 @@ def rows(attribution: Attribution) -> list[tuple[str, ...]]:
     ]
 
 
+def leaves_out(attribution: Attribution) -> bool:
+    """Whether a refinement leaves words without a score: of parts that were not opened, or that were not asked for."""
+    refinement = attribution.refinement or {"below": None}
+    return refinement["below"] is not None or attribution.settings.get("tokens", "all") != "all"
+
+
 def note(refinement: dict) -> str:
     """What the words without a score amount to.
 

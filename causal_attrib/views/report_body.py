@@ -115,6 +115,7 @@ def sentences(caption: ReportCaption, place: int, count: int) -> str:
         for text, *cells in refinement.rows(attribution)
     )
     note = refinement.note(attribution.refinement)
+    empty = " Words without a score are empty in the table of words." if refinement.leaves_out(attribution) else ""
     return f"""<section class="sentences" data-caption="{place}">
 <h2 id="sentences-{place}">{title}</h2>
 <div class="scroll" role="region" aria-labelledby="sentences-{place}" tabindex="0">
@@ -125,7 +126,7 @@ def sentences(caption: ReportCaption, place: int, count: int) -> str:
 </tbody>
 </table>
 </div>
-<p class="note">{note[0].upper()}{note[1:]}. Words without a score are empty in the table of words.</p>
+<p class="note">{note[0].upper()}{note[1:]}.{empty}</p>
 </section>"""
 
 

@@ -158,8 +158,7 @@ def _notes(attribution: Attribution) -> list[tuple[str, str]]:
     if attribution.sampling is not None:
         notes.append(("draws    ", drawing.sampling_line(attribution.sampling)))
     if attribution.refinement is not None:
-        all_scored = attribution.refinement["below"] is None and attribution.settings.get("tokens", "all") == "all"
-        left_out = "" if all_scored else "; words without a score are left out"
+        left_out = "; words without a score are left out" if refinement.leaves_out(attribution) else ""
         notes.append(("words    ", f"{refinement.note(attribution.refinement)}{left_out}"))
     return notes
 

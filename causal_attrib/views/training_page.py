@@ -110,7 +110,8 @@ def page(runs: Sequence[TrainingRun], drawn: bytes | None = None) -> str:
 <body>
 <header><p class="eyebrow">COPO training</p><h1><bdi>{_text(title)}</bdi></h1></header>
 <main>
-<img class="curves" alt="Curves of the training log; the table has their ends." src="data:image/png;base64,{image}">
+<div class="wide"><img class="curves" alt="Curves of the training log; the table has their ends."
+src="data:image/png;base64,{image}"></div>
 {_ends(runs)}
 {_recipes(runs)}
 {samples}
@@ -166,7 +167,8 @@ def _seconds(ax: Axes, runs: Sequence[TrainingRun]) -> None:
         for number, run in enumerate(runs):
             lines = [entry for entry in run.entries if "loss" in entry and "step" in entry]
             total = [sum(float(entry.get(phase) or 0) for phase in _phases(run)) for entry in lines]
-            ax.plot([entry["step"] for entry in lines], total, color=_colour(number), linewidth=1.3, label=run.name)
+            steps, alone = [entry["step"] for entry in lines], "." if len(lines) == 1 else ""
+            ax.plot(steps, total, color=_colour(number), marker=alone, linewidth=1.3, label=run.name)
     _legend(ax)
 
 
@@ -272,6 +274,7 @@ _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:0 auto;padding:1rem}"
     "h1{font-size:1.5rem;margin:.2rem 0 1rem;overflow-wrap:anywhere}h2{font-size:1.15rem;margin-top:2rem}"
     ".eyebrow,.head,.note{font-size:.85rem;opacity:.75;margin:0}.curves{max-width:100%;background:#fff}"
+    "@media(max-width:40rem){.curves{max-width:none;width:56rem}}"
     ".wide{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;margin:1rem 0}"
     "td,th{padding:.2rem .7rem;text-align:right;border-bottom:1px solid #8884;font-weight:normal}"
     "th[scope=row]{text-align:left}thead th{font-weight:600}"

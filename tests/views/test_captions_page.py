@@ -64,6 +64,28 @@ def test_what_is_counted_by_hand():
     assert (few.total, len(few.rows), [number for number, _ in few.in_doubt]) == (4, 2, [1])
 
 
+def test_of_words_as_often_against_the_image_the_larger_share_is_first():
+    often = [scored(0, [("noon", A)], "p"), scored(1, [("noon", G), ("zebra", A)], "q"), scored(2, [("noon", G)], "r")]
+    found = count_captions([*often, scored(3, [("zebra", G)], "s")])
+    assert [(one.word, one.times) for one in found.against] == [("zebra", 2), ("noon", 3)]
+
+
+def test_of_several_notes_each_says_how_many_captions_it_is_of():
+    other = scored(4, [("noon", G)], "s")
+    other.record["verdict"]["note"] = "outside"
+    assert "Verdicts: calibrated by hand." in captions_page(count_captions(FEW), "x")
+    text = captions_page(count_captions([*FEW, other]), "x")
+    assert "Verdicts (4 of the captions): calibrated by hand." in text
+    assert "Verdicts (1 of the captions): outside." in text
+
+
+def test_on_a_phone_every_verdict_has_its_number_in_sight(opened):
+    page = opened(captions_page(count_captions(FEW), "x"), viewport={"width": 390, "height": 844})
+    assert page.locator(".kinds .scroll").evaluate("it => it.scrollWidth <= it.clientWidth")
+    heads = [head for head in page.locator(".kinds thead th:visible").all_inner_texts()]
+    assert [head.replace("\n", " ") for head in heads] == ["kind", G, P, U, A]
+
+
 def test_a_file_without_verdicts_is_counted_too():
     record = {name: value for name, value in FEW[0].record.items() if name != "verdict"}
     plain = [

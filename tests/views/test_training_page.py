@@ -53,6 +53,8 @@ def test_several_runs_share_panels():
     (reward, *_) = plot.axes
     assert [line.get_ydata().tolist() for line in reward.lines] == [[0.25], [0.5, 0.5]]
     assert [text.get_text().strip() for text in reward.get_legend().get_texts()] == ["a$b$", "_b"]
+    # A run of one update is a point, in every panel.
+    assert [[line.get_marker() for line in ax.lines] for ax in plot.axes if ax.axison and ax.lines] == [[".", ""]] * 3
     text = page([TrainingRun("a", entries(0.25), [], {"seed": "1"}), TrainingRun("b", entries(0.5), [], {"seed": "2"})])
     assert "What differs between the recipes" in text and "<td>1</td><td>2</td>" in text
 
