@@ -50,6 +50,7 @@ class Captions:
     by_type:   for each kind of word how many words got each verdict
     in_doubt:  the rows of the captions that are most probably false, the most doubtful first, one for each picture
     images:    `image` records of those
+    notes:     what is known of how often verdicts err, and of how many captions
     """
 
     rows: list[list[Any]] = field(default_factory=list)
