@@ -53,8 +53,9 @@ class Lines:
         if self._as_json:
             self.say(event="progress", done=done, total=total, per_second=rate, seconds_left=left, failed=self._failed)
         else:
+            pace = f", {rate:.3g} a second" if rate else ""
             eta = "" if left is None else f", {duration(left)} left"
-            common.tell(f"{done:,} of {total or 0:,} captions, {rate:.3g} a second{eta}, {self._failed} failed")
+            common.tell(f"{done:,} of {total or 0:,} captions{pace}{eta}, {self._failed} failed")
 
     def fail(self, failure: Failure) -> None:
         self._failed += 1

@@ -136,7 +136,7 @@ def with_error(value: float | None, error: float | None) -> str:
 
 def legend(attribution: Attribution) -> str:
     """What the colours say where there are no verdicts."""
-    if any(effect_nats(attribution.outcome, token.necessity) is not None for token in attribution.tokens):
+    if effect_nats(attribution.outcome, 0.0) is not None:
         return _LEGEND.format(harm="the outcome is 7 times as likely") + " (-2 nats)"
     return _LEGEND.format(harm=f"the outcome is more than {-CLEARLY_NEGATIVE:g} higher")
 

@@ -208,6 +208,11 @@ def test_lines_of_progress_off_a_terminal(capsys, monkeypatch):
         "350 of 100,000 captions, 10 a second, 2.8 h left, 0 failed",
         "700 of 100,000 captions, 10 a second, 2.8 h left, 0 failed",
     ]
+    # What comes first says nothing of the pace.
+    with score_run.Lines(as_json=False).watch(quiet=False) as note:
+        now[0] = 200.0
+        note(5, 5)
+    assert capsys.readouterr().err == "5 of 5 captions, 0 failed\n"
 
 
 def test_a_folder_of_parts(copo, folder):

@@ -123,3 +123,5 @@ def test_the_colours_say_what_red_is_for_outcomes_without_nats(sunset):
     assert "the outcome is more than 0.05 higher without it" in printed(sunset, 200)
     scaled = dataclasses.replace(sunset, outcome=sunset.outcome | {"scale": 10})
     assert "the outcome is 7 times as likely without it (-2 nats)" in printed(scaled, 200)
+    unscored = dataclasses.replace(scaled, tokens=[token for token in scaled if token.necessity is None])
+    assert "(-2 nats)" in printed(unscored, 200)
