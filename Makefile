@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint types coverage fuzz site bench ray format clean
+.PHONY: demo test lint types coverage fuzz site shots bench ray format clean
 
 demo: .venv/installed
 	$(BIN)/copo score examples/park.png "a dog and a red frisbee on the grass at sunset"
@@ -34,6 +34,10 @@ coverage: .venv/installed-dev
 # The tests with generated inputs, with 5,000 in place of 200 of each.
 fuzz: .venv/installed-dev
 	FUZZ_EXAMPLES=5000 $(BIN)/pytest -q -m fuzz
+
+# Reports on every screen and on paper, to be looked at before a release: build/shots.
+shots: .venv/installed-dev
+	$(BIN)/python benchmarks/shots.py
 
 # The site, in build/site: a warning (a link that leads nowhere, a page that is in no menu) is an error.
 site: .venv/installed-docs

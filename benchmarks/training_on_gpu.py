@@ -85,7 +85,7 @@ def qwen2_vl(size):
 
 
 def bundled(size, device):
-    vlm = causal_attrib.load(device=device)
+    vlm = causal_attrib.load(device=device, anew=True)
     return vlm.model, vlm.processor, None
 
 

@@ -72,7 +72,7 @@ def rows_of(kind: str, count: int) -> list[dict]:
 
 def trainer_of(kind: str, prompts: int, group: int, temperature: float = 1.0) -> CopoGRPOTrainer:
     """A trainer that has taken one step, so that nothing is done for the first time when it is timed."""
-    vlm = causal_attrib.load(device="cpu")
+    vlm = causal_attrib.load(device="cpu", anew=True)
     trainer = CopoGRPOTrainer(
         model=vlm.model,
         reward_funcs=[rewards.match if kind == "reasoning" else rewards.objects],

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from causal_attrib.evaluation.faithfulness.proof import prove
     from causal_attrib.results.attribution import Attribution, Token
     from causal_attrib.results.maps import Maps
-    from causal_attrib.scores import coherence, saliency, score
+    from causal_attrib.scores import coherence, interactions, saliency, score
     from causal_attrib.vlm import VLM, Encoding, load
 else:
     # torch takes seconds to import; `copo --help` and readers of saved results should not wait for it.
@@ -31,6 +31,7 @@ else:
             "VLM": "vlm",
             "__version__": "version",
             "coherence": "scores",
+            "interactions": "scores",
             "load": "vlm",
             "prove": "evaluation.faithfulness.proof",
             "saliency": "scores",
@@ -48,6 +49,7 @@ __all__ = [
     "Token",
     "__version__",
     "coherence",
+    "interactions",
     "load",
     "prove",
     "saliency",

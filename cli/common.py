@@ -313,6 +313,35 @@ def load(model: str | None, *, debug: bool, checked: bool = False, **options: An
     return causal_attrib.load(model, **options)
 
 
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout of what was done.", rich_help_panel=_ABOUT)]
+
+
+def told(message: str, record: Mapping[str, object], *, json: bool, quiet: bool) -> None:
+    """What a command did: the record on stdout as JSON if that was asked for, else the message on stderr."""
+    if json:
+        import json as json_format
+
+        print(json_format.dumps(record, ensure_ascii=False, allow_nan=False))
+    elif not quiet:
+        tell(message)
+
+
+def place(out: str | None, positional: str | None, what: str) -> str:
+    """Where results go: --out, or the place at which it stood in earlier versions.
+
+    Raises:
+        InputError: neither is given, or both.
+    """
+    from causal_attrib.errors import InputError
+
+    if out is not None and positional is not None:
+        raise InputError(f"{positional} and --out {out} are two places for one result; leave one of them out.")
+    given = out if out is not None else positional
+    if given is None:
+        raise InputError(f"There is no place for the result; add --out {what}.")
+    return given
+
+
 def announce(interventions: int, positions: int, seconds: float) -> None:
     """Say what is about to be run, if it takes long enough to wonder."""
     if seconds >= LONG:

@@ -1,4 +1,4 @@
-"""`copo env`: what a bug report should say."""
+"""`copo env`: what a bug report should say, and which settings are in force."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from causal_attrib import __version__
+from causal_attrib_cli.settings import InForce
 
 _PACKAGES = (
     "torch",
@@ -24,9 +25,10 @@ _PACKAGES = (
 
 
 def env(
+    context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="JSON in place of a list.")] = False,
 ) -> None:
-    """Print versions and devices, for bug reports."""
+    """Print versions, devices, and the settings of copo.toml and the environment, for bug reports."""
     facts: dict[str, object] = {
         "copo": __version__,
         "python": platform.python_version(),
@@ -40,6 +42,8 @@ def env(
         problems.append(f"torch cannot be used ({error}); install it again")
     else:
         problems += _torchvision_problems()
+    in_force: InForce = context.obj or InForce()
+    facts["settings"] = in_force.lines() or ["none"]
     if problems:
         facts["problems"] = problems
     if json:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from causal_attrib_cli import common, settings
 from causal_attrib_cli.diff import diff
 from causal_attrib_cli.doctor import doctor
 from causal_attrib_cli.env import env
@@ -21,38 +22,31 @@ from causal_attrib_cli.score import Score, score
 from causal_attrib_cli.select import select
 from causal_attrib_cli.serve import serve
 from causal_attrib_cli.train import train
+from causal_attrib_cli.usage import Command, Group, spellings
 from causal_attrib_cli.vicrit import vicrit
-
-# TRL's name for the flag.
-_ALIASES = {"model-name-or-path": "model"}
-
-
-def _spelling(name: str) -> str:
-    """The one spelling of a flag: people coming from TRL and transformers write --batch_size for --batch-size."""
-    name = name.replace("_", "-")
-    return _ALIASES.get(name, name)
-
 
 app = typer.Typer(
     name="copo",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _spelling},
+    rich_markup_mode=None,
+    context_settings=spellings(),
 )
-app.command(cls=Score)(score)
-app.command()(merge)
-app.command()(diff)
-app.command()(report)
-app.command()(saliency)
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
-app.command()(select)
-app.command()(pairs)
-app.command()(vicrit)
-app.command()(merge_adapter)
-app.command()(doctor)
-app.command()(scenes)
-app.command()(serve)
-app.command()(env)
+app.command(cls=Score, context_settings=spellings({"output": "out"}))(score)
+app.command(cls=Command)(merge)
+app.command(cls=Command)(diff)
+app.command(cls=Command)(report)
+app.command(cls=Command, context_settings=spellings({"html": "report"}))(saliency)
+app.command(cls=Command, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
+app.command(cls=Command, context_settings=spellings({"max-completion-length": "max-new-tokens"}))(select)
+app.command(cls=Command)(pairs)
+app.command(cls=Command)(vicrit)
+app.command(cls=Command)(merge_adapter)
+app.command(cls=Command)(doctor)
+app.command(cls=Command)(scenes)
+app.command(cls=Command)(serve)
+app.command(cls=Command)(env)
 app.add_typer(evaluations, name="eval")
 app.add_typer(pope, name="pope")
 
@@ -67,11 +61,18 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def copo(
+    context: typer.Context,
     show_version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="As of every command.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="As of every command.")] = False,
 ) -> None:
     """Which words of a caption rest on the image? Per-token causal attribution of vision-language models."""
+    with common.told_plainly(debug=debug, quiet=quiet):
+        context.obj = settings.read()
+        given = {name: True for name, is_set in (("debug", debug), ("quiet", quiet)) if is_set}
+        context.default_map = settings.defaults(context.obj, context.command, given)
 
 
 def main() -> None:

@@ -13,8 +13,14 @@ def merge_adapter(
     adapter: Annotated[
         str, typer.Argument(metavar="ADAPTER", help="Folder or hub id of an adapter.", show_default=False)
     ],
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="Folder to write.", show_default=False)],
+    positional: Annotated[
+        str | None, typer.Argument(metavar="DIR", help="Folder to write, or --out.", show_default=False)
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.", show_default=False)
+    ] = None,
     dtype: common.Dtype = "auto",
+    json: common.Json = False,
     debug: common.Debug = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -25,6 +31,7 @@ def merge_adapter(
         from causal_attrib.errors import InputError
         from causal_attrib.training.data.reading import check_folder
 
+        folder = common.place(out, positional, "DIR")
         if Path(adapter).is_dir() and not (Path(adapter) / "adapter_config.json").is_file():
             raise InputError(f"{adapter} holds no adapter (no adapter_config.json); a whole model needs no merging.")
         if Path(folder).is_dir() and any(Path(folder).iterdir()):
@@ -33,5 +40,4 @@ def merge_adapter(
         vlm = common.load(adapter, debug=debug, dtype=dtype, device="cpu")
         vlm.model.save_pretrained(folder)
         vlm.processor.save_pretrained(folder)
-        if not quiet:
-            common.tell(f"Wrote {folder}")
+        common.told(f"Wrote {folder}", {"out": folder, "adapter": adapter}, json=json, quiet=quiet)

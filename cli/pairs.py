@@ -13,11 +13,16 @@ def pairs(
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="JSON Lines or Parquet, or a folder of scenes.", show_default=False)
     ],
-    out: Annotated[str, typer.Argument(metavar="OUT", help="JSON Lines file to write.", show_default=False)],
+    positional: Annotated[str | None, typer.Argument(metavar="OUT", hidden=True)] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", metavar="FILE", help="JSON Lines file to write.", show_default=False),
+    ] = None,
     image_root: Annotated[
         str | None,
         typer.Option("--image-root", help="What the paths of pictures start from.", show_default="the folder of DATA"),
     ] = None,
+    json: common.Json = False,
     debug: common.Debug = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -30,11 +35,12 @@ def pairs(
         from causal_attrib.training.data.pairs import plain_preferences
         from causal_attrib.training.data.reading import check_writable, read_data, write_data
 
+        out = common.place(out, positional, "FILE.jsonl")
         check_rows_name(out, "Pairs")
         check_writable(out)
         common.check_outputs([out], [data])
         rows = read_data(data, "contrasts", image_root)
         written = plain_preferences(rows)
         write_data(out, written)
-        if not quiet:
-            common.tell(f"Wrote {len(written)} pairs of {len(rows)} rows to {out}")
+        record = {"out": out, "rows": len(rows), "pairs": len(written)}
+        common.told(f"Wrote {len(written)} pairs of {len(rows)} rows to {out}", record, json=json, quiet=quiet)

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from causal_attrib_cli import common
+from causal_attrib_cli.usage import Command, Group
 
-app = typer.Typer(no_args_is_help=True, help="Questions like POPE's, for your own images.")
+app = typer.Typer(cls=Group, no_args_is_help=True, help="Questions like POPE's, for your own images.")
 
 
-@app.command()
+@app.command(cls=Command)
 def build(
     objects: Annotated[str, typer.Option("--objects", metavar="FILE", help="Objects of each image.")],
     out: Annotated[str, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.")],
@@ -28,6 +29,7 @@ def build(
         int, typer.Option("--per-image", help="How many objects that an image has are asked for.")
     ] = 3,
     seed: common.Seed = 0,
+    json: common.Json = False,
     debug: common.Debug = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -52,7 +54,10 @@ def build(
         except OSError as error:
             raise InputError(f"{out} cannot be made ({error.strerror}); choose another folder.") from None
         common.check_outputs([str(Path(out) / f"pope_{name}.jsonl") for name in sets], [objects])
+        written = []
         for name, rows in sets.items():
             write_rows(Path(out) / f"pope_{name}.jsonl", rows)
-            if not quiet:
-                common.tell(f"Wrote {len(rows)} questions to {Path(out) / f'pope_{name}.jsonl'}")
+            path = str(Path(out) / f"pope_{name}.jsonl")
+            written.append({"out": path, "strategy": name, "questions": len(rows)})
+        told = "\n".join(f"Wrote {one['questions']} questions to {one['out']}" for one in written)
+        common.told(told, {"sets": written}, json=json, quiet=quiet)

@@ -24,6 +24,7 @@ def report(
         int | None,
         typer.Option("--limit", metavar="N", help="List the first N captions; all are counted.", show_default="all"),
     ] = None,
+    json: common.Json = False,
     debug: common.Debug = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -48,5 +49,4 @@ def report(
                 raise InputError("--limit is for scored captions; leave it out for training runs.")
             common.check_outputs([out], [])
             report_runs(sources, out)
-        if not quiet:
-            common.tell(f"Wrote {out}")
+        common.told(f"Wrote {out}", {"out": out, "sources": list(sources)}, json=json, quiet=quiet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -67,12 +68,18 @@ def saliency(
             rich_help_panel=_OUTPUT,
         ),
     ] = False,
-    html: Annotated[
+    report: Annotated[
         str | None,
         typer.Option(
-            "--html", metavar="FILE.html", help="Also write the report, with scores and maps.", rich_help_panel=_OUTPUT
+            "--report",
+            metavar="FILE",
+            help="Also write a report with scores and maps: FILE.html, or a figure, .png, .pdf or .svg.",
+            rich_help_panel=_OUTPUT,
         ),
     ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="What saliency.json holds, in place of a table.", rich_help_panel=_OUTPUT)
+    ] = False,
     model: common.Model = None,
     batch_size: common.BatchSize = str(Choice.batch_size),
     debug: common.Debug = False,
@@ -88,11 +95,10 @@ def saliency(
     """
     with common.told_plainly(debug=debug, quiet=quiet):
         from causal_attrib import views
-        from causal_attrib.errors import InputError
         from causal_attrib.evaluation.localisation import localise, read_mask
-        from causal_attrib.io.atomic import replace_file
+        from causal_attrib.io.atomic import check_writable, replace_file
         from causal_attrib.io.pictures import read_picture
-        from causal_attrib.results.formats import check_output
+        from causal_attrib.results.formats import FIGURES, format_of
         from causal_attrib.scores.inputs import check_inputs
         from causal_attrib.scores.saliency_methods.choice import check_used, check_words
         from causal_attrib.scores.settings import Settings
@@ -101,10 +107,9 @@ def saliency(
         by |= {"seed": seed, "of": of, "batch_size": common.rows_per_forward(batch_size)}
         choice = Choice(**by).settled()
         check_used(choice.method, by, proof=proof)
-        if html is not None:
-            if not html.lower().endswith(".html"):
-                raise InputError(f"A report is a page; let the name of {html} end in .html.")
-            check_output(html)
+        if report is not None:
+            report_format = format_of(report, ("html", *FIGURES), what_for=" of a report")
+            check_writable(report)
         views.check_folder(out)
         check_words(of, token, foil, caption)
         inputs = check_inputs(Settings(), image, [caption], prompt=prompt, question=question, answer=answer)
@@ -152,14 +157,17 @@ def saliency(
                 for one in found
             )
         files = views.write_saliency(out, maps, picture.pixels, known)
-        if html is not None:
+        if report is not None:
             attribution = causal_attrib.score(
                 picture, text, model=vlm, prompt=prompt, question=question, answer=answer, seed=seed
             )
-            replace_file(html, views.report(attribution, maps).encode())
-        common.stdout().print(views.saliency_table(maps, known))
+            replace_file(report, views.report_bytes(attribution, maps, format=report_format))
+        if json:
+            print(Path(files[1]).read_text("utf-8"), end="")
+        else:
+            common.stdout().print(views.saliency_table(maps, known))
         if not quiet:
-            common.tell(f"Wrote {len(files)} files to {out}" + (f" and {html}" if html else ""))
+            common.tell(f"Wrote {len(files)} files to {out}" + (f" and {report}" if report else ""))
 
 
 def _added_up(progress: common.Progress | None) -> Callable[[int], None] | None:

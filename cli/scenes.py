@@ -10,7 +10,12 @@ from causal_attrib_cli import common
 
 
 def scenes(
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="Folder to write.", show_default=False)],
+    positional: Annotated[
+        str | None, typer.Argument(metavar="DIR", help="Folder to write, or --out.", show_default=False)
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.", show_default=False)
+    ] = None,
     count: Annotated[int, typer.Option("--count", help="How many scenes.")] = 100,
     seed: common.Seed = 0,
     planted: Annotated[
@@ -28,6 +33,7 @@ def scenes(
         int | None,
         typer.Option("--size", metavar="PX", help="Side of the images.", show_default="the bundled model's"),
     ] = None,
+    json: common.Json = False,
     debug: common.Debug = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -38,6 +44,7 @@ def scenes(
     with common.told_plainly(debug=debug, quiet=quiet):
         from causal_attrib.scenes import write_dataset
 
+        folder = common.place(out, positional, "DIR")
         write_dataset(
             folder,
             count,
@@ -47,5 +54,5 @@ def scenes(
             style=style,
             **({} if size is None else {"size": size}),
         )
-        if not quiet:
-            common.tell(f"Wrote {count} scenes to {folder}")
+        record = {"out": folder, "scenes": count, "seed": seed}
+        common.told(f"Wrote {count} scenes to {folder}", record, json=json, quiet=quiet)

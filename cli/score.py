@@ -6,10 +6,10 @@ import functools
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from causal_attrib.scores.settings import Settings
 from causal_attrib_cli import common, score_run
+from causal_attrib_cli.usage import Command
 
 _CAPTION = "What is scored"
 _METHOD = "How it is scored"
@@ -24,7 +24,7 @@ _SETTINGS = (
 )
 
 
-class Score(TyperCommand):
+class Score(Command):
     """The command, whose flag --ray needs no value."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -76,7 +76,7 @@ def score(
             "--out",
             "-o",
             metavar="FILE",
-            help="Write FILE.json, .jsonl, .csv, .parquet or .html; - is stdout.",
+            help="Write FILE.json, .jsonl, .csv, .parquet, .html, .png, .pdf or .svg; - is stdout.",
             show_default="a table",
             rich_help_panel=_OUTPUT,
         ),
@@ -114,15 +114,6 @@ def score(
             "--input",
             metavar="FILE",
             help="Captions to score: files, a pattern, a folder, an address, or DATASET:SPLIT of the hub.",
-            rich_help_panel=_MANY,
-        ),
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            metavar="FILE",
-            help="Write FILE.parquet, .csv, .jsonl, or a folder FILE/.",
             rich_help_panel=_MANY,
         ),
     ] = None,
@@ -227,7 +218,6 @@ def score(
     scoring |= {"batch_size": common.rows_per_forward(batch_size), "seed": seed}
     with common.told_plainly(debug=debug, quiet=quiet):
         many = {
-            "--output": output,
             "--limit": limit,
             "--shard": shard,
             "--fresh": fresh,
@@ -238,10 +228,10 @@ def score(
             "--dry-run": dry_run,
             "--log-json": log_json,
         }
-        one = {"IMAGE": image, "--also": also, "--out": out, "--format": format, "--json": json}
-        score_run.check_mode(input, one, many)
+        one = {"IMAGE": image, "--also": also, "--format": format, "--json": json}
+        score_run.check_mode(input, out, one, many)
         gate = score_run.Gate(summary, fail_above)
-        gate.check(verdict=bool(scoring["verdict"]), beside=[out, output], inputs=[image, input])
+        gate.check(verdict=bool(scoring["verdict"]), beside=[out], inputs=[image, input])
         load = functools.partial(common.load, model, debug=debug, **loading)
         if server is not None:
             score_run.check_server(server, token, input, {"model": model, **loading}, scoring)
@@ -253,14 +243,14 @@ def score(
         else:
             how_many = int(workers) if workers.isdecimal() else workers
             which = {"limit": limit, "shard": shard or "1/1", "fetch": fetch}
-            of_model = {"model": model, **loading}
+            of_model = {"model": None if model == "bundled" else model, **loading}
             if dry_run:
-                score_run.forecast(input, output, load, asked, scoring, of_model, which, how_many)
+                score_run.forecast(input, out, load, asked, scoring, of_model, which, how_many)
                 return
             which |= {"fresh": fresh, "workers": how_many, "ray": ray, "cpus_per_worker": cpus_per_worker}
             score_run.score_many(
                 input,
-                score_run.folder_for_ray(str(output), ray),
+                score_run.folder_for_ray(str(out), ray),
                 load,
                 asked,
                 scoring,

@@ -136,7 +136,7 @@ class Gate:
             raise typer.Exit(3)
 
 
-def check_mode(input: str | None, one: dict[str, Any], many: dict[str, Any]) -> None:
+def check_mode(input: str | None, out: str | None, one: dict[str, Any], many: dict[str, Any]) -> None:
     """Flags of one caption and of many do not mix."""
     from causal_attrib.errors import InputError
 
@@ -147,8 +147,8 @@ def check_mode(input: str | None, one: dict[str, Any], many: dict[str, Any]) -> 
             raise InputError("There is nothing to score; give an IMAGE, or a file of captions with --input.")
     elif given := [flag for flag, value in one.items() if value]:
         raise InputError(f"{given[0]} is for one caption and --input for many; leave one of them out.")
-    elif many["--output"] is None and not many["--dry-run"]:
-        raise InputError("--input needs a place for the scores; add --output FILE.parquet (or .csv, .jsonl).")
+    elif out is None and not many["--dry-run"]:
+        raise InputError("--input needs a place for the scores; add --out FILE.parquet (or .csv, .jsonl).")
 
 
 def score_one(
@@ -168,7 +168,7 @@ def score_one(
     Args:
         server: the address of one and its token; None scores here.
     """
-    from causal_attrib.results.formats import check_output
+    from causal_attrib.results.formats import FIGURES, FORMATS, check_output
     from causal_attrib.scores.inputs import check_inputs
     from causal_attrib.scores.settings import Settings
 
@@ -176,7 +176,7 @@ def score_one(
     # What can be found wrong at once is found before torch is imported and the model loaded, which may take minutes.
     settings = Settings(**scoring)
     if file is not None:
-        check_output(file)
+        check_output(file, (*FORMATS, *FIGURES))
     inputs = check_inputs(settings, image, captions, **asked)
     if server is None:
         attributions = _score_here(load, settings, inputs, quiet=quiet)

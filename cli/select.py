@@ -15,8 +15,11 @@ def select(
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="JSON Lines or Parquet, or a folder of scenes.", show_default=False)
     ],
-    out: Annotated[str, typer.Argument(metavar="OUT", help="JSON Lines file to write.", show_default=False)],
-    loading: dict,
+    positional: Annotated[str | None, typer.Argument(metavar="OUT", hidden=True)] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", metavar="FILE", help="JSON Lines file to write.", show_default=False),
+    ] = None,
     keep: Annotated[float, typer.Option("--keep", help="Share of the prompts that is kept.")] = 0.6,
     reward: Annotated[
         str,
@@ -27,8 +30,8 @@ def select(
         ),
     ] = "match",
     num_generations: Annotated[int, typer.Option("--num-generations", help="Completions per prompt.")] = 8,
-    max_completion_length: Annotated[
-        int, typer.Option("--max-completion-length", help="Tokens of a completion.")
+    max_new_tokens: Annotated[
+        int, typer.Option("--max-new-tokens", metavar="N", help="Longest completion, in tokens.")
     ] = 256,
     image_root: Annotated[
         str | None,
@@ -42,8 +45,11 @@ def select(
     ] = None,
     seed: common.Seed = 0,
     model: common.Model = None,
+    json: common.Json = False,
     debug: common.Debug = False,
     quiet: common.Quiet = False,
+    *,
+    loading: dict,
 ) -> None:
     """Keep the prompts whose completions are right now and then: those that a group-relative method learns from.
 
@@ -54,6 +60,7 @@ def select(
         # Before torch is imported, which takes seconds.
         from causal_attrib.training.recipe.check import check_reward_name, check_there
 
+        out = common.place(out, positional, "FILE.jsonl")
         check_reward_name(reward)
         check_there(data)
 
@@ -70,7 +77,7 @@ def select(
         check_seed(seed)
         common.check_outputs([out], [data])
         rows = read_data(data, image_root=image_root)
-        check_selection(rows, keep, num_generations, max_completion_length)
+        check_selection(rows, keep, num_generations, max_new_tokens)
         check_names(rows, data)
         check_reward(reward, judge, rows, data)
         vlm = common.load(model, debug=debug, **loading)
@@ -80,13 +87,13 @@ def select(
                 with_system_prompt(rows, system_prompt),
                 judge,
                 num_generations,
-                longest=max_completion_length,
+                longest=max_new_tokens,
                 seed=seed,
                 progress=progress,
             )
         write_data(out, select_prompts(rows, rewards, keep))
-        if not quiet:
-            flat = sum(len(set(group)) == 1 for group in rewards)
-            mean = sum(map(sum, rewards)) / (len(rewards) * num_generations)
-            common.tell(f"Mean reward {mean:.2f}; at {flat} of {len(rows)} prompts all completions got the same.")
-            common.tell(f"Wrote {out}")
+        flat = sum(len(set(group)) == 1 for group in rewards)
+        mean = sum(map(sum, rewards)) / (len(rewards) * num_generations)
+        told = f"Mean reward {mean:.2f}; at {flat} of {len(rows)} prompts all completions got the same.\nWrote {out}"
+        record = {"out": out, "prompts": len(rows), "mean_reward": mean, "all_alike": flat}
+        common.told(told, record, json=json, quiet=quiet)

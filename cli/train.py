@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json as json_format
 import typing
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,6 +63,9 @@ def train(
         bool,
         typer.Option("--dry-run", help="Two batches through every phase: seconds, memory, an estimate; no training."),
     ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="JSON on stdout of what was done; what is told on the way stays on stderr.")
+    ] = False,
     debug: common.Debug = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -90,7 +94,7 @@ def train(
 
         with common.progress("Opening pictures", quiet=quiet) as progress:
             plan = make_plan(recipe, checkpoint, progress)
-        load = functools.partial(common.load, debug=debug)
+        load = functools.partial(common.load, debug=debug, anew=True)  # it is going to be changed
         quiet = quiet or plan.arguments.process_index > 0  # one of several processes speaks
         tell = _silent if quiet else common.tell
         tell(
@@ -98,7 +102,7 @@ def train(
             f"{recipe.output_dir}"
         )
         if dry_run:
-            _show_dry_run(plan, load)
+            _show_dry_run(plan, load, json=json)
             return
         if checkpoint is not None:
             begins = plan.checkpoint or "the beginning: there is no whole checkpoint yet"
@@ -113,6 +117,9 @@ def train(
         with common.progress("Training", quiet=quiet) as progress:
             train(plan, tell=tell, load=load, progress=progress, show=None if quiet else _show)
         tell(f"Wrote {recipe.output_dir}")
+        if json and plan.arguments.process_index == 0:
+            record = {"out": str(recipe.output_dir), "method": recipe.method, "updates": plan.updates}
+            print(json_format.dumps(record | {"rows": len(plan.rows), "adapter": not recipe.full}))
         if not recipe.full:
             tell(f"An adapter: --model takes it as it is, copo merge-adapter {recipe.output_dir} DIR makes one model.")
 
@@ -154,7 +161,7 @@ def _show(samples: Sequence[ShownSample]) -> None:
         Console(stderr=True).print(completions(samples))
 
 
-def _show_dry_run(plan: Plan, load: Callable[..., VLM]) -> None:
+def _show_dry_run(plan: Plan, load: Callable[..., VLM], *, json: bool) -> None:
     from rich.table import Table
 
     from causal_attrib.training.dry_run import dry_run
@@ -162,6 +169,11 @@ def _show_dry_run(plan: Plan, load: Callable[..., VLM]) -> None:
 
     found = dry_run(plan, load)
     if plan.arguments.process_index:
+        return
+    if json:
+        phases = [dict(zip(("phase", "seconds", "bytes"), phase, strict=True)) for phase in found.phases]
+        record = {"phases": phases, "updates": found.updates, "seconds": found.total, "saved": found.saved}
+        print(json_format.dumps(record | {"warnings": list(found.signs)}))
         return
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("phase")

@@ -14,7 +14,11 @@ def vicrit(
         str,
         typer.Argument(metavar="DATA", help="Rows with image and caption, or a folder of scenes.", show_default=False),
     ],
-    out: Annotated[str, typer.Argument(metavar="OUT", help="JSON Lines file to write.", show_default=False)],
+    positional: Annotated[str | None, typer.Argument(metavar="OUT", hidden=True)] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", metavar="FILE", help="JSON Lines file to write.", show_default=False),
+    ] = None,
     lexicon: Annotated[
         str,
         typer.Option(
@@ -26,6 +30,7 @@ def vicrit(
         typer.Option("--image-root", help="What the paths of pictures start from.", show_default="the folder of DATA"),
     ] = None,
     seed: common.Seed = 0,
+    json: common.Json = False,
     debug: common.Debug = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -40,11 +45,12 @@ def vicrit(
         from causal_attrib.words.lexicon import read_lexicon
         from causal_attrib.words.matcher import Matcher
 
+        out = common.place(out, positional, "FILE.jsonl")
         check_rows_name(out, "Rows")
         check_writable(out)
         common.check_outputs([out], [data])
         rows, skipped = false_span_rows(data, Matcher(read_lexicon(lexicon), "repaired"), seed, image_root)
         write_data(out, rows)
-        if not quiet:
-            left_out = f"; {skipped} captions have no word that could be changed" if skipped else ""
-            common.tell(f"Wrote {len(rows)} rows to {out}{left_out}")
+        left_out = f"; {skipped} captions have no word that could be changed" if skipped else ""
+        record = {"out": out, "rows": len(rows), "skipped": skipped}
+        common.told(f"Wrote {len(rows)} rows to {out}{left_out}", record, json=json, quiet=quiet)

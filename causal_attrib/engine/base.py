@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from torch import Tensor
@@ -73,6 +73,7 @@ class Job:
         return cast(TextOutcome, self.outcome)
 
 
+Items = TypeVar("Items", Sequence[Any], np.ndarray)
 ReadsLogits = Callable[[Tensor, tuple[int, ...]], tuple[np.ndarray, np.ndarray]]
 # A caption, its edits with the noise of each draw, and the ids that were drawn behind them.
 _Drawn = tuple[Job, Sequence[tuple[Edited, GumbelNoise]], Sequence[tuple[int, ...]]]
@@ -357,7 +358,7 @@ class Engine(ABC):
         return next((i for i in (tokenizer.mask_token_id, tokenizer.unk_token_id) if i is not None), self.vlm.pad_id)
 
 
-def chunks(items: Sequence, size: int) -> Iterable[Sequence]:
+def chunks(items: Items, size: int) -> Iterable[Items]:
     """`items` in pieces of at most `size`."""
     return (items[start : start + size] for start in range(0, len(items), size))
 

@@ -139,12 +139,12 @@ class Nodes:
                 new = np.empty(max(end, len(old) + len(old) // 4, 64), old.dtype)
                 new[:start] = old[:start]
                 setattr(self, name, new)
-        new = slice(start, end)
-        self.token_N[new], self.fill_N[new], self.place_N[new], self.first_N[new] = token_T, fill_T, NONE, start
-        self.parent_N[new] = np.arange(start - 1, end - 1)
+        made = slice(start, end)
+        self.token_N[made], self.fill_N[made], self.place_N[made], self.first_N[made] = token_T, fill_T, NONE, start
+        self.parent_N[made] = np.arange(start - 1, end - 1)
         self.parent_N[start] = parent
         depth = 0 if parent == NONE else int(self.depth_N[parent]) + 1
-        self.depth_N[new] = np.arange(depth, depth + len(token_T))
+        self.depth_N[made] = np.arange(depth, depth + len(token_T))
         if parent != NONE:
             self._runs[parent, int(token_T[0]), int(fill_T[0])] = start
         self.count = end

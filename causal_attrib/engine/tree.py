@@ -162,8 +162,9 @@ class Tree:
             new = piece[self.nodes.place_N[piece] == NONE]
             found.append(wanted)
             logits.append((yield TreeRequest(self, new, wanted, shared)).float())
-        by_number = np.argsort(found := np.concatenate(found))
-        row_R = by_number[np.searchsorted(found, leaves, sorter=by_number)]
+        all_found = np.concatenate(found)
+        by_number = all_found.argsort()
+        row_R = by_number[np.searchsorted(all_found, leaves, sorter=by_number)]
         return torch.cat(logits)[self._moved(row_R)]
 
     def sees(self, nodes: np.ndarray, again: np.ndarray | None = None) -> np.ndarray:
@@ -221,8 +222,8 @@ class Tree:
         # A hidden token is any, and overwritten.
         embedded_QD = self.family.embedding(self._moved(self.nodes.token_N[nodes].clip(min=0))[None])[0]
         for number, fill in enumerate(FILLS):
-            hidden = np.flatnonzero(self.nodes.fill_N[nodes] == number) if fill else ()
-            if len(hidden):
+            hidden = np.flatnonzero(self.nodes.fill_N[nodes] == number)
+            if fill and len(hidden):
                 value = self.vlm.mean_embedding_D.to(embedded_QD) if fill == "mean" else 0.0
                 embedded_QD[self._moved(hidden)] = value
         return embedded_QD

@@ -40,6 +40,7 @@ from causal_attrib.results.tokens import COLUMNS, NUMBERS, SCORES, VERDICT_COLUM
 
 if TYPE_CHECKING:
     import pandas as pd
+    import shap
     from datasets import Dataset
     from matplotlib.figure import Figure
 
@@ -148,8 +149,10 @@ class Attribution:
         chosen = sorted({at + step for at in hits for step in range(len(wanted))})
         return replace(self, tokens=[token for at in chosen for token in words[at]])
 
-    def words(self) -> Attribution:
-        """The same caption with one entry per word in place of one per token.
+    @property
+    def words(self) -> Words:
+        """The words of the caption: `attribution.words[2]` is one as a `Token`, `attribution.words["dog"]` all of that
+        name, and `attribution.words()` the same caption with one entry per word in place of one per token.
 
         `logprob` and `entropy` are summed: by the chain rule the sums are the log-probability of the word and an
         estimate of its entropy. The causal scores are averaged over the word's tokens. That is exact for scores made
@@ -158,16 +161,41 @@ class Attribution:
         tokens of the word bear, and signals are summed, averaged or those of the first token, as each says of itself.
         `id` is None.
         """
-        return replace(self, tokens=[self._merge(index, word) for index, word in enumerate(self._words())])
+        return Words(replace(self, tokens=[self._merge(index, word) for index, word in enumerate(self._words())]))
 
-    def to_frame(self) -> pd.DataFrame:
+    @property
+    def against(self) -> tuple[Token, ...]:
+        """The words that the picture speaks against.
+
+        Raises:
+            InputError: there are no verdicts.
+        """
+        if self.verdict is None:
+            raise InputError("The caption was scored without verdicts; score it with verdict=True.")
+        return tuple(word for word in self.words if word.verdict == "against the image")
+
+    @property
+    def summary(self) -> str:
+        """What the caption comes to, in a sentence or two."""
+        from causal_attrib import views
+
+        return views.headline(self)
+
+    def to_frame(self, level: str = "token") -> pd.DataFrame:
         """A pandas frame with one row per token and the columns of `Token`; scores that are None are NaN.
+
+        Args:
+            level: "token", or "word" for one row per word (`words`).
 
         Each signal is a column with its name; that of the signal evidence is `signal_evidence`, since `evidence` is of
         words and verdicts.
         """
         import pandas as pd
 
+        if level not in ("token", "word"):
+            raise InputError(f"There is no frame by {level!r}; choose one of token, word.")
+        if level == "word":
+            return self.words().to_frame()
         signals = {name: signal_column(name) for name in self.signal_names}
         rows = [
             asdict(token) | {column: (token.signals or {}).get(name) for name, column in signals.items()}
@@ -177,6 +205,32 @@ class Attribution:
         types = {"id": "Int64"} | {name: "int64" for name in ("index", "word", "char_start", "char_end")}
         numbers = [name for name in NUMBERS if name in self.columns] + list(signals.values())
         return frame.astype(types | dict.fromkeys(numbers, "float64"))
+
+    def to_shap(self, score: str = "necessity") -> shap.Explanation:
+        """The scores as shap's plots take them: `shap.plots.text(attribution.to_shap())`.
+
+        Its `values` are the score of each token, 0 where there is none. shap's plots show values that add up to the
+        outcome, which effects of hiding single tokens do not: `base_values` is the outcome less their sum, and no
+        outcome of an empty caption.
+
+        Raises:
+            InputError: shap is not installed, or no token has the score.
+        """
+        try:
+            import shap
+        except ImportError:
+            raise InputError("to_shap needs shap: pip install shap.") from None
+        import numpy as np
+
+        if score not in NUMBERS or all(getattr(token, score) is None for token in self.tokens):
+            raise InputError(f"No token has the score {score!r}; choose another.")
+        values = np.array([getattr(token, score) or 0.0 for token in self.tokens])
+        return shap.Explanation(
+            values=values,
+            base_values=(self.outcome.get("value") or 0.0) - values.sum(),
+            data=np.array([token.text for token in self.tokens]),
+            feature_names=[token.text for token in self.tokens],
+        )
 
     def to_dataset(self) -> Dataset:
         """The same as a `Dataset` of Hugging Face.
@@ -197,11 +251,15 @@ class Attribution:
         return f"Attribution({caption!r}, tokens={len(self.tokens)})"
 
     def show(self) -> None:
-        """Print the caption and the table of its tokens, coloured where the terminal has colours."""
+        """In a notebook the whole report; on a terminal the caption and the table of its tokens, coloured where the
+        terminal has colours."""
         from rich.console import Console
 
         from causal_attrib import views
 
+        if views.in_notebook():
+            views.show_in_notebook(self)
+            return
         Console().print(views.table(self))
 
     def plot(self, picture: ImageLike | None = None) -> Figure:
@@ -216,7 +274,7 @@ class Attribution:
     def _repr_html_(self) -> str:
         from causal_attrib import views
 
-        return views.notebook(self)
+        return views.inline(self)
 
     # Saving and loading
 
@@ -255,22 +313,24 @@ class Attribution:
             ) from None
 
     def to_bytes(self, format: str) -> bytes:
-        """What `save` writes, for a pipe or an upload. `format` is one of json, jsonl, csv, parquet, html."""
+        """What `save` writes, for a pipe or an upload. `format` is one of its suffixes, without the dot."""
         return formats.to_bytes(self, format)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write to `path`; the suffix chooses the format: .json, .jsonl, .csv, .parquet or .html.
+        """Write to `path`; the suffix chooses the format: .json, .jsonl, .csv, .parquet, .html, .png, .pdf or .svg.
 
-        All five load again with every number exact. CSV and parquet hold one row per token, with the columns of
-        `to_frame` and `image` and `caption_id` beside them; read the CSV elsewhere with
-        `pandas.read_csv(path, comment="#")`. JSONL files can be concatenated (see `load_all`); HTML is the report to
-        look at or mail. An existing file is replaced, and never left half-written.
+        The first five load again with every number exact; the last three are a figure of the caption, the picture and
+        the scores. CSV and parquet hold one row per token, with the columns of `to_frame` and `image` and `caption_id`
+        beside them; read the CSV elsewhere with `pandas.read_csv(path, comment="#")`. JSONL files can be concatenated
+        (see `load_all`); HTML is the report to look at or mail. An existing file is replaced, and never left
+        half-written.
 
         Raises:
             InputError: the suffix is none of these, or the path cannot be written.
         """
-        formats.check_output(path)
-        replace_file(path, self.to_bytes(formats.format_of(path)))
+        format = formats.format_of(path, (*formats.FORMATS, *formats.FIGURES))
+        formats.check_output(path, (format,))
+        replace_file(path, self.to_bytes(format))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Attribution:
@@ -327,6 +387,33 @@ class Attribution:
         values = [(token.signals or {})[name] for token in word]
         pool = (self.signals or {})["columns"][name]["pool"]
         return values[0] if pool == "first" else math.fsum(values) / (len(values) if pool == "mean" else 1)
+
+
+class Words:
+    """The words of a caption; called, they are an `Attribution` with one entry for each."""
+
+    def __init__(self, attribution: Attribution):
+        self._attribution = attribution
+
+    def __call__(self) -> Attribution:
+        return self._attribution
+
+    @overload
+    def __getitem__(self, key: int) -> Token: ...
+    @overload
+    def __getitem__(self, key: slice | str) -> Attribution: ...
+    def __getitem__(self, key: int | slice | str) -> Token | Attribution:
+        """As of an `Attribution`, whose entries are words."""
+        return self._attribution[key]
+
+    def __len__(self) -> int:
+        return len(self._attribution)
+
+    def __iter__(self) -> Iterator[Token]:
+        return iter(self._attribution)
+
+    def __repr__(self) -> str:
+        return f"Words({', '.join(repr(word.text.strip()) for word in self)})"
 
 
 def plain_word(word: str) -> str:

@@ -261,9 +261,9 @@ def _caption_row(record: dict) -> dict[str, Any]:
             value = float(value)
         # What is of another kind stays where it is; so does an empty string, which is none in a CSV file.
         row[name] = None
-        if type(value) is not kind or value == "" or (kind is int and abs(value) >= _LARGEST):
+        if type(value) is not kind or value == "" or (isinstance(value, int) and abs(value) >= _LARGEST):
             continue
-        if kind is float and not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"The {'.'.join(path)} of a caption is {value}, which is no score: score again.")
         row[name] = value
         if len(path) == 1 and path[0] in about:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from causal_attrib.results.attribution import Attribution
 
 FORMATS = ("json", "jsonl", "csv", "parquet", "html")
+# What is drawn, and holds no numbers to load again.
+FIGURES = ("png", "pdf", "svg")
 # The element of the report that holds what is loaded again: one attribution, or a list of several.
 HTML_MARK = '<script type="application/json" id="copo-attribution">'
 
@@ -57,9 +59,9 @@ def format_of(
     return suffix
 
 
-def check_output(path: str | os.PathLike) -> None:
+def check_output(path: str | os.PathLike, formats: Sequence[str] = FORMATS) -> None:
     """Raise an `InputError` unless an attribution can be saved at `path`: call it before the work, not after."""
-    format_of(path)
+    format_of(path, formats)
     check_writable(path)
 
 
@@ -77,7 +79,11 @@ def to_bytes(attribution: Attribution, format: str) -> bytes:
         from causal_attrib import views
 
         return views.report(attribution).encode()
-    raise InputError(f"There is no format {format!r}; choose one of {', '.join(FORMATS)}.")
+    if format in FIGURES:
+        from causal_attrib import views
+
+        return views.report_bytes(attribution, format=format)
+    raise InputError(f"There is no format {format!r}; choose one of {', '.join((*FORMATS, *FIGURES))}.")
 
 
 def read(path: str | os.PathLike) -> list[dict]:

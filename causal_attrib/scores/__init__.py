@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from causal_attrib.scores.coherence_channels.channels import coherence
     from causal_attrib.scores.completeness import causal_completeness
     from causal_attrib.scores.entropy import logprob_and_entropy
+    from causal_attrib.scores.pair_effects import interactions
     from causal_attrib.scores.saliency_methods.maps import saliency
     from causal_attrib.scores.scoring import score
 else:
@@ -16,10 +17,11 @@ else:
         {
             "causal_completeness": "completeness",
             "coherence": "coherence_channels.channels",
+            "interactions": "pair_effects",
             "logprob_and_entropy": "entropy",
             "saliency": "saliency_methods.maps",
             "score": "scoring",
         },
     )
 
-__all__ = ["causal_completeness", "coherence", "logprob_and_entropy", "saliency", "score"]
+__all__ = ["causal_completeness", "coherence", "interactions", "logprob_and_entropy", "saliency", "score"]

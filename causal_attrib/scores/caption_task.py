@@ -189,6 +189,7 @@ def _run_group(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce 
             signals_of(task.vlm, task.encoding, settings.signals, scan.logits_TV, seed=settings.seed)
             for task, scan in zip(tasks, scans, strict=True)
         ]
+    found: list[tuple[_Measured, dict[str, Any] | None]]
     if settings.level == "auto":
         found = [_refined(engine, task) for task in tasks]
     else:

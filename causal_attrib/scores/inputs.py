@@ -95,8 +95,7 @@ def check_texts(captions: Sequence[object], **texts: object) -> None:
 def _check_objects(settings: Settings, objects: object) -> None:
     if objects is None:
         return
-    listed = isinstance(objects, list | tuple | set | frozenset) and all(isinstance(name, str) for name in objects)
-    if not listed:
+    if not isinstance(objects, (list, tuple, set, frozenset)) or not all(isinstance(name, str) for name in objects):
         raise InputError(f"The objects are {shown(objects)}; give a list of their names.")
     if settings.outcome == "objects":
         annotated_objects(list(objects))

@@ -24,7 +24,8 @@ from causal_attrib.training.watch.drawing import DrawTraining
 from causal_attrib.training.watch.early_signs import signs
 from causal_attrib.training.watch.loss_check import loss_sign
 from causal_attrib.training.watch.phases import REST, REWARD, SAMPLE, SCORE, UPDATE
-from causal_attrib.vlm import VLM, load
+from causal_attrib.vlm import VLM
+from causal_attrib.vlm.loading import load
 
 ROWS = 2
 

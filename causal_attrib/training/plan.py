@@ -128,7 +128,7 @@ def make_plan(recipe: Recipe, resume: str | None = None, progress: Callable[[int
     if not isinstance(method, DPO) and of_rollouts(arguments):
         check_save_steps(arguments)
         check_whole_groups(method, arguments)
-    _check_sharding(method, arguments)
+    _check_sharding(method, arguments, token_reward)
     check_folder(recipe.folder)
     assert recipe.data is not None  # which has been checked
     share = arguments.process_index, arguments.world_size
@@ -144,10 +144,10 @@ def make_plan(recipe: Recipe, resume: str | None = None, progress: Callable[[int
                 check_reward(name, reward, some, path, alone=len(rewards) == 1)
             _check_outcome(some, path, recipe, scoring)
     counts = {bool(row.get("image") or row.get("images")) for row in rows}
-    if recipe.use_vllm and len(counts) > 1:
+    if len(counts) > 1 and (recipe.use_vllm or arguments.world_size > 1):
         raise InputError(
-            f"{recipe.data} has rows with and without a picture, which TRL does not hand to vLLM in one batch; leave "
-            "out use_vllm, or train on one kind."
+            f"{recipe.data} has rows with and without a picture, which TRL neither hands to vLLM in one batch nor "
+            "gathers from several processes; train on one kind, or in one process without use_vllm."
         )
     updates(arguments, len(rows))
     if checkpoint is not None and of_rollouts(arguments):
@@ -236,8 +236,18 @@ def _check_outcome(rows: Sequence[dict], path: str | None, recipe: Recipe, scori
             )
 
 
-def _check_sharding(method: Method, arguments: GRPOConfig | DPOConfig) -> None:
+def _check_sharding(method: Method, arguments: GRPOConfig | DPOConfig, token_reward: TokenReward | None) -> None:
     """What the trainer checks too, where the model would have been loaded in vain."""
     plugin = arguments.deepspeed_plugin
-    fsdp = bool(arguments.fsdp) or os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true")
-    check_sharding(method, fsdp=fsdp, zero_stage=None if plugin is None else plugin.zero_stage)
+    version = 0
+    if arguments.fsdp:
+        given = arguments.fsdp_config
+        version = int(given.get("version", 2)) if isinstance(given, dict) else 2
+    elif os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true"):
+        version = int(os.environ.get("FSDP_VERSION", "1"))
+    check_sharding(
+        method,
+        fsdp=version,
+        zero_stage=None if plugin is None else plugin.zero_stage,
+        token_reward=token_reward is not None,
+    )

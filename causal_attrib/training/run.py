@@ -44,7 +44,8 @@ from causal_attrib.training.watch.loss_check import CheckLoss
 from causal_attrib.training.watch.out_of_memory import out_of_memory
 from causal_attrib.training.watch.phases import PhaseClock
 from causal_attrib.version import __version__
-from causal_attrib.vlm import VLM, load
+from causal_attrib.vlm import VLM
+from causal_attrib.vlm.loading import load
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -65,6 +66,8 @@ _SHOWN = {
     "completions/mean_length": ".0f",
     "copo/sufficiency": ".3f",
     "copo/necessity": ".3f",
+    "copo/dependency": ".3f",
+    "copo/spoilt_kl": ".3f",
     "copo/prompts_kept": ".2f",
     "eval_copo/sufficiency": ".3f",
     "eval_copo/necessity": ".3f",

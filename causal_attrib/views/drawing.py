@@ -1,14 +1,16 @@
-"""What all views share: how a token is written and how strongly it is coloured.
+"""What all views share: how a token is written and how it is coloured.
 
-The scale is diverging, blue - white - red, symmetric about 0 and the same for all tokens of one caption. Blue is causal
-completeness. Red is for a token whose word is contradicted: without it the outcome is clearly likelier, which is how a
-false word shows, and which completeness hides because it clips at 0. Both are for content words: a function word claims
+Where there are verdicts, a word has the colour of its verdict. Elsewhere the colour is causal completeness: from none
+at 0 to full blue at the largest of a caption, or of all captions that are shown together. A token whose word is
+contradicted has no colour of that scale but a mark: without it the outcome is clearly likelier, which is how a false
+word shows, and which completeness hides because it clips at 0. Both are for content words: a function word claims
 nothing that a picture could bear out, and hiding one breaks the phrase that it holds together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from itertools import groupby
 
 from causal_attrib.results.attribution import Attribution, Token
@@ -18,13 +20,36 @@ from causal_attrib.words.claims import is_content
 # The ends of ColorBrewer's RdBu, which stays readable for the colour-blind.
 BLUE = (33, 102, 172)
 RED = (178, 24, 43)
+AMBER = (190, 105, 10)
+GREY = (90, 95, 105)
+
+
+@dataclass(frozen=True)
+class Tint:
+    """A colour, and how much of it is laid on white: 0 none, 1 all."""
+
+    colour: tuple[int, int, int]
+    strength: float
+
+
+# Every verdict that says something of a word; "no claim" has no colour.
+VERDICTS = {
+    "grounded": Tint(BLUE, 0.45),
+    "against the image": Tint(RED, 1.0),
+    "language prior": Tint(AMBER, 0.4),
+    "undecided": Tint(GREY, 0.35),
+}
+VERDICT_LEGEND = (
+    "blue: the picture bears the word out; red, underlined and !: it speaks against it; amber: likely with and without "
+    "the picture; grey: undecided"
+)
 
 # What outcomes without a unit have to drop by for an alarm; where there is one, `results.effects.LARGE` nats.
 CLEARLY_NEGATIVE = -0.05
 # A caption in which nothing matters should look like one: a scale never spans less than this.
 SMALLEST_SCALE = 0.1
 
-LEGEND = "blue: causal completeness; red and !: the outcome is 7 times as likely without it (-2 nats)"
+LEGEND = "blue: causal completeness; red, underlined and !: the outcome is 7 times as likely without it (-2 nats)"
 
 
 def claiming(attribution: Attribution) -> frozenset[int]:
@@ -45,6 +70,14 @@ def contradicted(attribution: Attribution) -> frozenset[int]:
     )
 
 
+def marked(attribution: Attribution) -> frozenset[int]:
+    """Indices of the tokens that a reader is warned of: those against the image where there are verdicts, else those
+    that are contradicted."""
+    if attribution.verdict is None:
+        return contradicted(attribution)
+    return frozenset(token.index for token in attribution.tokens if token.verdict == "against the image")
+
+
 def _is_better_without(attribution: Attribution, token: Token) -> bool:
     effect = effect_nats(attribution.outcome, token.necessity)
     if effect is not None:
@@ -53,15 +86,13 @@ def _is_better_without(attribution: Attribution, token: Token) -> bool:
 
 
 def colour_values(attribution: Attribution) -> list[float | None]:
-    """The numbers that tokens are coloured by: necessity if contradicted, else causal completeness; 0 for function
-    words, None for what was not scored."""
-    claims, marks = claiming(attribution), contradicted(attribution)
-    return [_colour_value(token, claims, marks) for token in attribution.tokens]
+    """The numbers that tokens are coloured by: causal completeness; 0 for function words and for what is marked as
+    contradicted, None for what was not scored."""
+    claims = claiming(attribution) - contradicted(attribution)
+    return [_colour_value(token, claims) for token in attribution.tokens]
 
 
-def _colour_value(token: Token, claims: Collection[int], marks: Collection[int]) -> float | None:
-    if token.index in marks:
-        return token.necessity
+def _colour_value(token: Token, claims: Collection[int]) -> float | None:
     if token.causal_completeness is None or token.index in claims:
         return token.causal_completeness
     return 0.0

@@ -19,6 +19,7 @@ HEADINGS = {
 }
 
 DEFINITIONS = {
+    "verdict": "Whether the picture bears the word out.",
     "causal_completeness": "Necessity and sufficiency in one number.",
     "necessity": "How much the outcome falls when the word is hidden.",
     "sufficiency": "How much the outcome rises when the word is added to what precedes.",
@@ -28,12 +29,25 @@ DEFINITIONS = {
     "p_false": "How probably the word is false, by the calibration.",
 }
 
+# What words are coloured by, in the order of the switch: the first that there is colours them at first.
+SHOWN = {"verdict": "verdict", **HEADINGS}
+
+OF_VERDICTS = {
+    "grounded": "The picture makes the word at least twice as likely, and it is probably true.",
+    "against the image": "The picture makes the word at most half as likely, and it is probably false.",
+    "language prior": "The model would say it with and without the picture.",
+    "undecided": "The evidence is slight, or it contradicts the probability.",
+    "no claim": "A function word or a mark: it can be neither true nor false.",
+}
+
 # Effects smaller than this are called small: the size at which harm becomes an alarm.
 _CLEAR = -drawing.CLEARLY_NEGATIVE
 
 
 def written(token: Token, name: str) -> str:
-    """The score as it is printed, with its standard error where there is one."""
+    """The verdict, or the score as it is printed, with its standard error where there is one."""
+    if name == "verdict":
+        return token.verdict or "–"
     return drawing.with_error(getattr(token, name), token.sufficiency_se if name == "sufficiency" else None)
 
 
@@ -47,6 +61,8 @@ def sentence(attribution: Attribution, token: Token, name: str) -> str:
     'The model gives it a probability of 0.000057 %.'
     """
     value = getattr(token, name)
+    if name == "verdict" and value is not None:
+        return OF_VERDICTS.get(value, "A verdict of another version.")
     return "Not scored." if value is None else _SENTENCES[name](value, attribution)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from PIL import Image
@@ -32,13 +33,23 @@ def plot_scores(attribution: Attribution, picture: ImageLike | None = None) -> P
         picture: the image file, as path or bytes, if it is no longer where it was when it was scored.
     """
     pixels = scored_picture(attribution.image, picture)
-    room = _WIDTH - (_PICTURE if pixels else 0) - 0.7
-    per_line = max(1, int(room / _TOKEN))
-    tokens, marks = attribution.tokens, drawing.contradicted(attribution)
-    lines = [tokens[at : at + per_line] for at in range(0, len(tokens), per_line)] or [()]
-    panels = [names for names in (_present(tokens, _EFFECTS), _present(tokens, _NATS)) if names] or [()]
+    plot = new_plot(_WIDTH, height_of(attribution, pixels))
+    draw_scores(plot, attribution, pixels)
+    return plot
 
-    plot = new_plot(_WIDTH, 0.5 + _LINE * len(lines) * (0.55 + 0.45 * len(panels)))
+
+def height_of(attribution: Attribution, pixels: Image.Image | None) -> float:
+    """Inches that `draw_scores` takes."""
+    lines, panels = _lines(attribution, pixels), _panels(attribution)
+    return 0.5 + _LINE * len(lines) * (0.55 + 0.45 * len(panels))
+
+
+def draw_scores(plot: FigureBase, attribution: Attribution, pixels: Image.Image | None) -> None:
+    """The picture and the scores on an empty figure, or on a part of one."""
+    room = _WIDTH - (_PICTURE if pixels else 0) - 0.7
+    per_line = _per_line(pixels)
+    tokens, marks = attribution.tokens, drawing.marked(attribution)
+    lines, panels = _lines(attribution, pixels), _panels(attribution)
     grid = plot.add_gridspec(1, 2 if pixels else 1, width_ratios=[_PICTURE, room] if pixels else None)
     if pixels:
         pixels.thumbnail((600, 600))
@@ -52,8 +63,22 @@ def plot_scores(attribution: Attribution, picture: ImageLike | None = None) -> P
         for name in names:
             _DRAWN[name](axes, [(at, token) for at, token in enumerate(line) if getattr(token, name) is not None])
         _label(axes, line, marks, row % len(panels) == len(panels) - 1)
-    _legend(plot, [name for names in panels for name in names])
-    return plot
+    kinds = {token.verdict for token in tokens} if attribution.verdict is not None else set()
+    _legend(plot, [name for names in panels for name in names], [kind for kind in drawing.VERDICTS if kind in kinds])
+
+
+def _per_line(pixels: Image.Image | None) -> int:
+    return max(1, int((_WIDTH - (_PICTURE if pixels else 0) - 0.7) / _TOKEN))
+
+
+def _lines(attribution: Attribution, pixels: Image.Image | None) -> list[Sequence[Token]]:
+    tokens, per_line = attribution.tokens, _per_line(pixels)
+    return [tokens[at : at + per_line] for at in range(0, len(tokens), per_line)] or [()]
+
+
+def _panels(attribution: Attribution) -> list[tuple[str, ...]]:
+    tokens = attribution.tokens
+    return [names for names in (_present(tokens, _EFFECTS), _present(tokens, _NATS)) if names] or [()]
 
 
 def _present(tokens: Sequence[Token], names: tuple[str, ...]) -> tuple[str, ...]:
@@ -126,6 +151,9 @@ def _label(axes: Axes, line: Sequence[Token], marks: Collection[int], is_lowest:
             text.set_text(name)
         if token.index in marks:
             text.set(color=_RED, fontweight="bold")
+        if is_lowest and token.verdict in drawing.VERDICTS:
+            pad = {"boxstyle": "square,pad=0.1", "lw": 0}
+            text.set_bbox({"facecolor": verdict_colour(token.verdict), "alpha": 0.6, **pad})
     axes.xaxis.set_major_formatter(lambda place, _: names[int(place)] if is_lowest and 0 <= place < len(names) else "")
 
 
@@ -135,7 +163,14 @@ def _picture(axes: Axes, pixels: Image.Image) -> None:
     axes.set_anchor("N")
 
 
-def _legend(plot: Plot, names: list[str]) -> None:
+def verdict_colour(verdict: str) -> str:
+    """The colour of a verdict as it lies on white."""
+    tint = drawing.VERDICTS[verdict]
+    red, green, blue = (round(255 + tint.strength * (part - 255)) for part in tint.colour)
+    return hex_colour((red, green, blue))
+
+
+def _legend(plot: FigureBase, names: list[str], verdicts: list[str]) -> None:
     keys: dict[str, list[tuple[Artist, str]]] = {
         "necessity": [(Patch(color=_BLUE), "necessity"), (Patch(color=_RED), "necessity < 0: better without it")],
         "sufficiency": [(Line2D([], [], ls="", marker="o", mfc="white", mec=TEXT, ms=4.2), "sufficiency")],
@@ -144,6 +179,7 @@ def _legend(plot: Plot, names: list[str]) -> None:
         "entropy": [(Line2D([], [], ls="", marker="^", color=MUTED, ms=3.6), "entropy")],
     }
     shown = [key for name in names for key in keys[name]]
+    shown += [(Patch(color=verdict_colour(verdict), alpha=0.6), verdict) for verdict in verdicts]
     if shown:
         handles, labels = zip(*shown, strict=True)
         plot.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7, frameon=False, labelcolor=TEXT)

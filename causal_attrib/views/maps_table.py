@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from rich import box
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from causal_attrib.results.maps import Maps
 from causal_attrib.views import drawing
+from causal_attrib.views.narrow import Column, Narrowed
 from causal_attrib.views.overlay import described
 
 _ACROSS = ("left", "middle", "right")
 _DOWN = ("upper", "middle", "lower")
+# What is left out first on a narrow terminal stands first.
+_DROPPED = ("signs", "edges", "shuffled", "random", "insertion", "deletion", "against", "for")
 _PROOF = Text.assemble(
     ("proof    ", "bold"),
     "deletion: what is left of the word as the map's highest cells go first (low is good); insertion: what is there as "
@@ -28,47 +29,46 @@ def saliency_table(maps: Maps, known: tuple[dict, ...] | None = None) -> Group:
     Args:
         known: of each map, whether it finds an object (`evaluation.localisation`): hit, mass, area, mass_above_area.
     """
-    rows = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    rows.add_column("word", overflow="fold", min_width=5)
-    for heading in ("highest", "where", "for", "against"):
-        rows.add_column(heading, justify="left" if heading == "where" else "right", no_wrap=True)
-    for heading in ("on the object", "mass - area") if known else ():
-        rows.add_column(heading, justify="right", no_wrap=True)
-    for t, label in enumerate(maps.labels):
-        map_HW = maps.values_THW[t]
-        figures = [
-            drawing.number(float(map_HW.max()), 2),
-            place(map_HW),
-            drawing.number(float(np.maximum(map_HW, 0).sum()), 2),
-            drawing.number(float(np.minimum(map_HW, 0).sum()), 2),
+    of_each = maps.values_THW
+    columns = [
+        _words(maps),
+        Column("highest", [drawing.number(float(map_HW.max()), 2) for map_HW in of_each]),
+        Column("where", [place(map_HW) for map_HW in of_each], is_text=True),
+        Column("for", [drawing.number(float(np.maximum(map_HW, 0).sum()), 2) for map_HW in of_each]),
+        Column("against", [drawing.number(float(np.minimum(map_HW, 0).sum()), 2) for map_HW in of_each]),
+    ]
+    if known:
+        columns += [
+            Column("on the object", ["yes" if one["hit"] else "no" for one in known]),
+            Column("mass - area", [_share(one["mass_above_area"]) for one in known]),
         ]
-        if known:
-            above = known[t]["mass_above_area"]
-            figures += ["yes" if known[t]["hit"] else "no", "-" if above is None else drawing.number(above, 2)]
-        rows.add_row(Text(drawing.visible(label)), *figures)
+    rows = Narrowed(columns, _DROPPED, "saliency.json has all")
     told = Text.assemble(("maps     ", "bold"), drawing.visible(described(maps)), "; in nats")
     return Group(rows, *((_proofs(maps), _PROOF) if maps.proofs else ()), told)
 
 
-def _proofs(maps: Maps) -> Table:
+def _proofs(maps: Maps) -> Narrowed:
     """What `evaluation.faithfulness.proof` found of each map."""
-    rows = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    rows.add_column("word", overflow="fold", min_width=5)
-    for heading in ("deletion", "insertion", "random", "edges", "shuffled", "signs"):
-        rows.add_column(heading, justify="right", no_wrap=True)
-    rows.add_column("verdict")
-    for label, proof in zip(maps.labels, maps.proofs, strict=True):
-        rows.add_row(
-            Text(drawing.visible(label)),
-            _share(proof["deletion"]),
-            _share(proof["insertion"]),
-            f"{_share(proof['random_low'])} to {_share(proof['random_high'])}",
-            f"{_share(proof['edges_deletion'])}, {_share(proof['edges_insertion'])}",
-            _share(proof["shuffled_similarity"]),
-            f"{proof['sign_disagreement']:.0%}",
-            f"{proof['verdict']} (p = {proof['p']:.2f})",
-        )
-    return rows
+    columns = [
+        _words(maps),
+        Column("verdict", [proof["verdict"] for proof in maps.proofs], is_text=True),
+        Column("p", [f"{proof['p']:.2f}" for proof in maps.proofs]),
+        Column("deletion", [_share(proof["deletion"]) for proof in maps.proofs]),
+        Column("insertion", [_share(proof["insertion"]) for proof in maps.proofs]),
+        Column("random", [f"{_share(proof['random_low'])} to {_share(proof['random_high'])}" for proof in maps.proofs]),
+        Column(
+            "edges", [f"{_share(proof['edges_deletion'])}, {_share(proof['edges_insertion'])}" for proof in maps.proofs]
+        ),
+        Column("shuffled", [_share(proof["shuffled_similarity"]) for proof in maps.proofs]),
+        Column("signs", [f"{proof['sign_disagreement']:.0%}" for proof in maps.proofs]),
+    ]
+    return Narrowed(columns, _DROPPED, "saliency.json has all")
+
+
+def _words(maps: Maps) -> Column:
+    return Column(
+        "word", [Text(drawing.visible(label.strip() or label)) for label in maps.labels], is_text=True, folds=True
+    )
 
 
 def _share(value: float | None) -> str:

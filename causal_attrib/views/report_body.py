@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 from html import escape
-from itertools import groupby
 
 from causal_attrib.results.attribution import Attribution, Token
 from causal_attrib.results.maps import PER_MAP
 from causal_attrib.views import coherence as words
 from causal_attrib.views import drawing, refinement
 from causal_attrib.views import explanations as meaning
-from causal_attrib.views.report_data import Colouring, ReportCaption
+from causal_attrib.views.headline import findings, reasons
+from causal_attrib.views.report_data import VERDICT_CLASSES, Colouring, ReportCaption
 
 _COLUMNS = ("logprob", "entropy", "sufficiency", "necessity", "causal_completeness")
 _SHORT = {"logprob": "log-prob"}
+_NO_SCRIPTS = "Scripts do not run here: the words keep this colouring, and the table below has all numbers."
 # A caption is set the larger the shorter it is: up to so many characters, in this size.
 _SIZES = ((90, "large"), (300, "medium"))
 
 
+def opening(captions: list[ReportCaption]) -> str:
+    """What the page opens with: what each caption comes to, and why a reader is warned of words."""
+    told = []
+    for place, caption in enumerate(captions, 1):
+        attribution = caption.attribution
+        title = f"<b>Caption {place}.</b> " if len(captions) > 1 else ""
+        said = " ".join(
+            f'<span class="{VERDICT_CLASSES.get(one.kind, "")}">{escape(one.text)}</span>'
+            for one in findings(attribution)
+        )
+        whole = ""
+        if attribution.verdict is not None and "p_false" in attribution.verdict:
+            whole = f'<p class="whole">The caption is {escape(drawing.caption_line(attribution))}.</p>'
+        why = "".join(f"<li><b>{escape(word)}</b> {escape(reason)}</li>" for word, reason in reasons(attribution))
+        told.append(f'<p class="said">{title}{said}</p>{whole}{f"<ul>{why}</ul>" if why else ""}')
+    return f"""<section class="opening" aria-label="What it comes to">
+{"".join(told)}
+<noscript><p class="note">{_NO_SCRIPTS}</p></noscript>
+</section>"""
+
+
 def switcher(captions: list[ReportCaption], chosen: str | None) -> str:
     """The radio group that says which score colours the words."""
-    names = [name for name in meaning.HEADINGS if any(name in caption.colourings for caption in captions)]
+    names = [name for name in meaning.SHOWN if any(name in caption.colourings for caption in captions)]
     if chosen is None:
         return ""
     choices = "".join(
         f'<label><input type="radio" name="score" value="{name}"{" checked" if name == chosen else ""}>'
-        f"<span>{meaning.HEADINGS[name]}</span></label>"
+        f"<span>{meaning.SHOWN[name]}</span></label>"
         for name in names
     )
     return f'<fieldset class="switch"><legend>Colour the words by</legend>{choices}</fieldset>'
@@ -55,10 +77,10 @@ def article(caption: ReportCaption, place: int, count: int, chosen: str | None) 
 def table(caption: ReportCaption, place: int, count: int, chosen: str | None) -> str:
     """All numbers of one caption, a row per unit; sorted by the page's script."""
     colouring = caption.colourings.get(chosen or "")
-    levels = colouring.levels if colouring else [None] * len(caption.attribution)
+    classes = colouring.classes if colouring else ["unscored"] * len(caption.attribution)
     rows = "\n".join(
-        _row(caption, token, at, token_style(level, bool(colouring and colouring.is_signed)))
-        for at, (token, level) in enumerate(zip(caption.attribution.tokens, levels, strict=True))
+        _row(caption, token, at, of)
+        for at, (token, of) in enumerate(zip(caption.attribution.tokens, classes, strict=True))
     )
     names = [_SHORT.get(name, meaning.HEADINGS[name]) for name in _columns(caption.attribution)]
     headings = "".join(f'<th scope="col">{name}</th>' for name in names)
@@ -143,30 +165,6 @@ def foot(captions: list[ReportCaption]) -> str:
     return f"<details><summary>Settings and provenance</summary>\n{''.join(parts)}\n</details>"
 
 
-def summary(attribution: Attribution) -> str:
-    """One or two sentences on the whole caption: which words carry it, and which it is better without."""
-    words = [list(tokens) for _, tokens in groupby(attribution.tokens, key=lambda token: token.word)]
-    claims, marks = drawing.claiming(attribution), drawing.contradicted(attribution)
-    content = [word for word in words if word[0].index in claims]
-    harmful = [word for word in content if any(token.index in marks for token in word)]
-    carrying = [word for word in content if _worth(word) > 0 and word not in harmful]
-    told = []
-    if carrying:
-        told.append(f"Carried most by {_listed(sorted(carrying, key=_worth, reverse=True)[:3])}.")
-    if harmful:
-        told.append(f"Better without {_listed(harmful[:5])}{' and others' if len(harmful) > 5 else ''}.")
-    return " ".join(told) or "No word stands out."
-
-
-def token_style(level: int | None, is_signed: bool) -> str:
-    """The classes that give a unit its colour."""
-    if level is None:
-        return "unscored"
-    if level == 0:
-        return ""
-    return f"{('red' if level < 0 else 'blue') if is_signed else 'amber'} l{abs(level)}"
-
-
 def _run(caption: ReportCaption, colouring: Colouring | None) -> list[str]:
     """The text of the caption: the space before a word stays uncoloured, a line break is marked and made."""
     html, at, tokens = [], 0, caption.attribution.tokens
@@ -175,12 +173,11 @@ def _run(caption: ReportCaption, colouring: Colouring | None) -> list[str]:
         html.append(text[: len(text) - len(shown)])
         body = escape(drawing.visible(shown)) + "<br>" * text.count("\n")
         if token is not None:
-            level = colouring.levels[at] if colouring else None
+            colour = colouring.classes[at] if colouring else "unscored"
             # Room is left around a word, and none between its tokens.
             first = at == 0 or tokens[at - 1].word != token.word
             last = at + 1 == len(tokens) or tokens[at + 1].word != token.word
             edges = ("first" if first else "", "last" if last else "")
-            colour = token_style(level, bool(colouring and colouring.is_signed))
             classes = " ".join(filter(None, ("t", colour, _mark(caption, token), *edges)))
             body = f'<span class="{classes}" title="{escape(_tooltip(token))}">{body}</span>'
             at += 1
@@ -200,13 +197,14 @@ def _tooltip(token: Token) -> str:
 def _key(colouring: Colouring | None) -> str:
     """The legend. Where there is nothing to explain it is hidden, and the script may need it later."""
     hidden = " hidden" if colouring is None else ""
-    colouring = colouring or Colouring((), True, 0.0, "")
+    colouring = colouring or Colouring((), (), "signed", 0.0, "")
     limit = drawing.number(colouring.limit, 2)
-    kind = "signed" if colouring.is_signed else "unsigned"
-    return f"""<div class="key"{hidden}>
-<div class="bar"><div class="ramp {kind}"></div>
-<div class="ticks"><span class="low">{f"-{limit}" if colouring.is_signed else ""}</span><span class="mid">0</span>\
-<span class="high">{limit}</span></div></div>
+    swatches = " ".join(f'<span class="chip {of}">{verdict}</span>' for verdict, of in VERDICT_CLASSES.items())
+    return f"""<div class="key {colouring.kind}"{hidden}>
+<p class="swatches">{swatches}</p>
+<div class="bar"><div class="ramp {colouring.kind}"></div>
+<div class="ticks"><span class="low">{f"-{limit}" if colouring.kind == "signed" else ""}</span>\
+<span class="mid">0</span><span class="high">{limit}</span></div></div>
 <p class="note">{escape(colouring.note)}</p>
 </div>"""
 
@@ -216,7 +214,7 @@ def _row(caption: ReportCaption, token: Token, at: int, colour: str) -> str:
     cells = "".join(f"<td{_value(token, name)}>{meaning.written(token, name)}</td>" for name in columns)
     if caption.attribution.verdict is not None:
         cells = f'<td class="words"{_value(token, "evidence")}>{escape(token.verdict or "–")}</td>{cells}'
-    mark = ' <abbr title="better without it">!</abbr>' if token.index in caption.marks else ""
+    mark = f' <abbr title="{caption.warning}">!</abbr>' if token.index in caption.marks else ""
     classes = " ".join(filter(None, ("chip", colour, _mark(caption, token))))
     name = f'<bdi class="{classes}">{escape(caption.shown(token))}</bdi>{mark}'
     return f'<tr data-unit="{at}"><td data-value="{at}">{at + 1}</td><th scope="row">{name}</th>{cells}</tr>'
@@ -250,11 +248,3 @@ def _provenance(attribution: Attribution) -> dict[str, object]:
 
 def _bdi(text: str) -> str:
     return f"<bdi>{escape(drawing.visible(text))}</bdi>"
-
-
-def _worth(word: list[Token]) -> float:
-    return sum(token.causal_completeness or 0.0 for token in word) / len(word)
-
-
-def _listed(words: list[list[Token]]) -> str:
-    return ", ".join(f"“{drawing.visible(''.join(token.text for token in word).strip())}”" for word in words)

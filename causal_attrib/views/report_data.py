@@ -7,6 +7,7 @@ Axes: T maps, H rows, W columns.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -33,7 +34,8 @@ _PLAIN = (str, bool, int, float)
 _FAINT = 0.02
 
 _NOTES = {
-    "causal_completeness": "blue: causal completeness; red, underlined: better without it (necessity < 0)",
+    "verdict": "underlined: the picture speaks against the word",
+    "causal_completeness": "blue: causal completeness, of content words; underlined: better without it",
     "necessity": "blue: the outcome falls without it; red: better without it",
     "sufficiency": "blue: adding it raises the outcome",
     "logprob": "amber: the less likely the model found it (nats below 0)",
@@ -41,16 +43,47 @@ _NOTES = {
     "evidence": "blue: the image makes the word likelier; red: less likely (nats)",
     "p_false": "amber: the more probably false",
 }
+# What stands at the ends of a scale: red to blue, none to blue, none to amber; of verdicts each has a colour.
+_KINDS = {
+    "verdict": "verdict",
+    "causal_completeness": "blue",
+    "logprob": "amber",
+    "entropy": "amber",
+    "p_false": "amber",
+}
+VERDICT_CLASSES = {
+    "grounded": "grounded",
+    "against the image": "against",
+    "language prior": "prior",
+    "undecided": "undecided",
+}
 
 
 @dataclass(frozen=True)
 class Colouring:
-    """How one score colours a caption: a level from -LEVELS to LEVELS per unit (None: not scored), and the legend."""
+    """How one score colours a caption.
+
+    levels: per unit from -LEVELS to LEVELS, None for what was not scored; of verdicts 0
+    classes: per unit what the style sheet colours it by
+    kind:   signed, blue, amber or verdict
+    limit:  the value of the full colour
+    note:   the legend
+    """
 
     levels: tuple[int | None, ...]
-    is_signed: bool
+    classes: tuple[str, ...]
+    kind: str
     limit: float
     note: str
+
+
+def unit_class(level: int | None, kind: str) -> str:
+    """The classes that give a unit its colour."""
+    if level is None:
+        return "unscored"
+    if level == 0:
+        return ""
+    return f"{('red' if level < 0 else 'blue') if kind == 'signed' else kind} l{abs(level)}"
 
 
 class ReportCaption:
@@ -58,6 +91,8 @@ class ReportCaption:
 
     attribution: what was scored, by token or, if that is what was hidden, by word
     maps:        its maps, if there are any
+    limits:      at least so much has the full colour, by score; shared by all captions of a page (`share_scales`)
+    map_limit:   the same of maps
     map_of:      for each unit the place of its map, or None
     answers:     places of the maps of an answer, which no word of the caption stands for
     answer_labels: what each of those maps is called
@@ -76,6 +111,8 @@ class ReportCaption:
         units = words if by_word else [(token.index,) for token in attribution.tokens]
         self.attribution = attribution.words() if by_word else attribution
         self.unit = "word" if by_word else "token"
+        self.limits: dict[str, float] = {}
+        self.map_limit = 0.0
         self.maps = maps
         self.map_of = [None if maps is None else _smallest_map(maps, unit) for unit in units]
         self.answers = [] if maps is None else [i for i, tokens in enumerate(maps.tokens) if not tokens]
@@ -83,13 +120,23 @@ class ReportCaption:
 
     @cached_property
     def marks(self) -> frozenset[int]:
-        """Indices of the tokens that are marked as contradicted."""
-        return drawing.contradicted(self.attribution)
+        """Indices of the tokens that a reader is warned of."""
+        return drawing.marked(self.attribution)
+
+    @property
+    def warning(self) -> str:
+        """What a reader is warned of."""
+        return "better without it" if self.attribution.verdict is None else "against the image"
 
     @cached_property
     def colourings(self) -> dict[str, Colouring]:
         """A colouring for each score that any token has."""
-        return {name: _colouring(self.attribution, name) for name in _present(self.attribution)}
+        return {name: _colouring(self.attribution, name, self.limits.get(name, 0.0)) for name in self.names}
+
+    @property
+    def names(self) -> list[str]:
+        """What the words can be coloured by."""
+        return [name for name in meaning.SHOWN if any(getattr(t, name) is not None for t in self.attribution.tokens)]
 
     def record(self, cells: int) -> dict:
         """All that the page's script needs to know; its maps have at most `cells` values in all."""
@@ -98,11 +145,11 @@ class ReportCaption:
             {
                 "text": self.shown(token),
                 "place": f"{self.unit} {place} of {count}",
-                "bad": token.index in self.marks,
+                "bad": self.warning if token.index in self.marks else "",
                 "facts": [
                     {
                         "score": name,
-                        "heading": meaning.HEADINGS[name],
+                        "heading": meaning.SHOWN[name],
                         "value": meaning.written(token, name),
                         "means": meaning.sentence(self.attribution, token, name),
                     }
@@ -113,13 +160,20 @@ class ReportCaption:
             for place, (token, of) in enumerate(zip(self.attribution.tokens, self.map_of, strict=True), 1)
         ]
         units += [
-            {"text": self.answer_labels[of], "place": "the answer", "bad": False, "facts": [], "map": of}
+            {"text": self.answer_labels[of], "place": "the answer", "bad": "", "facts": [], "map": of}
             for of in self.answers
         ]
-        colours = {name: vars(colouring) for name, colouring in self.colourings.items()}
-        for name, colour in colours.items():
-            colours[name] = colour | {"limit": number(colour["limit"], 2)}
-        return {"units": units, "scores": colours, "maps": None if self.maps is None else _packed(self.maps, cells)}
+        colours = {
+            name: {
+                "classes": colouring.classes,
+                "kind": colouring.kind,
+                "limit": number(colouring.limit, 2),
+                "note": colouring.note,
+            }
+            for name, colouring in self.colourings.items()
+        }
+        maps = None if self.maps is None else _packed(self.maps, cells, self.map_limit)
+        return {"units": units, "scores": colours, "maps": maps}
 
     def shown(self, token: Token) -> str:
         return drawing.visible(token.text.strip() or token.text) or "∅"
@@ -136,21 +190,41 @@ def place(row: float, column: float) -> str:
     return " ".join(filter(None, (down, across or (down and "middle")))) or "centre"
 
 
-def _present(attribution: Attribution) -> list[str]:
-    return [name for name in meaning.HEADINGS if any(getattr(token, name) is not None for token in attribution.tokens)]
+def share_scales(captions: Sequence[ReportCaption]) -> None:
+    """One scale for each score, and one for maps, so that the same colour is the same number all over a page."""
+    for name in meaning.SHOWN:
+        limit = max((_limit(caption.attribution, name) for caption in captions if name in caption.names), default=0.0)
+        for caption in captions:
+            caption.limits[name] = limit
+    map_limit = max((overlay.full_colour(c.maps.values_THW) for c in captions if c.maps is not None), default=0.0)
+    for caption in captions:
+        caption.map_limit = map_limit
 
 
-def _colouring(attribution: Attribution, name: str) -> Colouring:
+def _values(attribution: Attribution, name: str) -> list[float | None]:
+    """The numbers that one score colours by; 0 where a verdict does."""
     if name == "causal_completeness":
-        values = drawing.colour_values(attribution)
-    elif name in ("logprob", "entropy"):
-        values = [None if (value := getattr(token, name)) is None else abs(value) for token in attribution.tokens]
-    else:
-        values = [getattr(token, name) for token in attribution.tokens]
+        return drawing.colour_values(attribution)
+    values = [getattr(token, name) for token in attribution.tokens]
+    if name == "verdict":
+        return [None if value is None else 0.0 for value in values]
+    return [abs(value) if value is not None and _KINDS.get(name) == "amber" else value for value in values]
+
+
+def _limit(attribution: Attribution, name: str) -> float:
     smallest = _SMALLEST if name in ("logprob", "entropy", "evidence", "p_false") else drawing.SMALLEST_SCALE
-    limit = max([smallest, *(abs(value) for value in values if value is not None)])
-    levels = tuple(None if value is None else round(LEVELS * (value / limit)) for value in values)
-    return Colouring(levels, name not in ("logprob", "entropy", "p_false"), limit, _NOTES[name])
+    return max([smallest, *(abs(value) for value in _values(attribution, name) if value is not None)])
+
+
+def _colouring(attribution: Attribution, name: str, least: float) -> Colouring:
+    limit, kind = max(least, _limit(attribution, name)), _KINDS.get(name, "signed")
+    levels = tuple(None if value is None else round(LEVELS * value / limit) for value in _values(attribution, name))
+    if kind == "verdict":
+        named = [token.verdict for token in attribution.tokens]
+        classes = tuple("unscored" if one is None else VERDICT_CLASSES.get(one, "") for one in named)
+    else:
+        classes = tuple(unit_class(level, kind) for level in levels)
+    return Colouring(levels, classes, kind, limit, _NOTES[name])
 
 
 def _check_same(attribution: Attribution, maps: Maps) -> None:
@@ -180,7 +254,7 @@ def _smallest_map(maps: Maps, unit: tuple[int, ...]) -> int | None:
     return min(holding, key=lambda i: len(maps.tokens[i]), default=None)
 
 
-def _packed(maps: Maps, cells: int) -> dict:
+def _packed(maps: Maps, cells: int, least: float) -> dict:
     """The maps in 255 steps of their common scale, on a grid coarse enough to be mailed."""
     count, height, width = maps.values_THW.shape
     shrink = min(1.0, (cells / max(1, count * height * width)) ** 0.5)
@@ -190,7 +264,7 @@ def _packed(maps: Maps, cells: int) -> dict:
         [np.asarray(Image.fromarray(map_HW).resize(shown, Image.Resampling.BOX)) for map_HW in maps.values_THW]
         or [np.zeros((0, *shown[::-1]), np.float32)]
     )
-    limit = overlay.full_colour(values_THW)
+    limit = max(least, overlay.full_colour(values_THW))
     steps_THW = np.rint(127 * (values_THW / limit)).astype(np.int8)
     return {
         "width": shown[0],

@@ -22,7 +22,7 @@ from causal_attrib.results.formats import HTML_MARK
 from causal_attrib.views import drawing, overlay, report_body
 from causal_attrib.views import explanations as meaning
 from causal_attrib.views.picture import data_uri, scored_picture, why_missing
-from causal_attrib.views.report_data import ReportCaption
+from causal_attrib.views.report_data import ReportCaption, share_scales
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 # Pictures are shown, not archived.
 _SIDE = 1600
 _SIDE_IN_NOTEBOOK = 800
+# Characters of a caption beside which the card has to follow the reader.
+_LONG = 500
 # Map values that one page holds, over all its captions; each takes 4/3 of a byte.
 _CELLS = 1_500_000
 
@@ -58,6 +60,18 @@ def report(
     return _page(captions, picture, _SIDE, "report", f"{HTML_MARK}{data}</script>")
 
 
+def report_bytes(
+    attribution: Attribution, maps: Maps | None = None, picture: ImageLike | None = None, *, format: str = "html"
+) -> bytes:
+    """The report as a file: html, or a figure of caption, picture and maps as png, pdf or svg."""
+    if format == "html":
+        return report(attribution, maps, picture).encode()
+    # matplotlib takes its time to import.
+    from causal_attrib.views.figure_page import figure_bytes
+
+    return figure_bytes(attribution, maps, picture, format)
+
+
 def notebook(attribution: Attribution, maps: Maps | None = None) -> str:
     """The report in a frame of its own, so that neither its style nor its script meets the notebook's."""
     page = _page(_captions([attribution], maps), None, _SIDE_IN_NOTEBOOK, "embedded", "")
@@ -79,7 +93,9 @@ def _captions(attributions: list[Attribution], maps: Maps | None | Sequence[Maps
         raise InputError(
             f"There are {len(attributions)} captions and {len(of_each)} maps; give one, or None, for each."
         )
-    return [ReportCaption(attribution, own) for attribution, own in zip(attributions, of_each, strict=True)]
+    captions = [ReportCaption(attribution, own) for attribution, own in zip(attributions, of_each, strict=True)]
+    share_scales(captions)
+    return captions
 
 
 def _page(captions: list[ReportCaption], picture: ImageLike | None, side: int, kind: str, data: str) -> str:
@@ -88,7 +104,7 @@ def _page(captions: list[ReportCaption], picture: ImageLike | None, side: int, k
     script = "".join(map(_asset, ("report.js", "report_maps.js", "report_events.js")))
     allowed = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     count, first = len(captions), captions[0].attribution
-    chosen = next((name for name in meaning.HEADINGS if any(name in each.colourings for each in captions)), None)
+    chosen = next((name for name in meaning.SHOWN if any(name in each.colourings for each in captions)), None)
     title = Path(first.image.get("path") or "A picture").name
     each = [(caption, place, count, chosen) for place, caption in enumerate(captions)]
     record = _json([caption.record(_CELLS // count) for caption in captions])
@@ -102,12 +118,13 @@ def _page(captions: list[ReportCaption], picture: ImageLike | None, side: int, k
 <title>{escape(drawing.visible(first.caption[:80] or title))}</title>
 <style>{style}</style>
 </head>
-<body class="{kind}">
+<body class="{kind}{" long" if any(len(one.attribution.caption) > _LONG for one in captions) else ""}">
 <header>
 <p class="eyebrow">COPO report</p>
 <h1><bdi>{escape(drawing.visible(title))}</bdi></h1>
 </header>
 <main class="{"several" if count > 1 else "single"}">
+{report_body.opening(captions)}
 <div class="look">
 {_figure(captions, pixels, side)}
 </div>
@@ -173,13 +190,8 @@ def _figure(captions: list[ReportCaption], pixels: Image.Image | None, side: int
 
 
 def _card(captions: list[ReportCaption]) -> str:
-    told = "".join(
-        f"<p>{f'<b>Caption {place}.</b> ' if len(captions) > 1 else ''}"
-        f"{escape(report_body.summary(caption.attribution))}</p>"
-        for place, caption in enumerate(captions, 1)
-    )
     terms = "".join(
-        f'<div class="fact"><dt>{meaning.HEADINGS[name]}</dt><dd class="means">{definition}</dd></div>'
+        f'<div class="fact"><dt>{meaning.SHOWN[name]}</dt><dd class="means">{definition}</dd></div>'
         for name, definition in meaning.DEFINITIONS.items()
         if any(name in caption.colourings for caption in captions)
     )
@@ -187,7 +199,6 @@ def _card(captions: list[ReportCaption]) -> str:
     click = " Click a place in the picture to light the words it supports." if with_maps else ""
     return f"""<section class="card" id="card" aria-label="Details">
 <div class="resting">
-{told}
 <dl class="facts terms">{terms}</dl>
 <p class="hint">Point at a word for its numbers; a click pins it.{click} <span class="keys">With the keyboard: \
 <kbd>←</kbd> <kbd>→</kbd> move, <kbd>Enter</kbd> pins, <kbd>Esc</kbd> lets go.</span></p>

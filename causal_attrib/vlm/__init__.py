@@ -8,14 +8,14 @@ from causal_attrib.lazy import lazily
 if TYPE_CHECKING:
     from causal_attrib.vlm.continuation import Continuation
     from causal_attrib.vlm.encoding import Encoding
-    from causal_attrib.vlm.loading import load
+    from causal_attrib.vlm.in_memory import load
     from causal_attrib.vlm.model import VLM
     from causal_attrib.vlm.write import Noise
 else:
     # transformers takes seconds to import, and `copo env` looks at torchvision alone.
     __getattr__, __dir__ = lazily(
         __name__,
-        {"VLM": "model", "Continuation": "continuation", "Encoding": "encoding", "Noise": "write", "load": "loading"},
+        {"VLM": "model", "Continuation": "continuation", "Encoding": "encoding", "Noise": "write", "load": "in_memory"},
     )
 
 __all__ = ["VLM", "Continuation", "Encoding", "Noise", "load"]

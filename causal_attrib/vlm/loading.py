@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers import __version__ as transformers_version
+from transformers.utils import logging
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.hub import Home, find
@@ -33,6 +36,8 @@ from causal_attrib.vlm.refusal import explained, too_large
 
 BUNDLED_FOLDER = str(files("causal_attrib") / "assets" / "model")
 
+# Bytes of weights; fewer take no time that a bar could tell of.
+_LARGE = 1_000_000_000
 # Of layers, and of experts in one; the largest models have some hundred.
 MOST_LAYERS = 10_000
 _COUNTS_LAYERS = re.compile(r"(layers?|depth|experts|blocks)$")
@@ -54,25 +59,7 @@ def load(
     allow_pickle: bool = False,
     trust_remote_code: bool = False,
 ) -> VLM:
-    """Load a vision-language model.
-
-    Args:
-        model: a local folder in Hugging Face format or a hub id; None (or "bundled") is the small model in the package.
-            An adapter (PEFT) is put on the model that its config names.
-        revision: branch, tag or commit of a hub model.
-        dtype: "auto" is the checkpoint's own on an accelerator and float32 on a CPU, where half precision is slow and
-            too coarse for small effects.
-        device: "auto" takes the first accelerator, else the CPU.
-        device_map: as in transformers, for models larger than one device; excludes `device`.
-        load_in_4bit, load_in_8bit: quantise with bitsandbytes (extra `quant`).
-        attn_implementation: as in transformers ("sdpa", "eager", "flash_attention_2").
-        allow_pickle: take weights in pickle files where there are no safetensors.
-        trust_remote_code: run the code that a checkpoint brings along.
-
-    Raises:
-        InputError: there is no such model, it is not a vision-language model, its weights are missing or do not fit
-            into memory, or an option is not available here.
-    """
+    """Load a model anew; see `in_memory.load`."""
     check_options(
         dtype=dtype,
         device=device,
@@ -112,7 +99,8 @@ def load(
             check_room(name, needed_bytes(counts, dtype, bits), stop)
     with explained(name, base):
         settled = _settled_generation(base)
-    with explained(name, base, attn_implementation):
+    is_small = counts is not None and needed_bytes(counts, dtype, bits) < _LARGE
+    with explained(name, base, attn_implementation), _no_bars() if is_small else nullcontext():
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             base.source,
             config=config,
@@ -148,6 +136,18 @@ def load(
             f"the config is of another model, or of one with fewer layers; download both again, from one place."
         )
     return vlm
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """None of transformers' bars, for a model that is there in a moment."""
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()
 
 
 def _device(device: str) -> torch.device:

@@ -12,13 +12,14 @@ from causal_attrib_cli.eval.detection import detection
 from causal_attrib_cli.eval.faithfulness import faithfulness
 from causal_attrib_cli.eval.pope import pope
 from causal_attrib_cli.eval.verdict import verdict
+from causal_attrib_cli.usage import Command, Group
 
-app = typer.Typer(no_args_is_help=True, help="Benchmarks of captions and answers, with intervals.")
-app.command()(chair)
-app.command()(pope)
-app.command()(amber)
-app.command()(verdict)
-app.command()(detection)
-app.command()(degradation)
-app.command()(faithfulness)
-app.command()(background)
+app = typer.Typer(cls=Group, no_args_is_help=True, help="Benchmarks of captions and answers, with intervals.")
+app.command(cls=Command)(chair)
+app.command(cls=Command)(pope)
+app.command(cls=Command)(amber)
+app.command(cls=Command)(verdict)
+app.command(cls=Command)(detection)
+app.command(cls=Command)(degradation)
+app.command(cls=Command)(faithfulness)
+app.command(cls=Command)(background)

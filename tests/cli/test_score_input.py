@@ -33,7 +33,7 @@ def folder(tmp_path):
 
 
 def many(folder, output="scores.parquet"):
-    return "score", "--input", folder / "rows.jsonl", "--output", folder / output
+    return "score", "--input", folder / "rows.jsonl", "--out", folder / output
 
 
 def test_a_table_of_all_tokens(copo, folder):
@@ -105,13 +105,11 @@ def test_a_killed_command_is_gone_on_with(copo, folder):
     ("arguments", "told"),
     [
         (("score",), "nothing to score"),
-        (("score", "a.png", "a dog", "--output", "x.csv"), "--output is for a file of captions"),
         (("score", "a.png", "a dog", "--shard", "1/2"), "--shard is for a file of captions"),
         (("score", "a.png", "--fresh"), "--fresh is for a file of captions"),
         (("score", "a.png", "--input", "rows.jsonl", "--output", "x.csv"), "IMAGE is for one caption"),
         (("score", "--input", "rows.jsonl", "--output", "x.csv", "--json"), "--json is for one caption"),
-        (("score", "--input", "rows.jsonl", "--output", "x.csv", "--out", "y.csv"), "--out is for one caption"),
-        (("score", "--input", "rows.jsonl"), "add --output"),
+        (("score", "--input", "rows.jsonl"), "add --out"),
         (("score", "--input", "none.jsonl", "--output", "x.csv"), "no file none.jsonl"),
         (("score", "--input", "none.csv", "--output", "x.csv"), "There is no file none.csv"),
         (("score", "--input", "rows.jsonl", "--output", "x.html"), "names no format"),

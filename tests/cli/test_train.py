@@ -259,7 +259,8 @@ def test_a_folder_with_a_run_in_it_and_the_wrong_kind_of_run(copo, refused, flag
 
 def test_fsdp_is_refused_for_methods_that_run_parts_of_the_model(refused, flags, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    assert "use ZeRO-2, DDP or one GPU" in refused("train", *flags())
+    monkeypatch.setenv("FSDP_VERSION", "1")
+    assert "which FSDP 1 has split up; use FSDP 2 (fsdp_version: 2), ZeRO-2, DDP" in refused("train", *flags())
     assert "The method cepo has not been tried under FSDP" in refused("train", *flags(method="cepo"))
 
 

@@ -227,6 +227,37 @@ def test_words_sum_what_is_information_and_average_what_is_causal():
     assert DOG.words().words() == DOG.words()
 
 
+def test_words_are_read_one_by_one_and_by_name():
+    assert [word.text for word in DOG.words] == [word.text for word in DOG.words()] and len(DOG.words) == 5
+    assert DOG.words[2].text == " frisbee," and DOG.words[2].logprob == -2.25
+    assert [word.text for word in DOG.words["red frisbee"]] == [" red", " frisbee,"]
+    assert DOG.to_frame("word")["text"].tolist() == DOG.words().to_frame()["text"].tolist()
+    with pytest.raises(InputError, match="no frame by 'letter'"):
+        DOG.to_frame("letter")
+
+
+def test_the_words_against_and_the_summary():
+    with pytest.raises(InputError, match="verdict=True"):
+        _ = DOG.against
+    verdicts = ["no claim", "grounded", *["against the image"] * 3, "no claim", *["grounded"] * 2]
+    tokens = [dataclasses.replace(token, verdict=one) for token, one in zip(DOG, verdicts, strict=True)]
+    judged = dataclasses.replace(DOG, tokens=tokens, verdict={"note": "", "calibrated": False})
+    assert [word.text for word in judged.against] == [" frisbee,"]
+    assert judged.summary == "The picture bears out “red”, “Dog”. It speaks against “frisbee”."
+
+
+def test_shap_plots_what_adds_up_to_the_outcome():
+    shap = pytest.importorskip("shap", reason="pip install shap")
+    explanation = DOG.to_shap()
+    assert isinstance(explanation, shap.Explanation)
+    assert explanation.data.tolist() == [token.text for token in DOG]
+    assert explanation.values.tolist() == [token.necessity for token in DOG]
+    assert explanation.base_values + explanation.values.sum() == pytest.approx(0.75)
+    assert "fris" in shap.plots.text(explanation, display=False)
+    with pytest.raises(InputError, match="No token has the score 'evidence'"):
+        DOG.to_shap("evidence")
+
+
 def test_words_leave_out_what_was_not_scored():
     half = attribution_of(["fris", "bee"], [{"necessity": 0.5}, {}])
     assert half.words()[0].necessity == 0.5

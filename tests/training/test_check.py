@@ -32,7 +32,7 @@ LAUGHS = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10
         ({"others": {"generation_kwargs": {"top_k": -math.inf}}}, "The key 'generation_kwargs' of the recipe is -inf"),
         ({"max_steps": 10**400}, "The key 'max_steps' of the recipe is a number of more than 18 digits"),
         ({"seed": -1}, "The key 'seed' of the recipe is -1; give a number from 0 to 4294967295."),
-        ({"num_generations": 1}, "The key 'num_generations' of the recipe is 1; give a number from 2 up."),
+        ({"num_generations": 1}, "The key 'num_generations' of the recipe is 1; give a number from 2 to 10000."),
         ({"per_device_train_batch_size": 0}, "'per_device_train_batch_size' of the recipe is 0; give a number from 1"),
         ({"method": "ppo"}, "There is no method 'ppo'"),
         ({"lambda_s": 1.5}, "lambda_s is 1.5, but it must be a number from 0 to 1"),

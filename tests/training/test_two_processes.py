@@ -88,3 +88,13 @@ def test_a_resumed_run_of_two_processes_ends_as_the_whole_one(ran):
     assert whole[1]["grad_norm"] > 0
     weights = [(folder / run / "adapter_model.safetensors").read_bytes() for run in ("whole", "again")]
     assert weights[0] == weights[1]
+
+
+def test_under_fsdp_scores_are_those_of_the_whole_model(ran):
+    """FSDP 2 shares parameters out before and after, and one process scores more than the other."""
+    folder, said = ran
+    assert (folder / "sharded_1.json").is_file() and (folder / "sharded_0.json").is_file(), said
+    first, second = (json.loads((folder / f"sharded_{n}.json").read_text()) for n in range(2))
+    assert (first["scored"], second["scored"]) == (4, 0)
+    for one in (first, second):
+        assert one["alike"] and one["shared_out"] and one["same_logits"] and one["gradient"] > 0

@@ -1,9 +1,10 @@
 """Run by test_two_processes.py in two processes: one step with a gate, and what each process saw of it.
 
-Then one whose loss one of the processes cannot hold against the formula, since its row has no picture; and a run of
-`copo train`, and another that is resumed in its middle.
+Then one whose loss one of the processes cannot hold against the formula, since its prompt is another than the policy
+saw; scores of a model that FSDP 2 shares out; and a run of `copo train`, and another that is resumed in its middle.
 """
 
+import copy
 import json
 import os
 import shutil
@@ -49,6 +50,7 @@ def main(folder: Path) -> None:
     told["weights"] = sum(parameter.double().abs().sum().item() for parameter in trainer.model.parameters())
     told["loss"] = {kind: held_against_the_formula(folder / kind, kind) for kind in ("alike", "mixed")}
     (folder / f"{trainer.accelerator.process_index}.json").write_text(json.dumps(told))
+    sharded(folder)
     resumed(folder, trainer.accelerator)
 
 
@@ -60,7 +62,7 @@ def held_against_the_formula(folder: Path, kind: str) -> bool | None:
     first, second = noise_rows(2)
     rows = [
         {"images": [first["image"]], "prompt": first["prompt"]},
-        {"images": [second["image"]] if kind == "alike" else [], "prompt": second["prompt"]},
+        {"images": [second["image"]], "prompt": second["prompt"]},
     ]
     trainer = grpo_trainer(
         tiny("llava_clip_llama"),
@@ -73,8 +75,52 @@ def held_against_the_formula(folder: Path, kind: str) -> bool | None:
         ddp_backend="gloo",
     )
     trainer.train()
+    if kind == "mixed" and trainer.accelerator.process_index:
+        for row in trainer.sampled.rows:
+            row["prompt"] = [{"role": "user", "content": "what was it?"}]
     check = check_loss(trainer)
     return None if check is None else check.sign is None
+
+
+def sharded(folder: Path) -> None:
+    """Scores of a model whose parameters FSDP 2 shares out, of which one process needs forwards and the other none.
+
+    accelerate takes FSDP on GPUs alone, so that torch's is called here as accelerate does.
+    """
+    from torch.distributed import get_rank
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    from causal_attrib.training.scoring.policy_scores import PolicyScorer, Scoring
+    from causal_attrib.training.scoring.rollout import Rollout
+    from causal_attrib.training.trainers.gathering import gathered
+
+    vlm, scoring = tiny("llava_clip_llama"), Scoring(outcome="grounding")
+    model, mesh = copy.deepcopy(vlm.model), init_device_mesh("cpu", (2,))
+    for layer in model.model.language_model.layers:
+        fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    row = noise_rows(1)[0]
+    rollouts = [Rollout(row["image"], row["prompt"], (300, 301, 302, 303))]
+    own = rollouts if get_rank() == 0 else []
+    whole = PolicyScorer(vlm.model, vlm.processor, scoring)(own, 4)
+    with gathered(model):
+        scores = PolicyScorer(model, vlm.processor, scoring)(own, 4)
+    shared_out = all(hasattr(weight, "full_tensor") for weight in model.parameters())
+    # And an update goes on from there.
+    inputs = {"input_ids": torch.tensor([[300, 301, 302]])}
+    logits, wanted = model(**inputs).logits, vlm.model(**inputs).logits
+    logits.square().mean().backward()
+    told = {
+        "scored": int(scores.scored_BT.sum()),
+        "alike": torch.equal(scores.scored_BT, whole.scored_BT)
+        and torch.allclose(scores.necessity_BT, whole.necessity_BT, atol=1e-6)
+        and torch.allclose(scores.sufficiency_BT, whole.sufficiency_BT, atol=1e-6),
+        "shared_out": shared_out and all(hasattr(weight, "full_tensor") for weight in model.parameters()),
+        "same_logits": torch.allclose(logits, wanted, atol=1e-5),
+        "gradient": sum(w.grad.full_tensor().abs().sum().item() for w in model.parameters() if w.grad is not None),
+    }
+    (folder / f"sharded_{get_rank()}.json").write_text(json.dumps(told))
 
 
 def resumed(folder: Path, accelerator) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import shutil
 
@@ -79,6 +80,20 @@ def scene(tmp_path):
         settings={"fill": "mean"},
     )
     return attribution, maps
+
+
+@pytest.fixture
+def judged(scene):
+    """The scene with verdicts: a true word, one that the picture contradicts, and two that claim nothing."""
+    attribution, _ = scene
+    kinds = {0: (0.0, None, "no claim"), 1: (3.0, 0.01, "grounded"), 2: (0.0, None, "no claim")}
+    kinds[3] = (-6.0, 0.97, "against the image")
+    tokens = [
+        dataclasses.replace(token, **dict(zip(("evidence", "p_false", "verdict"), kinds[token.word], strict=True)))
+        for token in attribution
+    ]
+    verdict = {"note": "not calibrated", "calibrated": False, "p_false": 0.97, "claims": 2, "against": 1}
+    return dataclasses.replace(attribution, tokens=tokens, verdict=verdict)
 
 
 @pytest.fixture(scope="module")

@@ -35,15 +35,15 @@ def test_function_words_are_never_marked_nor_coloured():
     assert drawing.colour_values(at) == [0.0]
 
 
-def test_red_is_necessity_and_blue_is_completeness():
-    assert drawing.colour_values(of(token(necessity=-0.4, causal_completeness=0.1))) == [-0.4]
+def test_the_colour_is_completeness_and_nothing_else():
+    assert drawing.colour_values(of(token(necessity=-0.4, causal_completeness=0.1))) == [0.0]  # it is marked instead
     assert drawing.colour_values(of(token(necessity=0.4, causal_completeness=0.1))) == [0.1]
     assert drawing.colour_values(of(token())) == [None]
 
 
 def test_a_caption_in_which_nothing_matters_looks_like_one():
     assert drawing.scale(Attribution("dog", [token(causal_completeness=1e-6)])) == drawing.SMALLEST_SCALE
-    assert drawing.scale(Attribution("dog", [token(necessity=-0.6, causal_completeness=0.3)])) == 0.6
+    assert drawing.scale(Attribution("dog", [token(necessity=0.6, causal_completeness=0.3)])) == 0.3
     assert drawing.scale(Attribution("", [])) == drawing.SMALLEST_SCALE
 
 

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from causal_attrib import Attribution, InputError, Token
-from causal_attrib.views import drawing, overlay, plot_maps
+from causal_attrib.views import drawing, overlay, plot_maps, plot_page
 from causal_attrib.views.figure import hex_colour
 
 
@@ -92,6 +92,29 @@ def test_the_same_figure_is_the_same_file(scene, format):
     few = dataclasses.replace(attribution, tokens=attribution.tokens[:2])
     assert saved(few.plot(), format) == saved(few.plot(), format)
     assert saved(plot_maps(maps["dog"]), format) == saved(plot_maps(maps["dog"]), format)
+
+
+def test_the_page_has_the_caption_the_scores_and_the_maps(scene):
+    attribution, maps = scene
+    proofs = ({"verdict": "beats chance", "curves": {"deletion": [0.0, -1.0, -2.0], "insertion": [-2.0, -1.0, 0.0]}},)
+    plot = plot_page(attribution, dataclasses.replace(maps["dog"], proofs=proofs))
+    caption, *rest = plot.axes
+    said = [text.get_text() for text in caption.texts]
+    assert said[:7] == ["a", "dog", "and", "ba", "ll", "Carried most by “dog”. Better without “ball”.", said[6]]
+    # Only "dog" and "ba" have a colour: function words and what is contradicted have none.
+    assert len(caption.patches) == 2
+    (curves,) = (axes for axes in rest if axes.get_legend() is not None)
+    assert [list(line.get_ydata()) for line in curves.lines] == [[0.0, -1.0, -2.0], [-2.0, -1.0, 0.0]]
+    assert saved(plot, "pdf").startswith(b"%PDF")
+
+
+def test_a_verdict_has_the_colour_of_the_page(sunset):
+    tokens = [dataclasses.replace(token, verdict="against the image") for token in sunset]
+    judged = dataclasses.replace(sunset, tokens=tokens, verdict={"note": "", "calibrated": False})
+    boxes = [patch for patch in plot_page(judged).axes[0].patches]
+    assert {to_hex(box.get_facecolor()) for box in boxes} == {hex_colour(drawing.RED)}
+    labels = judged.plot().axes[-1].get_xticklabels()
+    assert {to_hex(label.get_bbox_patch().get_facecolor()) for label in labels} == {hex_colour(drawing.RED)}
 
 
 def test_journals_take_the_fonts(scene):

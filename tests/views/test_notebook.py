@@ -15,7 +15,7 @@ def test_from_picture_to_figure():
     shown = {
         cell.source.splitlines()[-1]: cell.outputs[-1].get("data", {}) for cell in notebook.cells if cell.get("outputs")
     }
-    assert "<iframe" in shown["attribution"]["text/html"] and "sunset" in shown["attribution"]["text/html"]
+    assert "<table" in shown["attribution"]["text/html"] and "sunset" in shown["attribution"]["text/html"]
     for figure in ("attribution.plot()", "maps.plot()"):
         assert base64.b64decode(shown[figure]["image/png"]).startswith(b"\x89PNG")
     written = shown["written, again == attribution"]["text/plain"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from causal_attrib import Attribution, InputError, views
+from causal_attrib import Attribution, InputError, Token, views
 
 VOID = {"meta", "img", "br", "input"}
 
@@ -55,8 +55,8 @@ def test_without_scripts_it_is_coloured_text_with_tooltips(sunset):
     page = Page(sunset.to_bytes("html").decode())
     assert 'dog <b>[red]⏎sun"set</script>' in page.text
     dog, red, newline, false = (span for span in page.all("span") if "t" in (span.get("class") or "").split())
-    assert dog["class"] == "t blue l14 first last"
-    assert false["class"] == "t red l20 bad first last"
+    assert dog["class"] == "t blue l20 first last"
+    assert false["class"] == "t bad first last"
     assert dog["title"].splitlines() == [
         "log-probability -0.500",
         "entropy 1.000",
@@ -83,7 +83,7 @@ def test_only_its_own_script_and_style_may_run(sunset):
 
 
 def test_a_notebook_shows_the_report_in_a_frame(sunset):
-    (frame,) = Page(sunset._repr_html_()).all("iframe")
+    (frame,) = Page(views.notebook(sunset)).all("iframe")
     assert frame["sandbox"] == "allow-scripts"
     page = Page(frame["srcdoc"])
     assert 'dog <b>[red]⏎sun"set</script>' in page.text
@@ -140,4 +140,8 @@ def test_the_page_says_which_words_carry_the_caption_and_which_do_harm(scene):
     # By hand: dog 0.2625 carries it; the second token of ball is clearly negative; "a" and "and" claim nothing.
     text = Page(views.report(attribution)).text
     assert "Carried most by “dog”. Better without “ball”." in text
+    assert "“ball” Without it the outcome rises by 0.500: better without it." in text
+    false = Token(0, "dog", 1, 0, 2, 5, necessity=-0.4)
+    twice = Attribution("a dog and a dog", [false, Token(1, " dog", 1, 1, 11, 15, causal_completeness=0.3)])
+    assert "Carried most by “dog” (2nd). Better without “dog” (1st)." in Page(views.report(twice)).text
     assert "No word stands out." in Page(views.report(Attribution("", []))).text

@@ -46,8 +46,8 @@ def test_maps_tell_where_they_are_strongest(scene):
 
 def test_a_colour_is_the_share_of_the_largest(scene):
     colourings = ReportCaption(*scene).colourings
-    # "ll" is clearly negative, so it is coloured by its necessity of -0.5: the largest magnitude.
-    assert colourings["causal_completeness"].levels == (0, 10, 0, 5, -20)
+    # "ll" is contradicted, so it has a mark and no colour; "dog" has the most, .2625.
+    assert colourings["causal_completeness"].levels == (0, 20, 0, 10, 0)
     assert colourings["necessity"].levels == (0, 20, 0, 10, -20)
     assert colourings["logprob"].levels == (0, 2, 1, 2, 20)
     assert colourings["entropy"].limit == 1.0

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -171,6 +172,69 @@ def test_it_prints_with_its_settings_and_without_its_controls(opened, scene):
     assert page.pdf().startswith(b"%PDF")
 
 
+def test_the_page_opens_with_the_verdict_and_is_coloured_by_it(opened, judged, scene):
+    page = opened(views.report(judged, scene[1]))
+    opening = page.locator(".opening")
+    assert opening.locator(".said").inner_text() == "The picture bears out “dog”. It speaks against “ball”."
+    # exp(6) = 403, to two digits 400.
+    assert "“ball” The image divides the probability of the word by 400." in opening.locator("li").inner_text()
+    assert "false with a probability of 97 %" in opening.locator(".whole").inner_text()
+    assert opening.bounding_box()["y"] < page.locator("#stage").bounding_box()["y"]
+    assert page.get_by_role("radio", checked=True).get_attribute("value") == "verdict"
+    assert "grounded" in word(page, "dog").get_attribute("class")
+    assert {"against", "bad"} <= set(word(page, "ba").get_attribute("class").split())
+    assert page.locator(".caption .swatches").is_visible() and not page.locator(".caption .ramp").is_visible()
+    word(page, "ba").hover()
+    assert "against the image" in page.locator("#card h2").inner_text()
+    page.get_by_role("radio", name="necessity").check()
+    assert page.locator(".caption .ramp").is_visible() and not page.locator(".caption .swatches").is_visible()
+
+
+def test_no_column_is_cut_off(opened, judged):
+    page = opened(views.report([judged, judged]))
+    for width in (1280, 1440, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        for table in page.locator(".scroll").all():
+            assert table.evaluate("it => it.scrollWidth <= it.clientWidth")
+            assert table.get_by_role("columnheader", name="p(false)").is_visible()
+
+
+def test_a_page_has_one_scale_and_nothing_covers_an_outcome(opened, scene):
+    attribution, maps = scene
+    faint = [dataclasses.replace(token, causal_completeness=0.105 * bool(token.index == 1)) for token in attribution]
+    other = dataclasses.replace(attribution, tokens=faint)
+    half = dataclasses.replace(maps, values_THW=maps.values_THW / 2)
+    page = opened(views.report([attribution, other], [maps, half]))
+    # .105 of .2625 is 8 of 20 steps; by its own scale it would have all.
+    assert "l20" in word(page, "dog", 0).get_attribute("class") and "l8" in word(page, "dog", 1).get_attribute("class")
+    assert {key.inner_text() for key in page.locator(".caption .high").all()} == {"0.26"}
+    word(page, "dog", 1).hover()
+    assert pixel(page, 0, 0)[3] == pytest.approx(FULL / 2, abs=2)
+    card = page.locator("#card").bounding_box()
+    for outcome in page.locator(".asked").all():
+        box = outcome.bounding_box()
+        assert box["y"] + box["height"] <= card["y"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(opened, judged, scene, scheme):
+    """The checks of axe-core (WCAG 2.2 A and AA, and its best practices)."""
+    package = pytest.importorskip("axe_playwright_python", reason="pip install axe-playwright-python")
+    page = opened(views.report([judged, scene[0]], [scene[1], None]), color_scheme=scheme)
+    page.evaluate((Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    word(page, "dog", 0).click()
+    found = page.evaluate("axe.run()")
+    assert found["passes"] and [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
+
+
+def test_without_scripts_nothing_is_there_that_does_nothing(opened, scene):
+    page = opened(views.report(*scene), java_script_enabled=False)
+    assert "Scripts do not run here" in page.locator(".opening").inner_text()
+    for dead in (".switch", ".hint", ".map-key"):
+        assert not page.locator(dead).is_visible()
+    assert page.locator("img.picture").is_visible() and page.locator(".caption .ramp").is_visible()
+
+
 def test_without_scripts_caption_and_table_are_there(opened, scene):
     page = opened(views.report(*scene), java_script_enabled=False)
     assert page.locator(".text").inner_text() == "a dog and ball"
@@ -228,6 +292,6 @@ def test_a_picture_keeps_its_proportions_and_the_map_covers_it(opened, scene, tm
 
 def test_the_frame_of_a_notebook_answers_to_the_pointer(opened, scene):
     attribution, _ = scene
-    frame = opened(f"<!DOCTYPE html><p>A notebook</p>{attribution._repr_html_()}").frame_locator("iframe")
+    frame = opened(f"<!DOCTYPE html><p>A notebook</p>{views.notebook(attribution)}").frame_locator("iframe")
     frame.locator(".text .t").get_by_text("dog", exact=True).hover()
     assert "falls by 0.500" in frame.locator("#card").inner_text()

@@ -30,6 +30,7 @@ from causal_attrib.training.scoring.spoilt import Spoil, like_batch, spoilt_inpu
 from causal_attrib.training.scoring.token_reward import TokenReward
 from causal_attrib.training.trainers.checkpoints import check_save_steps
 from causal_attrib.training.trainers.files import OwnFiles
+from causal_attrib.training.trainers.gathering import gathered
 from causal_attrib.training.trainers.sharding import check_sharding
 from causal_attrib.training.watch.completions import SampledBatch
 from causal_attrib.training.watch.phases import REWARD, SAMPLE, SCORE, UPDATE, PhaseClock
@@ -108,7 +109,13 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
         self.token_reward = token_reward
         self.scoring = scoring or Scoring()
         plugin = self.accelerator.state.deepspeed_plugin if self.is_deepspeed_enabled else None
-        check_sharding(self.method, fsdp=self.is_fsdp_enabled, zero_stage=None if plugin is None else plugin.zero_stage)
+        fsdp = self.accelerator.state.fsdp_plugin.fsdp_version if self.is_fsdp_enabled else 0
+        check_sharding(
+            self.method,
+            fsdp=fsdp,
+            zero_stage=None if plugin is None else plugin.zero_stage,
+            token_reward=token_reward is not None,
+        )
         check_save_steps(self.args)
         check_whole_groups(self.method, self.args)
         check_loss_type(self.method, self.loss_type)
@@ -177,7 +184,7 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
         method, dependence = self.method, self.method.dependence
         if not (method.needs_effects or method.needs_entropy or dependence or self.token_reward):
             return None
-        with self.clock.phase(SCORE):
+        with self.clock.phase(SCORE), gathered(self.model_wrapped):
             return self.scorer(
                 self._rollouts(inputs, batch, mask_BT),
                 mask_BT.shape[1],
@@ -274,7 +281,7 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
     def _spoilt_pixels(self, inputs: dict[str, Any], spoil: Spoil) -> Tensor:
         """The batch's pixels with its pictures spoilt."""
         assert self.sampled is not None
-        made: dict[tuple[str, str], Tensor] = {}
+        made: dict[tuple[str, ...], Tensor] = {}
         parts = []
         for b, number in enumerate(inputs[ROW].tolist()):
             rollout = self.rollout_of(self.sampled.rows[number], inputs, b, counts=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from transformers import ProcessorMixin
 
@@ -61,9 +62,8 @@ def check_places(vlm: VLM, rows: Sequence[dict], path: object) -> None:
     if among is None:
         return
     content = [{"type": "text", "text": "xyz1 "}, {"type": "image"}, {"type": "text", "text": " xyz2"}]
-    text = ProcessorMixin.apply_chat_template(
-        vlm.processor, [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-    )
+    asked: list[dict[str, Any]] = [{"role": "user", "content": content}]
+    text = ProcessorMixin.apply_chat_template(vlm.processor, asked, tokenize=False, add_generation_prompt=True)
     between = text.partition("xyz1")[2].partition("xyz2")[0]
     if not between.strip():
         raise InputError(

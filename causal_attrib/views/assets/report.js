@@ -2,6 +2,9 @@
 // This file: the data, the colours of the words, and the card. Then report_maps.js and report_events.js, as one script.
 "use strict";
 
+// What only scripts make work is not shown without them.
+document.documentElement.classList.add("js");
+
 const captions = JSON.parse(document.getElementById("copo-report").textContent);
 const card = document.getElementById("card");
 const detail = card.querySelector(".detail");
@@ -39,23 +42,23 @@ const chosenScore = () => (document.querySelector("input[name=score]:checked") |
 
 // ---- the colours of the words: by score, or (report_maps.js) by what they owe to a place in the picture
 
-function shade(part, level, isSigned) {
-  const kept = [...part.classList].filter((name) => !/^(blue|red|amber|unscored|l\d+)$/.test(name));
-  if (level === null) kept.push("unscored");
-  else if (level) kept.push(isSigned ? (level < 0 ? "red" : "blue") : "amber", `l${Math.abs(level)}`);
-  part.className = kept.join(" ");
+const COLOURS = /^(blue|red|amber|grounded|against|prior|undecided|unscored|l\d+)$/;
+
+function shade(part, classes) {
+  part.className = [...[...part.classList].filter((name) => !COLOURS.test(name)), classes].join(" ").trim();
 }
 
-function colour(caption, levels, isSigned) {
+function colour(caption, classes) {
   caption.units.forEach((unit, at) => {
-    shade(unit.span, at in levels ? levels[at] : 0, isSigned);
-    if (unit.row) shade(unit.row.querySelector(".chip"), levels[at], isSigned);
+    shade(unit.span, classes[at] || "");
+    if (unit.row) shade(unit.row.querySelector(".chip"), classes[at] || "");
   });
 }
 
-function legend(key, isSigned, limit, note) {
-  key.querySelector(".ramp").className = `ramp ${isSigned ? "signed" : "unsigned"}`;
-  key.querySelector(".low").textContent = isSigned ? `-${limit}` : "";
+function legend(key, kind, limit, note) {
+  if (key.classList.contains("key")) key.className = key.className.replace(/\b(signed|blue|amber|verdict)\b/, kind);
+  key.querySelector(".ramp").className = `ramp ${kind}`;
+  key.querySelector(".low").textContent = kind === "signed" ? `-${limit}` : "";
   key.querySelector(".high").textContent = limit;
   if (note) key.querySelector(".note").textContent = note;
   key.hidden = false;
@@ -65,8 +68,8 @@ function colourByScore() {
   const name = chosenScore();
   for (const caption of captions) {
     const score = caption.scores[name];
-    colour(caption, score ? score.levels : caption.units.map(() => null), Boolean(score && score.is_signed));
-    if (score) legend(caption.key, score.is_signed, score.limit, score.note);
+    colour(caption, score ? score.classes : caption.units.map(() => "unscored"));
+    if (score) legend(caption.key, score.kind, score.limit, score.note);
     caption.key.hidden = !score;
     for (const unit of caption.units) {
       const fact = unit.facts.find((each) => each.score === name);
@@ -90,7 +93,7 @@ function open(parts) {
 function aboutWord(unit) {
   const where = captions.length > 1 ? `${unit.caption.name}, ${unit.place}` : unit.place;
   const parts = [element("p", `${where}${shown.pinned ? ", pinned" : ""}`, "place"), element("h2", element("bdi", unit.text))];
-  if (unit.bad) parts[1].append(element("span", "better without it", "verdict"));
+  if (unit.bad) parts[1].append(element("span", unit.bad, "verdict"));
   const facts = unit.facts.map(({ score, heading, value, means }) => element(
     "div",
     [element("dt", heading), element("dd", value, "value"), element("dd", means, "means")],

@@ -36,7 +36,7 @@ function draw(unit) {
 }
 
 function scaleOfMaps(maps, full) {
-  legend(stage.parentElement.querySelector(".map-key"), true, brief((maps.limit * full) / STEPS));
+  legend(stage.parentElement.querySelector(".map-key"), "signed", brief((maps.limit * full) / STEPS));
   document.getElementById("map-what").textContent = maps.what;
 }
 
@@ -77,8 +77,9 @@ function light(x, y) {
 function lightWords(caption, x, y) {
   const effects = caption.units.map((unit) => (unit.map === null ? 0 : meanAt(caption.maps, unit.map, x, y)));
   const limit = Math.max(FAINT * caption.maps.limit, ...effects.map(Math.abs));
-  colour(caption, effects.map((effect) => Math.round((LEVELS * effect) / limit)), true);
-  legend(caption.key, true, brief(limit), "blue: this place speaks for the word; red: against it");
+  const levels = effects.map((effect) => Math.round((LEVELS * effect) / limit));
+  colour(caption, levels.map((level) => (level ? `${level < 0 ? "red" : "blue"} l${Math.abs(level)}` : "")));
+  legend(caption.key, "signed", brief(limit), "blue: this place speaks for the word; red: against it");
   const isLit = (unit) => effects[unit.at] >= LIT * limit && effects[unit.at] >= FAINT * caption.maps.limit;
   const lit = caption.units.filter(isLit).sort((a, b) => effects[b.at] - effects[a.at]);
   for (const unit of lit) unit.span.classList.add("lit");

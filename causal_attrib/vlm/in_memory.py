@@ -1,0 +1,103 @@
+"""`load`: a model that is in memory already is not loaded again."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from causal_attrib.vlm import loading
+from causal_attrib.vlm.model import VLM
+
+# Models that somebody holds, by what was asked for, and what they were when they were loaded.
+_LOADED: WeakValueDictionary[tuple, VLM] = WeakValueDictionary()
+_STATES: WeakKeyDictionary[VLM, tuple] = WeakKeyDictionary()
+# The small model weighs nothing, and is asked for without a name again and again.
+_KEPT: dict[tuple, VLM] = {}
+
+
+def load(
+    model: str | None = None,
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    device_map: str | None = None,
+    load_in_4bit: bool = False,
+    load_in_8bit: bool = False,
+    attn_implementation: str | None = None,
+    allow_pickle: bool = False,
+    trust_remote_code: bool = False,
+    anew: bool = False,
+) -> VLM:
+    """Load a vision-language model, or give the one that is in memory.
+
+    The same arguments give the same object while somebody holds it (the small model in the package is kept), unless its
+    files, its weights or its settings have changed since. Models of the hub and adapters are always loaded.
+
+    Args:
+        model: a local folder in Hugging Face format or a hub id; None (or "bundled") is the small model in the package.
+            An adapter (PEFT) is put on the model that its config names.
+        revision: branch, tag or commit of a hub model.
+        dtype: "auto" is the checkpoint's own on an accelerator and float32 on a CPU, where half precision is slow and
+            too coarse for small effects.
+        device: "auto" takes the first accelerator, else the CPU.
+        device_map: as in transformers, for models larger than one device; excludes `device`.
+        load_in_4bit, load_in_8bit: quantise with bitsandbytes (extra `quant`).
+        attn_implementation: as in transformers ("sdpa", "eager", "flash_attention_2").
+        allow_pickle: take weights in pickle files where there are no safetensors.
+        trust_remote_code: run the code that a checkpoint brings along.
+        anew: a model of one's own, which nobody else is given: for who is going to train or change it.
+
+    Raises:
+        InputError: there is no such model, it is not a vision-language model, its weights are missing or do not fit
+            into memory, or an option is not available here.
+    """
+    given: dict[str, Any] = {
+        "revision": revision,
+        "dtype": dtype,
+        "device": device,
+        "device_map": device_map,
+        "load_in_4bit": load_in_4bit,
+        "load_in_8bit": load_in_8bit,
+        "attn_implementation": attn_implementation,
+        "allow_pickle": allow_pickle,
+        "trust_remote_code": trust_remote_code,
+    }
+    key = None if anew else _key(model, given)
+    known = None if key is None else _LOADED.get(key)
+    if known is not None and _STATES.get(known) == _state(known):
+        return known
+    vlm = loading.load(model, **given)
+    if key is not None:
+        _LOADED[key], _STATES[vlm] = vlm, _state(vlm)
+        if vlm.name == loading.BUNDLED:
+            _KEPT[key] = vlm
+    return vlm
+
+
+def _key(model: str | None, given: dict[str, Any]) -> tuple | None:
+    """What two calls have in common that are to get the same model; None where it cannot be told at once: the files of
+    a hub model may be others by now, and the base of an adapter lies elsewhere."""
+    name = loading.name_of(model)
+    folder = Path(loading.BUNDLED_FOLDER if name == loading.BUNDLED else name)
+    try:
+        if not (folder / "config.json").is_file():
+            return None
+        files = sorted((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in folder.iterdir())
+    except (OSError, ValueError):
+        return None  # what is wrong with it is told by who loads it
+    return name, str(folder.resolve()), tuple(files), tuple(given.items())
+
+
+def _state(vlm: VLM) -> tuple:
+    """What changes when a model is trained, moved, cast, wrapped or written to: every tensor counts its changes."""
+    model = vlm.model
+    tensors = itertools.chain(model.named_parameters(), model.named_buffers())
+    return (
+        id(model),
+        model.training,
+        model.config._attn_implementation,
+        tuple((name, tensor.data_ptr(), tensor.dtype, tensor._version) for name, tensor in tensors),
+    )

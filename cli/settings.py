@@ -1,0 +1,163 @@
+"""Settings that stand in a file or in the environment: what flags are where they are not given.
+
+`copo.toml` in the folder where a command is called, or the table [tool.copo] of its pyproject.toml:
+
+    model = "path/to/folder"        # of every command that scores; also device, dtype, seed, batch-size, ...
+    device = "cuda:0"
+
+    [score]                         # of one command; [eval.verdict] and the like for those of copo eval
+    verdict = true
+
+A flag goes before the environment (COPO_MODEL, COPO_DEVICE), and that before the file. `copo train` has a recipe for
+it, and takes none of these. What lets a model run code on this machine is taken as a flag alone: a file may have come
+along with somebody's data.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+ENVIRONMENT = {"COPO_MODEL": "model", "COPO_DEVICE": "device"}
+# What stands outside of a command's table means the same everywhere.
+EVERYWHERE = (
+    *("model", "revision", "dtype", "device", "device_map", "load_in_4bit", "load_in_8bit", "attn_implementation"),
+    *("batch_size", "max_pixels", "seed", "quiet", "debug"),
+)
+# Here a model that is named lets it speak, where files of what was said are expected else.
+_MODEL_IS_A_MODE = ("chair", "pope", "amber", "detection")
+_FLAGS_ALONE = ("trust_remote_code", "allow_pickle")
+_HAS_A_RECIPE = ("train",)
+
+
+@dataclass(frozen=True)
+class InForce:
+    """What `read` found.
+
+    source:   the file, if there is one
+    file:     what stands in it
+    variables: of the environment, those that are set
+    """
+
+    source: str | None = None
+    file: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """Each setting with where it comes from."""
+        told = [f"{name} = {value!r} ({self.source})" for name, value in _flat(self.file).items()]
+        return told + [f"{ENVIRONMENT[name]} = {value!r} ({name})" for name, value in self.variables.items()]
+
+
+def read(folder: str | os.PathLike[str] = ".", environment: Mapping[str, str] = os.environ) -> InForce:
+    """The settings of a folder and of the environment.
+
+    Raises:
+        InputError: the file is no TOML.
+    """
+    variables = {name: environment[name] for name in ENVIRONMENT if environment.get(name)}
+    for name in ("copo.toml", "pyproject.toml"):
+        path = Path(folder) / name
+        if not path.is_file():
+            continue
+        content = _toml(path)
+        if name == "pyproject.toml":
+            content = content.get("tool", {}).get("copo")
+            if content is None:
+                continue
+            name = "pyproject.toml, [tool.copo]"
+        return InForce(name, content, variables)
+    return InForce(variables=variables)
+
+
+def defaults(found: InForce, root: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What click takes for its `default_map`: for each command, or group of commands, values of flags by their names.
+
+    Args:
+        root: the group of all commands.
+        given: flags that stood before the command.
+
+    Raises:
+        InputError: the file names a command or a flag that there is not, or one that may only be a flag.
+    """
+    general = {_plain(name): value for name, value in found.file.items() if not isinstance(value, dict)}
+    for name in general:
+        _refuse(found, name)
+        if name not in EVERYWHERE:
+            _fail(found, f"has {name!r} outside of a command's table; put it under one, such as [score]")
+    general |= {ENVIRONMENT[name]: value for name, value in found.variables.items()} | dict(given)
+    tables = {name: value for name, value in found.file.items() if isinstance(value, dict)}
+    return _of_group(found, root, general, tables)
+
+
+def _of_group(found: InForce, group: Any, general: dict[str, Any], tables: dict[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in tables:
+        if name not in group.commands:
+            _fail(found, f"has a table {name!r}, which is no command; choose one of {', '.join(group.commands)}")
+    for name, command in group.commands.items():
+        own = tables.get(name, {})
+        if not isinstance(own, dict):
+            _fail(found, f"has a value for {name}, which is a command; make it a table, [{name}]")
+        if hasattr(command, "commands"):
+            values[name] = _of_group(found, command, general, own)
+            continue
+        flags = {param.name for param in command.params if param.param_type_name == "option"}
+        taken = {flag: value for flag, value in general.items() if flag in flags and _is_for(name, flag)}
+        for flag, value in own.items():
+            _refuse(found, _plain(flag), value)
+            if _plain(flag) not in flags or name in _HAS_A_RECIPE:
+                why = "which takes its settings from a recipe" * (name in _HAS_A_RECIPE)
+                _fail(found, f"has {flag!r} for copo {name}, {why or 'which has no such flag'}")
+            taken[_plain(flag)] = value
+        values[name] = taken
+    return values
+
+
+def _is_for(command: str, flag: str) -> bool:
+    if command in _HAS_A_RECIPE:
+        return flag in ("quiet", "debug")
+    return flag != "model" or command not in _MODEL_IS_A_MODE
+
+
+def _refuse(found: InForce, flag: str, value: object = None) -> None:
+    if flag in _FLAGS_ALONE or (flag in ("outcome", "reward") and ":" in str(value)):
+        _fail(found, f"sets {flag}, which lets code of others run; give it as a flag, --{flag.replace('_', '-')}")
+
+
+def _fail(found: InForce, what: str) -> NoReturn:
+    from causal_attrib.errors import InputError
+
+    raise InputError(f"{found.source} {what}.")
+
+
+def _plain(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    for name, value in values.items():
+        told |= _flat(value, f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value}
+    return told
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    from causal_attrib.errors import InputError
+
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check it, or take it away.") from None
+    except ValueError as error:
+        if path.name == "pyproject.toml":
+            return {}  # not ours, and not ours to judge
+        raise InputError(f"{path} is no TOML ({error}); mend it, or take it away.") from None

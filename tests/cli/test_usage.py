@@ -1,0 +1,155 @@
+"""How commands are asked for help and called: two screens, whole names, one spelling, settings that stand in a file."""
+
+import json
+
+import pytest
+import typer
+
+from causal_attrib import Attribution, InputError
+from causal_attrib_cli import settings, usage
+from causal_attrib_cli.main import app
+
+
+def commands(group, path=()):
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_fits_two_screens_and_the_rest_is_under_help_all(copo_at_80, path):
+    brief, full = (copo_at_80(*path, flag) for flag in ("--help", "--help-all"))
+    assert brief.exit_code == full.exit_code == 0
+    assert len(brief.stdout.splitlines()) <= usage.MOST_LINES
+    assert max(map(len, full.stdout.splitlines())) <= 80 and "…" not in full.stdout
+    known = [flag for param in COMMANDS[path].params for flag in param.opts if flag.startswith("--")]
+    said = full.stdout.replace(",", " ").split()
+    assert [flag for flag in known if flag not in said] == []
+    cut = any(flag not in brief.stdout for flag in known)
+    assert cut == (f"More flags: copo {' '.join(path)} --help-all." in brief.stdout)
+
+
+@pytest.fixture
+def copo_at_80():
+    from typer.testing import CliRunner
+
+    return lambda *arguments: CliRunner(env={"COLUMNS": "80"}).invoke(app, list(arguments))
+
+
+def test_what_is_first_is_a_flag():
+    for name, flags in usage._FIRST.items():
+        (command,) = (command for path, command in COMMANDS.items() if path[-1] == name)
+        assert set(flags.split()) <= {param.name for param in command.params}, name
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_json_and_out_are_called_so_everywhere(path):
+    flags = {flag for param in COMMANDS[path].params for flag in param.opts}
+    assert ("--json" in flags) == (path != ("serve",)) and "--output" not in flags
+    # TRL's own name for it, which a recipe has too.
+    assert ("--max-completion-length" in flags) == (path == ("train",))
+
+
+def test_wrong_use_is_one_sentence(refused):
+    assert refused("score", "--no-such-flag") == "Error: No such option: --no-such-flag; see copo score --help.\n"
+    assert refused("eval", "char").startswith("Error: No such command 'char'. Did you mean 'chair'?; see copo eval")
+    assert "Missing option '--objects'" in refused("pope", "build")
+
+
+def test_quiet_and_debug_before_the_command(copo, picture):
+    plain = copo("score", picture, "a dog", "--json", "--batch-size", "2", "--quiet")
+    before = copo("-q", "score", picture, "a dog", "--json", "--batch-size", "2")
+    assert before.exit_code == 0 and before.stderr == ""
+    assert json.loads(before.stdout)["tokens"] == json.loads(plain.stdout)["tokens"]
+    assert "Traceback" in copo("--debug", "score", "none.png", "a dog").stderr
+    assert "Traceback" not in copo("score", "none.png", "a dog").stderr
+
+
+def test_old_spellings_are_taken(copo, tmp_path, picture):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"image": str(picture), "caption": "a dog"}) + "\n")
+    written = []
+    for name, flags in (("new.jsonl", ("--out",)), ("old.jsonl", ("--output",))):
+        assert copo("score", "--input", rows, *flags, tmp_path / name).exit_code == 0
+        written.append((tmp_path / name).read_text())
+    assert written[0] == written[1]
+    # The first of them is where the result went in earlier versions.
+    assert copo("merge", tmp_path / "a.jsonl", tmp_path / "new.jsonl").exit_code == 0
+    merged = copo("merge", tmp_path / "new.jsonl", "--out", tmp_path / "b.jsonl", "--json")
+    assert json.loads(merged.stdout) == {"out": str(tmp_path / "b.jsonl"), "captions": 1, "failed": 0}
+    assert (tmp_path / "a.jsonl").read_text() == (tmp_path / "b.jsonl").read_text()
+
+
+def test_a_model_by_its_name_is_no_other_model(copo, tmp_path, picture):
+    rows = tmp_path / "rows.jsonl"
+    lines = [json.dumps({"image": str(picture), "caption": "a dog"}), json.dumps({"image": "none.png", "caption": "x"})]
+    rows.write_text("\n".join(lines) + "\n")
+    assert copo("score", "--input", rows, "--out", tmp_path / "x.jsonl", "--model", "bundled").exit_code == 1
+    again = copo("score", "--input", rows, "--out", tmp_path / "x.jsonl")
+    assert again.exit_code == 1 and "Wrote 1 captions" in again.stderr, again.stderr
+
+
+# -- settings --
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in settings.ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name, before", [("copo.toml", ""), ("pyproject.toml", "tool.copo.")])
+def test_a_file_says_what_flags_are(copo, folder, picture, name, before):
+    head = f"[{before[:-1]}]\n" if before else ""
+    (folder / name).write_text(f'{head}seed = 7\nbatch-size = 2\n[{before}score]\nlevel = "word"\n')
+    record = json.loads(copo("score", picture, "a dog", "--json").stdout)
+    assert {key: record["settings"][key] for key in ("seed", "batch_size", "level")} == {
+        "seed": 7, "batch_size": 2, "level": "word"
+    }  # fmt: skip
+    assert json.loads(copo("score", picture, "a dog", "--json", "--seed", "1").stdout)["settings"]["seed"] == 1
+    told = json.loads(copo("env", "--json").stdout)["settings"]
+    assert [line.split(" (")[0] for line in told] == ["seed = 7", "batch-size = 2", "score.level = 'word'"]
+
+
+def test_the_environment_goes_before_the_file_and_flags_before_both(copo, folder, picture, monkeypatch):
+    (folder / "copo.toml").write_text('device = "cuda:7"\n')
+    assert "no device 'cuda:7'" in copo("score", picture, "a dog").stderr
+    monkeypatch.setenv("COPO_DEVICE", "meta:x")
+    assert "no device 'meta:x'" in copo("score", picture, "a dog").stderr
+    assert copo("score", picture, "a dog", "--device", "cpu").exit_code == 0
+    monkeypatch.setenv("COPO_MODEL", str(folder / "none"))
+    assert "none" in copo("score", picture, "a dog", "--device", "cpu").stderr
+    # Where a model that is named is another mode, it has to be named there.
+    assert "give --captions FILE, or --model" in copo("eval", "chair", "--objects", "o.json").stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model = ", "is no TOML"),
+        ("modl = 1", "'modl' outside of a command's table"),
+        ("[scor]\nlevel = 1", "a table 'scor', which is no command"),
+        ("[score]\nlevl = 1", "'levl' for copo score, which has no such flag"),
+        ("[train]\nseed = 1", "which takes its settings from a recipe"),
+        ("trust-remote-code = true", "give it as a flag, --trust-remote-code"),
+        ("[score]\nallow_pickle = true", "give it as a flag, --allow-pickle"),
+        ('[score]\noutcome = "mine:judge"', "give it as a flag, --outcome"),
+        ("[eval]\nchair = 1", "make it a table"),
+    ],
+)
+def test_a_wrong_file_is_told(refused, folder, text, said):
+    (folder / "copo.toml").write_text(text)
+    assert said in refused("env")
+
+
+def test_a_figure_is_no_result(refused, picture, tmp_path):
+    assert "names no format" in refused("score", picture, "a dog", "--out", tmp_path / "page.gif")
+    with pytest.raises(InputError, match="names no format"):
+        Attribution.load(tmp_path / "page.png")
