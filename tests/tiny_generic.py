@@ -799,6 +799,34 @@ def deepseek_ocr2():
     return tf.DeepseekOcr2ForConditionalGeneration(config), processor, "<image>"
 
 
+def mistral_large4():
+    tokenizer = byte_level(named={"image_token": "[IMG]"})
+    add_tokens(tokenizer, "[IMG_BREAK]", "[IMG_END]")
+    config = tf.MistralLarge4Config(
+        vision_config=PIXTRAL,
+        text_config=text_config(
+            tokenizer,
+            num_key_value_heads=4,
+            head_dim=16,
+            qk_rope_head_dim=16,
+            qk_nope_head_dim=16,
+            v_head_dim=16,
+            kv_lora_rank=16,
+            index_head_dim=16,
+            # Each token sees eight before it. Heads are clipped at 0: with few of them tokens tie, and padding decides.
+            index_n_heads=16,
+            index_topk=8,
+            moe_intermediate_size=32,
+            n_routed_experts=4,
+            num_experts_per_tok=2,
+        ),
+        image_token_index=tokenizer.image_token_id,
+    )
+    images = tf.PixtralImageProcessorPil(size={"longest_edge": 112}, patch_size=14)
+    processor = stills_only("PixtralProcessor", images, tokenizer, patch_size=14, spatial_merge_size=2)
+    return tf.MistralLarge4ForConditionalGeneration(config), processor, "[IMG]"
+
+
 def granite_docling():
     tokenizer = add_tokens(byte_level(), "<fake_token_around_image>", "<global-img>", "<end_of_utterance>")
     add_tokens(tokenizer, *(f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)))
@@ -1013,6 +1041,7 @@ GENERIC = (
     lfm3_vl,
     video_llava,
     deepseek_ocr2,
+    mistral_large4,
 )
 
 # Whose image tokens stand for no part of the picture that is known.
@@ -1037,12 +1066,13 @@ WITHOUT_BOXES = (
     "lfm3_vl",
     "video_llava",
     "deepseek_ocr2",
+    "mistral_large4",
 )
 # Whose pictures torchvision prepares, for which another stands in here.
 STOOD_IN = ("llama4", "lfm2_vl", "cohere2_vision", "video_llava")
 # Which are read one row at a time: it takes no mask of ours, it counts positions by index, some layers are recurrent,
-# convolutions or see chunks of the row.
-NOT_PACKED = ("kosmos2_5", "t5gemma2", "qwen3_5", "qwen3_5_moe", "llama4", "lfm2_vl", "lfm3_vl")
+# convolutions, or see chunks of the row or what an indexer picks.
+NOT_PACKED = ("kosmos2_5", "t5gemma2", "qwen3_5", "qwen3_5_moe", "llama4", "lfm2_vl", "lfm3_vl", "mistral_large4")
 # Which go through the quickest checks alone, but for the page (`tests.conformance.conftest`).
 RARE = (
     "qwen3_omni_moe",
@@ -1053,4 +1083,5 @@ RARE = (
     "lfm3_vl",
     "video_llava",
     "deepseek_ocr2",
+    "mistral_large4",
 )

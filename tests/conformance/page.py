@@ -84,7 +84,6 @@ UNTRIED = {
         (
             "Dots3NoteForConditionalGeneration",
             "Glm5NextForConditionalGeneration",
-            "MistralLarge4ForConditionalGeneration",
             "Qwen4ExpForConditionalGeneration",
         ),
         "no tiny model of it was built yet",
@@ -184,6 +183,7 @@ EXAMPLES = {
     "lfm3_vl": "LiquidAI/LFM3-VL-2B",
     "video_llava": "LanguageBind/Video-LLaVA-7B-hf",
     "deepseek_ocr2": "deepseek-community/DeepSeek-OCR-2",
+    "mistral_large4": "-",
 }
 
 
