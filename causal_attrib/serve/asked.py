@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, Literal, TypeVar
 
 from causal_attrib.choices import OUTCOMES, kind_of
 from causal_attrib.errors import InputError
@@ -34,14 +34,6 @@ WORDS = ("words", "foil")
 _T = TypeVar("_T", Settings, Choice)
 
 
-class Texts(TypedDict):
-    """What stands beside a caption, by the names that scores and maps take it."""
-
-    prompt: str | None
-    question: str | None
-    answer: str | None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """A request that may be put to the model.
@@ -61,7 +53,7 @@ class Asked:
     foil: str | None = None
 
     @property
-    def texts(self) -> Texts:
+    def texts(self) -> dict[str, Any]:
         """Beside the caption, by the names that scores and maps take them."""
         return {"prompt": self.inputs.prompt, "question": self.inputs.question, "answer": self.inputs.answer}
 
