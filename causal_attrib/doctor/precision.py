@@ -14,6 +14,8 @@ from causal_attrib.vlm import VLM
 
 # Rounding may move a score by half of the caption's largest: with more, not even the strongest word clearly stands out.
 SHARE = 0.5
+# An effect that is smaller is none: in float32 an outcome is rounded by about as much.
+NOTHING = 1e-6
 
 
 def precision(case: Case) -> Check:
@@ -37,7 +39,7 @@ def precision(case: Case) -> Check:
     largest = max(abs(token.necessity) for token in case.attribution.tokens if token.necessity is not None)
     return Check.at_most(
         "precision",
-        rounding / largest if largest else float("inf"),
+        rounding / largest if largest > NOTHING else float("inf"),
         SHARE,
         "of the largest",
         good=f"Rounding moves necessity by {rounding:.2g}; the caption's largest is {largest:.2g}.{aside}",

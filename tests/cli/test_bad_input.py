@@ -396,7 +396,6 @@ def test_no_command_writes_over_what_it_reads(refused, park, tmp_path, monkeypat
         ("score", "--input", "rows.csv", "--output", "rows.csv"),
         ("score", "--input", "rows.jsonl", "--output", "linked.jsonl"),
         ("merge", "rows.jsonl", "rows.jsonl"),
-        ("diff", "rows.jsonl", "rows.csv", "--out", "rows.jsonl"),
         ("pairs", "pairs.jsonl", "pairs.jsonl"),
         ("select", "pairs.jsonl", "pairs.jsonl"),
         (*chair, "--out", "objects.json"),

@@ -251,7 +251,7 @@ def test_nothing_is_reported_to_anybody(tmp_path, monkeypatch):
 
 def test_a_row_without_a_picture_cannot_be_scored(bundled, tmp_path):
     trainer = grpo_trainer(bundled, scene_rows(), tmp_path, method=COPO())
-    with pytest.raises(InputError, match="A row has 0 images, but copo scores completions of one"):
+    with pytest.raises(InputError, match="A row has no image, but copo scores what a picture shows"):
         trainer.rollout_of({"prompt": [], "image": None}, {}, 0, counts=True)
 
 
