@@ -218,7 +218,7 @@ def _limit(attribution: Attribution, name: str) -> float:
 
 def _colouring(attribution: Attribution, name: str, least: float) -> Colouring:
     limit, kind = max(least, _limit(attribution, name)), _KINDS.get(name, "signed")
-    levels = tuple(None if value is None else round(LEVELS * value / limit) for value in _values(attribution, name))
+    levels = tuple(None if value is None else round(LEVELS * (value / limit)) for value in _values(attribution, name))
     if kind == "verdict":
         named = [token.verdict for token in attribution.tokens]
         classes = tuple("unscored" if one is None else VERDICT_CLASSES.get(one, "") for one in named)

@@ -22,6 +22,9 @@ TOKEN = "0123456789abcdefgh"
     [
         (["--token", "short"], "fewer than 16 characters"),
         (["--token", "ä" * 20], "no header can carry"),
+        (["--host", ""], "The host is empty"),
+        (["--host", "x" * 300, "--token", TOKEN], "cannot listen on xxx"),
+        (["--seconds", "inf"], "The limit seconds is inf"),
         (["--host", "no.such.host.invalid", "--token", TOKEN], "cannot listen on no.such.host.invalid"),
         (["--queue", "0"], "must be above 0"),
         (["--seconds", "nan"], "must be above 0"),
