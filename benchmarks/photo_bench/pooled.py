@@ -6,8 +6,8 @@ Each file is that of `--save` for one captioner, all of the same photographs; se
 different signals of the same captions, are joined by commas. AUROCs are of pairs of mentions of one captioner, since a
 signal of one is not on the scale of another, and intervals draw photographs with what all captioners say of them.
 
-Fits are crossed by photograph, in five folds. `SETS` were chosen on seed 0 of the kind small; what they give there is
-therefore too good.
+Fits are crossed by photograph, in five folds. `SETS` were chosen on captioners of the kind small and the photographs
+of its test split; what they give there is therefore too good.
 """
 
 from __future__ import annotations

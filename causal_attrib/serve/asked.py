@@ -53,6 +53,11 @@ class Asked:
     foil: str | None = None
 
     @property
+    def texts(self) -> dict[str, str | None]:
+        """Beside the caption, by the names that scores and maps take them."""
+        return {"prompt": self.inputs.prompt, "question": self.inputs.question, "answer": self.inputs.answer}
+
+    @property
     def shares_forwards_with(self) -> object:
         """Requests for which this is equal can be run together; None goes alone."""
         return None if self.choice is not None else self.settings

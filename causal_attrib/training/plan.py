@@ -128,7 +128,7 @@ def make_plan(recipe: Recipe, resume: str | None = None, progress: Callable[[int
     if not isinstance(method, DPO) and of_rollouts(arguments):
         check_save_steps(arguments)
         check_whole_groups(method, arguments)
-    _check_sharding(method, arguments)
+    _check_sharding(method, arguments, token_reward)
     check_folder(recipe.folder)
     assert recipe.data is not None  # which has been checked
     share = arguments.process_index, arguments.world_size
@@ -236,7 +236,7 @@ def _check_outcome(rows: Sequence[dict], path: str | None, recipe: Recipe, scori
             )
 
 
-def _check_sharding(method: Method, arguments: GRPOConfig | DPOConfig) -> None:
+def _check_sharding(method: Method, arguments: GRPOConfig | DPOConfig, token_reward: TokenReward | None) -> None:
     """What the trainer checks too, where the model would have been loaded in vain."""
     plugin = arguments.deepspeed_plugin
     version = 0
@@ -245,4 +245,9 @@ def _check_sharding(method: Method, arguments: GRPOConfig | DPOConfig) -> None:
         version = int(given.get("version", 2)) if isinstance(given, dict) else 2
     elif os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true"):
         version = int(os.environ.get("FSDP_VERSION", "1"))
-    check_sharding(method, fsdp=version, zero_stage=None if plugin is None else plugin.zero_stage)
+    check_sharding(
+        method,
+        fsdp=version,
+        zero_stage=None if plugin is None else plugin.zero_stage,
+        token_reward=token_reward is not None,
+    )

@@ -66,6 +66,8 @@ _SHOWN = {
     "completions/mean_length": ".0f",
     "copo/sufficiency": ".3f",
     "copo/necessity": ".3f",
+    "copo/dependency": ".3f",
+    "copo/spoilt_kl": ".3f",
     "copo/prompts_kept": ".2f",
     "eval_copo/sufficiency": ".3f",
     "eval_copo/necessity": ".3f",

@@ -157,6 +157,8 @@ def test_losses_and_ways_of_splitting_that_do_not_go_with_it_are_refused(tmp_pat
         grpo_trainer(tiny(LLAVA), noise_rows(), tmp_path, method=PAPO(), loss_type="cispo")
     assert not PAPO(gamma=0, eta=0, eta_spoilt=0).adds_to_loss
     with pytest.raises(InputError, match="papo has not been tried under FSDP"):
-        check_sharding(PAPO(), fsdp=True, zero_stage=None)
+        check_sharding(PAPO(), fsdp=2, zero_stage=None)
     with pytest.raises(InputError, match="vppo runs parts of the model"):
-        check_sharding(VPPO(), fsdp=False, zero_stage=3)
+        check_sharding(VPPO(), fsdp=0, zero_stage=3)
+    with pytest.raises(InputError, match="for a token reward runs parts of the model, which FSDP 1"):
+        check_sharding(GRPO(), fsdp=1, zero_stage=None, token_reward=True)

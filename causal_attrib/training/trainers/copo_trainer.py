@@ -110,7 +110,12 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
         self.scoring = scoring or Scoring()
         plugin = self.accelerator.state.deepspeed_plugin if self.is_deepspeed_enabled else None
         fsdp = self.accelerator.state.fsdp_plugin.fsdp_version if self.is_fsdp_enabled else 0
-        check_sharding(self.method, fsdp=fsdp, zero_stage=None if plugin is None else plugin.zero_stage)
+        check_sharding(
+            self.method,
+            fsdp=fsdp,
+            zero_stage=None if plugin is None else plugin.zero_stage,
+            token_reward=token_reward is not None,
+        )
         check_save_steps(self.args)
         check_whole_groups(self.method, self.args)
         check_loss_type(self.method, self.loss_type)
