@@ -67,12 +67,13 @@ def read(folder: str | os.PathLike[str] = ".", environment: Mapping[str, str] = 
         content = _toml(path)
         if name == "pyproject.toml":
             tools = content.get("tool")
-            content = tools.get("copo") if isinstance(tools, dict) else None
-            if content is None:
+            own = tools.get("copo") if isinstance(tools, dict) else None
+            if own is None:
                 continue
             name = "pyproject.toml, [tool.copo]"
-            if not isinstance(content, dict):
+            if not isinstance(own, dict):
                 _fail(InForce(name), "is no table; write keys and values under [tool.copo]")
+            content = own
         return InForce(name, content, variables)
     return InForce(variables=variables)
 
