@@ -119,6 +119,12 @@ def check_reference(against: str) -> None:
         raise InputError(f"A picture cannot be held against {against!r}; choose one of {', '.join(REFERENCES)}.")
 
 
+def check_flag(name: str, value: object) -> None:
+    """Raises InputError unless the value is True or False: a text such as "no" would pass for True."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name} is {value!r:.40}, but it is True or False.")
+
+
 def check_batch_size(batch_size: object) -> None:
     """Raises InputError unless forwards can have so many rows."""
     whole = isinstance(batch_size, int) and not isinstance(batch_size, bool) and batch_size >= 1

@@ -45,8 +45,8 @@ def doctor(
     Prints a row per check and ends with exit code 1 if one failed.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
-        from causal_attrib.errors import InputError
         from causal_attrib.io.pictures import read_picture
+        from causal_attrib.words.blank import check_says_something
 
         if image is None:
             from causal_attrib import scenes
@@ -58,8 +58,8 @@ def doctor(
         from causal_attrib.choices import check_seed
 
         check_seed(seed)
-        if caption is not None and not caption.strip():
-            raise InputError("The caption is empty; give one, or leave --caption out.")
+        if caption is not None:
+            check_says_something("caption", caption, "give one, or leave --caption out")
         from causal_attrib.doctor import environment
 
         if debug:

@@ -2,6 +2,7 @@
 
 import transformers as tf
 from tokenizers import models, normalizers
+from transformers.models.qwen3_omni_moe.configuration_qwen3_omni_moe import Qwen3OmniMoeThinkerConfig
 
 from tests.tiny_parts import (
     CLIP,
@@ -16,6 +17,7 @@ from tests.tiny_parts import (
     text_config,
 )
 from tests.tokenizers_of_kinds import byte_level, metaspace
+from tests.torchvision_stand_in import stood_in
 
 LINEAR = {
     "layer_types": ["linear_attention", "full_attention"],
@@ -24,6 +26,7 @@ LINEAR = {
     "linear_num_key_heads": 2,
     "linear_num_value_heads": 4,
 }
+LFM2 = {"model_type": "lfm2", "layer_types": ["conv", "full_attention", "conv"], "block_multiple_of": 32}
 
 
 def ids(tokenizer, *tokens):
@@ -246,17 +249,19 @@ def _qwen3(name, vision, **text):
     return model, processor, "<|vision_start|><|image_pad|><|vision_end|>"
 
 
+OMNI = {
+    "image_token": "<|IMAGE|>",
+    "audio_token": "<|AUDIO|>",
+    "video_token": "<|VIDEO|>",
+    "vision_bos_token": "<|vision_bos|>",
+    "vision_eos_token": "<|vision_eos|>",
+    "audio_bos_token": "<|audio_bos|>",
+    "audio_eos_token": "<|audio_eos|>",
+}
+
+
 def qwen2_5_omni():
-    named = {
-        "image_token": "<|IMAGE|>",
-        "audio_token": "<|AUDIO|>",
-        "video_token": "<|VIDEO|>",
-        "vision_bos_token": "<|vision_bos|>",
-        "vision_eos_token": "<|vision_eos|>",
-        "audio_bos_token": "<|audio_bos|>",
-        "audio_eos_token": "<|audio_eos|>",
-    }
-    tokenizer = byte_level(named=named)
+    tokenizer = byte_level(named=OMNI)
     config = tf.Qwen2_5OmniThinkerConfig(
         vision_config={
             "depth": 2,
@@ -288,6 +293,50 @@ def qwen2_5_omni():
     sound = tf.WhisperFeatureExtractor(feature_size=16)
     processor = stills_only("Qwen2_5OmniProcessor", images, None, sound, tokenizer)
     model = tf.Qwen2_5OmniThinkerForConditionalGeneration(config)
+    return model, processor, "<|vision_bos|><|IMAGE|><|vision_eos|>"
+
+
+def qwen3_omni_moe():
+    tokenizer = byte_level(named=OMNI)
+    config = Qwen3OmniMoeThinkerConfig(
+        vision_config={
+            "depth": 3,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 4,
+            "out_hidden_size": 64,
+            "num_position_embeddings": 64,
+            "deepstack_visual_indexes": [0, 1],
+        },
+        audio_config={
+            "num_mel_bins": 16,
+            "encoder_layers": 1,
+            "encoder_attention_heads": 2,
+            "encoder_ffn_dim": 32,
+            "d_model": 32,
+            "output_dim": 64,
+            "downsample_hidden_size": 8,
+        },
+        text_config=text_config(
+            tokenizer,
+            head_dim=16,
+            rope_parameters=MROPE | {"mrope_interleaved": True},
+            moe_intermediate_size=32,
+            num_experts=4,
+            num_experts_per_tok=2,
+        ),
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=tokenizer.video_token_id,
+        audio_token_id=tokenizer.audio_token_id,
+        vision_start_token_id=tokenizer.vision_bos_token_id,
+        vision_end_token_id=tokenizer.vision_eos_token_id,
+        audio_start_token_id=tokenizer.audio_bos_token_id,
+        audio_end_token_id=tokenizer.audio_eos_token_id,
+    )
+    images = tf.Qwen2VLImageProcessorPil(patch_size=16, size={"shortest_edge": 64**2, "longest_edge": 128**2})
+    sound = tf.WhisperFeatureExtractor(feature_size=16)
+    processor = stills_only("Qwen3OmniMoeProcessor", images, None, sound, tokenizer)
+    model = tf.Qwen3OmniMoeThinkerForConditionalGeneration(config)
     return model, processor, "<|vision_bos|><|IMAGE|><|vision_eos|>"
 
 
@@ -653,6 +702,175 @@ def hyperclovax():
     return tf.HyperCLOVAXVisionV2ForConditionalGeneration(config), processor, "<|IMAGE_PAD|>"
 
 
+def cohere_compass():
+    tokenizer = byte_level(named={"image_token": "<|IMAGE_PAD|>", "video_token": "<|VIDEO_PAD|>"})
+    add_tokens(tokenizer, "<|VISION_START|>", "<|VISION_END|>")
+    start, end = ids(tokenizer, "<|VISION_START|>", "<|VISION_END|>")
+    kinds = ["sliding_attention", "full_attention"]
+    config = tf.CohereCompassConfig(
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 4,
+            "out_hidden_size": 64,
+            "num_position_embeddings": 64,
+            "deepstack_visual_indexes": [0],
+        },
+        text_config=text_config(
+            tokenizer,
+            sliding_window=8,
+            layer_types=kinds,
+            rope_parameters=dict.fromkeys(kinds, MROPE | {"mrope_interleaved": True}),
+        ),
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=tokenizer.video_token_id,
+        vision_start_token_id=start,
+        vision_end_token_id=end,
+    )
+    images = tf.CohereCompassImageProcessorPil(patch_size=16, size={"shortest_edge": 64**2, "longest_edge": 128**2})
+    processor = stills_only("CohereCompassProcessor", images, tokenizer, None)
+    model = tf.CohereCompassForConditionalGeneration(config)
+    return model, processor, "<|VISION_START|><|IMAGE_PAD|><|VISION_END|>"
+
+
+def lfm3_vl():
+    tokenizer = byte_level(named={"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"})
+    add_tokens(tokenizer, "<|vision_start|>", "<|vision_end|>")
+    start, end = ids(tokenizer, "<|vision_start|>", "<|vision_end|>")
+    config = tf.Lfm3VlConfig(
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "layer_types": ["conv", "full_attention"],
+        },
+        text_config=LFM2 | text_config(tokenizer, num_hidden_layers=3),
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=tokenizer.video_token_id,
+        vision_start_token_id=start,
+        vision_end_token_id=end,
+        projector_hidden_size=64,
+    )
+    images = tf.Qwen2VLImageProcessorPil(patch_size=16, size={"shortest_edge": 64**2, "longest_edge": 128**2})
+    processor = stills_only("Lfm3VlProcessor", images, tokenizer, None)
+    return tf.Lfm3VlForConditionalGeneration(config), processor, "<|vision_start|><|image_pad|><|vision_end|>"
+
+
+def deepseek_ocr2():
+    tokenizer = byte_level()
+    config = tf.DeepseekOcr2Config(
+        vision_config={
+            # It has 256 queries for a whole picture whatever the config says, and 144 for a tile.
+            "sam_config": {
+                "hidden_size": 32,
+                "output_channels": 16,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 4,
+                "image_size": 256,
+                "patch_size": 4,
+                "window_size": 8,
+                "global_attn_indexes": [],
+                "mlp_dim": 64,
+                "downsample_channels": [16, 32],
+            },
+            "encoder_config": {
+                "hidden_size": 32,
+                "intermediate_size": 64,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 4,
+                "num_key_value_heads": 2,
+            },
+        },
+        text_config=text_config(
+            tokenizer,
+            n_routed_experts=4,
+            n_shared_experts=1,
+            num_experts_per_tok=2,
+            moe_intermediate_size=32,
+            mlp_layer_types=["dense", "sparse"],
+        ),
+        image_token_id=tokenizer.image_token_id,
+    )
+    images = tf.DeepseekOcr2ImageProcessorPil(size={"height": 256, "width": 256}, tile_size=192)
+    processor = tf.DeepseekOcr2Processor(images, tokenizer, patch_size=4)
+    return tf.DeepseekOcr2ForConditionalGeneration(config), processor, "<image>"
+
+
+def mistral_large4():
+    tokenizer = byte_level(named={"image_token": "[IMG]"})
+    add_tokens(tokenizer, "[IMG_BREAK]", "[IMG_END]")
+    config = tf.MistralLarge4Config(
+        vision_config=PIXTRAL,
+        text_config=text_config(
+            tokenizer,
+            num_key_value_heads=4,
+            head_dim=16,
+            qk_rope_head_dim=16,
+            qk_nope_head_dim=16,
+            v_head_dim=16,
+            kv_lora_rank=16,
+            index_head_dim=16,
+            # Each token sees eight before it. Heads are clipped at 0: with few of them tokens tie, and padding decides.
+            index_n_heads=16,
+            index_topk=8,
+            moe_intermediate_size=32,
+            n_routed_experts=4,
+            num_experts_per_tok=2,
+        ),
+        image_token_index=tokenizer.image_token_id,
+    )
+    images = tf.PixtralImageProcessorPil(size={"longest_edge": 112}, patch_size=14)
+    processor = stills_only("PixtralProcessor", images, tokenizer, patch_size=14, spatial_merge_size=2)
+    return tf.MistralLarge4ForConditionalGeneration(config), processor, "[IMG]"
+
+
+def granite_docling():
+    tokenizer = add_tokens(byte_level(), "<fake_token_around_image>", "<global-img>", "<end_of_utterance>")
+    add_tokens(tokenizer, *(f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)))
+    config = tf.GraniteDoclingConfig(
+        vision_config=TOWER
+        | {"out_hidden_size": 64, "scale_factor": 2, "deepstack_visual_indexes": [0], "use_fine_route": False},
+        text_config=text_config(
+            tokenizer,
+            embedding_multiplier=2.0,
+            residual_multiplier=0.5,
+            attention_multiplier=0.25,
+            logits_scaling=1.0,
+        ),
+        image_token_id=tokenizer.image_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    images = tf.GraniteDoclingImageProcessorPil(size=SQUARE, crop_to_patches=True, min_patches=1, max_patches=4)
+    processor = tf.GraniteDoclingProcessor(images, tokenizer, image_seq_len=4)
+    return tf.GraniteDoclingForConditionalGeneration(config), processor, "<image>"
+
+
+def granite4_vision():
+    tokenizer = metaspace()
+    pinpoints = [[56, 112], [112, 56], [112, 112]]
+    config = tf.Granite4VisionConfig(
+        vision_config=SIGLIP | {"hidden_size": 64},
+        text_config=text_config(tokenizer),
+        qformer_config={"num_hidden_layers": 1, "intermediate_size": 64, "vocab_size": 8},
+        image_token_index=tokenizer.image_token_id,
+        vision_feature_select_strategy="full",
+        image_grid_pinpoints=pinpoints,
+        image_seq_length=16,
+        downsample_rate="1/2",
+        deepstack_layer_map=[[-2, 0]],
+        spatial_target_layers=[1],
+        projector_dropout=0.0,
+    )
+    images = tf.LlavaNextImageProcessorPil(size={"shortest_edge": 56}, crop_size=SQUARE, image_grid_pinpoints=pinpoints)
+    processor = tf.Granite4VisionProcessor(
+        images, tokenizer, patch_size=14, vision_feature_select_strategy="full", downsample_rate="1/2"
+    )
+    return tf.Granite4VisionForConditionalGeneration(config), processor, "<image>"
+
+
 # -- encoder-decoders -------------------------------------------------------------------------------------------------
 
 
@@ -676,6 +894,109 @@ def t5gemma2():
     )
     processor = tf.Gemma3Processor(tf.Gemma3ImageProcessorPil(size=SQUARE), tokenizer, image_seq_length=4)
     return tf.T5Gemma2ForConditionalGeneration(config), processor, "<start_of_image>"
+
+
+# -- pictures prepared by torchvision, for which another stands in ----------------------------------------------------
+
+
+def llama4():
+    tokenizer = byte_level(named={})
+    marks = ["<|image_start|>", "<|image_end|>", "<|tile_x_separator|>", "<|tile_y_separator|>"]
+    add_tokens(tokenizer, "<|image|>", "<|patch|>", *marks)
+    start, end, *_ = ids(tokenizer, *marks)
+    config = tf.Llama4Config(
+        vision_config=TOWER
+        | {
+            "intermediate_size": 128,
+            "vision_output_dim": 64,
+            "projector_input_dim": 64,
+            "projector_output_dim": 64,
+            "pixel_shuffle_ratio": 0.5,
+        },
+        # Every second layer sees the last 32 tokens alone and has positions; the other sees all and has none.
+        text_config=text_config(
+            tokenizer,
+            head_dim=16,
+            intermediate_size_mlp=128,
+            num_local_experts=4,
+            interleave_moe_layer_step=2,
+            no_rope_layer_interval=2,
+            attention_chunk_size=32,
+        ),
+        boi_token_index=start,
+        eoi_token_index=end,
+        image_token_index=ids(tokenizer, "<|patch|>")[0],
+    )
+    with stood_in("llama4", "Llama4", "Llama4Processor") as (images, processor):
+        processor = processor(images(size=SQUARE, max_patches=4), tokenizer, patch_size=14)
+    return tf.Llama4ForConditionalGeneration(config), processor, "<|image|>"
+
+
+def lfm2_vl():
+    named = {
+        "image_token": "<image>",
+        "image_start_token": "<|image_start|>",
+        "image_end_token": "<|image_end|>",
+        "image_thumbnail_token": "<|img_thumbnail|>",
+    }
+    tokenizer = byte_level(named=named)
+    add_tokens(tokenizer, *(f"<|img_row_{row}_col_{column}|>" for row in range(1, 5) for column in range(1, 5)))
+    config = tf.Lfm2VlConfig(
+        vision_config={
+            "model_type": "siglip2_vision_model",
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "patch_size": 14,
+            "num_patches": 16,
+            "vision_use_head": False,
+        },
+        text_config=LFM2 | text_config(tokenizer, num_hidden_layers=3),
+        image_token_id=tokenizer.image_token_id,
+        projector_hidden_size=64,
+    )
+    with stood_in("lfm2_vl", "Lfm2Vl", "Lfm2VlProcessor") as (images, processor):
+        sizes = {"tile_size": 56, "max_tiles": 4, "encoder_patch_size": 14, "min_image_tokens": 4}
+        processor = processor(images(**sizes, max_image_tokens=8), tokenizer)
+    return tf.Lfm2VlForConditionalGeneration(config), processor, "<image>"
+
+
+def cohere2_vision():
+    named = {
+        "image_token": "<|IMG_PATCH|>",
+        "boi_token": "<|START_OF_IMG|>",
+        "eoi_token": "<|END_OF_IMG|>",
+        "img_line_break_token": "<|IMG_LINE_BREAK|>",
+    }
+    tokenizer = byte_level(named=named)
+    config = tf.Cohere2VisionConfig(
+        vision_config=SIGLIP,
+        text_config=text_config(
+            tokenizer, model_type="cohere2", sliding_window=8, layer_types=["sliding_attention", "full_attention"]
+        ),
+        alignment_intermediate_size=128,
+        image_token_id=tokenizer.image_token_id,
+    )
+    with stood_in("cohere2_vision", "Cohere2Vision", "Cohere2VisionProcessor") as (images, processor):
+        # Its patch_size is how many tokens a tile is high and wide.
+        processor = processor(images(size=SQUARE, max_patches=4, patch_size=2), tokenizer)
+    return tf.Cohere2VisionForConditionalGeneration(config), processor, "<|IMG_PATCH|>"
+
+
+def video_llava():
+    tokenizer = metaspace(named={"image_token": "<image>", "video_token": "<video>"})
+    config = tf.VideoLlavaConfig(
+        vision_config=CLIP,
+        text_config=text_config(tokenizer, model_type="llama"),
+        image_token_index=tokenizer.image_token_id,
+        video_token_index=tokenizer.video_token_id,
+        image_seq_length=16,
+    )
+    with stood_in("video_llava", "VideoLlava", "VideoLlavaProcessor") as (images, _):
+        pictures = images(size={"shortest_edge": 56}, crop_size=SQUARE)
+        processor = stills_only("VideoLlavaProcessor", pictures, None, tokenizer, patch_size=14)
+    return tf.VideoLlavaForConditionalGeneration(config), processor, "<image>"
 
 
 GENERIC = (
@@ -710,6 +1031,17 @@ GENERIC = (
     deepseek_vl_hybrid,
     cosmos3_edge,
     hyperclovax,
+    qwen3_omni_moe,
+    granite_docling,
+    granite4_vision,
+    llama4,
+    lfm2_vl,
+    cohere2_vision,
+    cohere_compass,
+    lfm3_vl,
+    video_llava,
+    deepseek_ocr2,
+    mistral_large4,
 )
 
 # Whose image tokens stand for no part of the picture that is known.
@@ -726,6 +1058,30 @@ WITHOUT_BOXES = (
     "exaone4_5",
     "hyperclovax",
     "lighton_ocr",
+    "granite_docling",
+    "granite4_vision",
+    "llama4",
+    "lfm2_vl",
+    "cohere2_vision",
+    "lfm3_vl",
+    "video_llava",
+    "deepseek_ocr2",
+    "mistral_large4",
 )
-# Which are read one row at a time: it takes no mask of ours, it counts positions by index, some layers are recurrent.
-NOT_PACKED = ("kosmos2_5", "t5gemma2", "qwen3_5", "qwen3_5_moe")
+# Whose pictures torchvision prepares, for which another stands in here.
+STOOD_IN = ("llama4", "lfm2_vl", "cohere2_vision", "video_llava")
+# Which are read one row at a time: it takes no mask of ours, it counts positions by index, some layers are recurrent,
+# convolutions, or see chunks of the row or what an indexer picks.
+NOT_PACKED = ("kosmos2_5", "t5gemma2", "qwen3_5", "qwen3_5_moe", "llama4", "lfm2_vl", "lfm3_vl", "mistral_large4")
+# Which go through the quickest checks alone, but for the page (`tests.conformance.conftest`).
+RARE = (
+    "qwen3_omni_moe",
+    "granite_docling",
+    "granite4_vision",
+    "cohere2_vision",
+    "cohere_compass",
+    "lfm3_vl",
+    "video_llava",
+    "deepseek_ocr2",
+    "mistral_large4",
+)

@@ -30,7 +30,7 @@ MOST_TOGETHER = 16
 
 _TEXTS = ("caption", "prompt", "question", "answer")
 # Where other files have what they say of a picture.
-_CAPTIONS_ELSEWHERE = ("captions", "text", "response", "completion")
+_CAPTIONS_ELSEWHERE = ("captions", "text", "response", "completion", "chosen")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import check_writable, is_stream
 from causal_attrib.io.parsing import PARSER_ERRORS, parse_json, reason_of
+from causal_attrib.io.text_files import as_path
 from causal_attrib.results.tokens import COLUMNS, FIELDS, NUMBERS, signal_column
 
 if TYPE_CHECKING:
@@ -48,12 +49,13 @@ def format_of(
     Raises:
         InputError: it names none; `what_for` is said of the format.
     """
-    suffix = Path(path).suffix.lower().removeprefix(".")
+    suffix = as_path(path).suffix.lower().removeprefix(".")
     if suffix not in formats:
         if is_stream(path):
             return of_stream
         known = ", ".join(f".{name}" for name in formats)
-        raise InputError(f"The suffix of {path} names no format{what_for}; end it in one of {known}.")
+        one = "one of " if len(formats) > 1 else ""
+        raise InputError(f"The suffix of {path} names no format{what_for}; end it in {one}{known}.")
     return suffix
 
 
@@ -90,7 +92,7 @@ def read(path: str | os.PathLike) -> list[dict]:
     Raises:
         InputError: no such file, or not one of ours.
     """
-    if Path(path).is_dir():
+    if as_path(path).is_dir():
         return _read_many(path)
     readers = {
         "json": _read_json,

@@ -24,6 +24,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,10 @@ from PIL import Image
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
+from causal_attrib.io.parsing import shown
+from causal_attrib.io.pictures import pixel_limit
+from causal_attrib.io.text_files import as_path
+from causal_attrib.results.formats import format_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -133,7 +138,16 @@ class Maps:
         """The values resized to a picture, float32 (T, height, width).
 
         Pixel maps are interpolated; the cells of the others keep their edges.
+
+        Raises:
+            InputError: a side is no whole number from 1 up, or they are more pixels than a picture may have.
         """
+        for what, side in (("width", width), ("height", height)):
+            if not isinstance(side, Integral) or isinstance(side, bool) or side < 1:
+                raise InputError(f"The {what} is {shown(side)}, but it must be a whole number from 1 up.")
+        if width * height > pixel_limit():
+            raise InputError(f"{width} x {height} pixels are more than the limit of {pixel_limit():,}; take fewer.")
+        width, height = int(width), int(height)
         how = Image.Resampling.BILINEAR if self.level == "pixel" else Image.Resampling.NEAREST
         return np.stack(
             [np.asarray(Image.fromarray(map_HW).resize((width, height), how)) for map_HW in self.values_THW]
@@ -167,9 +181,12 @@ class Maps:
         An existing file is replaced, and never left half-written.
 
         Raises:
-            InputError: the path cannot be written.
+            InputError: the path has another suffix than .safetensors, or the path cannot be written.
         """
         from safetensors.numpy import save
+
+        if as_path(path).suffix:
+            format_of(path, ("safetensors",), of_stream="safetensors", what_for=" of maps")
 
         record = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "values_THW"} | {"schema": SCHEMA}
         data = save({"maps": np.ascontiguousarray(self.values_THW)}, metadata={_KEY: json.dumps(record)})
@@ -185,7 +202,7 @@ class Maps:
         from safetensors import SafetensorError, safe_open
 
         try:
-            with open(path, "rb"):
+            with as_path(path).open("rb"):
                 pass
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}); check the path.") from None

@@ -17,6 +17,7 @@ from causal_attrib.outcomes.objects import annotated_objects
 from causal_attrib.scores.coherence_channels.reasoned import check_reasoned
 from causal_attrib.scores.settings import Settings
 from causal_attrib.scores.verdict import Calibration, read_calibration
+from causal_attrib.words.blank import check_says_something
 from causal_attrib.words.reasoning import check_asked, split_response
 
 # A text, the ids that a model wrote, or None for what the model is yet to write.
@@ -60,10 +61,11 @@ def check_inputs(
     picture = read_picture(image)
     check_texts(captions, prompt=prompt, question=question, answer=answer)
     _check_objects(settings, objects)
-    if any(isinstance(caption, str) and not caption.strip() for caption in captions):
-        raise InputError("The caption is empty; give the words that are to be scored.")
-    if answer is not None and not answer.strip():
-        raise InputError("The reference answer is empty; give the answer that counts as right.")
+    for caption in captions:
+        if isinstance(caption, str):
+            check_says_something("caption", caption, "give the words that are to be scored")
+    if answer is not None:
+        check_says_something("reference answer", answer, "give the answer that counts as right")
     for caption in captions:
         if isinstance(caption, str):
             if settings.coherence:

@@ -32,6 +32,7 @@ from causal_attrib.choices import (
     Level,
     OutcomeWords,
     check_batch_size,
+    check_flag,
     check_seed,
     one_of,
     setting,
@@ -178,6 +179,8 @@ class Settings(CausalSettings):
         if not (isinstance(self.precision, Real) and math.isfinite(self.precision) and self.precision >= 0):
             raise InputError(f"The precision is {self.precision!r}, but it must be a number from 0 up.")
         check_seed(self.seed)
+        check_flag("coherence", self.coherence)
+        check_flag("verdict", self.verdict)
         self._check_words()
         if self.signals is not None:
             object.__setattr__(self, "signals", _of_one_picture(self.signals))

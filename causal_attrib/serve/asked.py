@@ -53,7 +53,7 @@ class Asked:
     foil: str | None = None
 
     @property
-    def texts(self) -> dict[str, str | None]:
+    def texts(self) -> dict[str, Any]:
         """Beside the caption, by the names that scores and maps take them."""
         return {"prompt": self.inputs.prompt, "question": self.inputs.question, "answer": self.inputs.answer}
 

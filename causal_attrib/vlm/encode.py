@@ -16,6 +16,7 @@ from causal_attrib.vlm.loaded import LoadedModel
 from causal_attrib.vlm.reference_image import reference_image
 from causal_attrib.vlm.refusal import detail_of
 from causal_attrib.vlm.text import spans_of_ids, special_token_in, tokenize
+from causal_attrib.words.blank import check_says_something
 from causal_attrib.words.reasoning import Parts, check_asked, is_cut_off, split_response
 from causal_attrib.words.segmentation import Span, word_of_each
 
@@ -124,8 +125,7 @@ class Encoder(LoadedModel):
             # The space between "ASSISTANT:" and the first word is not the caption's.
             space = text.startswith(" ")
             text, spans = text[space:], _shifted(spans, space)
-        if not text.strip():
-            raise InputError("The caption is empty; give the words that are to be scored.")
+        check_says_something("caption", text, "give the words that are to be scored")
         _check_unicode("caption", text)
 
         parts = split_response(text, ends_in_answer=ends_in_answer)
@@ -251,8 +251,8 @@ class Encoder(LoadedModel):
                 )
         if not reasons:
             check_asked(question, answer)
-        if answer is not None and not answer.strip():
-            raise InputError("The reference answer is empty; give the answer that counts as right.")
+        if answer is not None:
+            check_says_something("reference answer", answer, "give the answer that counts as right")
         _check_unicode("answer", answer or "")
 
 

@@ -22,8 +22,15 @@ _WORDS = "Words whose truth is known"
 @common.flags_as("loading", common.LOADING)
 def verdict(
     scenes: Annotated[
-        int, typer.Option("--scenes", metavar="N", help="Rendered scenes, one false word each.", rich_help_panel=_WORDS)
-    ] = 500,
+        int | None,
+        typer.Option(
+            "--scenes",
+            metavar="N",
+            help="Rendered scenes, one false word each.",
+            show_default="500",
+            rich_help_panel=_WORDS,
+        ),
+    ] = None,
     captions: Annotated[
         str | None,
         typer.Option(

@@ -455,7 +455,7 @@ def test_an_error_of_no_row_is_a_failure_too_unless_strict(source, tmp_path, bun
         ([{"images": ["a.png", "b.png"]}], "2 pictures under 'images', which are for training only"),
         *(
             ([{"image": "a.png", name: "a dog"}], f"has no key 'caption', but has '{name}': rename that to 'caption'")
-            for name in ("captions", "text", "response", "completion")
+            for name in ("captions", "text", "response", "completion", "chosen")
         ),
     ],
 )

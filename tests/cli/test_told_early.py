@@ -48,6 +48,7 @@ WRONG = [
     ((*SCORE, "--samples", "9" * 20), "must be 10,000 or fewer"),
     (("score", "park.png", " "), "The caption is empty"),
     ((*SCORE, "--also", ""), "The caption is empty"),
+    (("score", "park.png", "<image>"), "The caption holds nothing but places of pictures"),
     ((*SCORE, "--question", "What is it?", "--answer", ""), "The reference answer is empty"),
     ((*SCORE, "--estimator", "best"), "There is no estimator 'best'"),
     ((*SCORE, "--coupling", "tight"), "There is no coupling 'tight'"),

@@ -27,6 +27,8 @@ def placeholders(model, processor, prompt, ids, picture, left):
     )
     types = {"return_mm_token_type_ids": True} if "Cosmos3" in type(model).__name__ else {}
     inputs = processor(text=text, images=picture, return_tensors="pt", add_special_tokens=False, **types)
+    if "Llama4" in type(model).__name__:
+        inputs = inputs.to(model.dtype)  # its processor makes bfloat16
     return _decoder(model, processor, inputs, ids, left)
 
 

@@ -21,7 +21,10 @@ from tests.tiny_models import BUILDERS, ONE_OF_EACH_KIND, tiny
 
 CAPTIONS = ("a dog and a red frisbee", "two cats", "a very long red bus on the grass")
 # Layers that look at the picture beside the keys, or no further than a window, or out of sight.
-APART = {"gemma3", "aya_vision", "exaone4_5", "mllama", "idefics", "blip", "git", "florence2", "vision_encoder_decoder"}
+APART = {
+    *("gemma3", "aya_vision", "exaone4_5", "mllama", "idefics", "blip", "git", "florence2", "vision_encoder_decoder"),
+    *("cohere2_vision", "cohere_compass"),
+}
 
 
 def pictures():

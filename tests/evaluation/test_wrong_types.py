@@ -20,6 +20,12 @@ SCORE = [
     ({"objects": ["zebu"], "outcome": "objects"}, "no object of the COCO vocabulary"),
     ({"outcome": None}, "There is no outcome None"),
     ({"calibration": 5, "verdict": True}, "A calibration cannot be 5"),
+    ({"verdict": "yes"}, "verdict is 'yes', but it is True or False"),
+    ({"coherence": 1}, "coherence is 1, but it is True or False"),
+    ({"caption": "\0"}, "unseen characters; give the words"),
+    ({"caption": "\u200b\ufeff \u2060"}, "unseen characters; give the words"),
+    ({"caption": "<image>\n<|image_pad|>"}, "unseen characters; give the words"),
+    ({"question": "is it?", "answer": "\u200b"}, "unseen characters; give the answer"),
 ]
 SALIENCY = [
     ({"regions": 5}, "Regions cannot be 5"),
@@ -41,6 +47,8 @@ EVALUATIONS = [
     (lambda: faithfulness.evaluate(steps="a"), "The number of steps is 'a'"),
     (lambda: background.evaluate(5), "A file cannot be 5"),
     (lambda: verdict.evaluate(5), "A file cannot be 5"),
+    (lambda: verdict.evaluate("x.jsonl", scenes=3), "--scenes renders pictures and --captions has some"),
+    (lambda: verdict.evaluate(wordings="no"), "wordings is 'no'"),
     (lambda: verdict.evaluate(resamples=math.nan), "give whole numbers"),
     (lambda: chair.evaluate(5, objects="x"), "A file cannot be 5"),
     (lambda: chair.evaluate("x", objects="x", group_by=5), "The keys to group by are 5"),

@@ -159,6 +159,13 @@ def test_an_unknown_suffix_names_the_known_ones(path, tmp_path):
         DOG.save(tmp_path / path)
 
 
+@pytest.mark.parametrize("path", [5, None, b"x.json"])
+def test_what_is_no_path_is_refused(path):
+    for use in (DOG.save, Attribution.load, Attribution.load_all):
+        with pytest.raises(InputError, match="A file cannot be"):
+            use(path)
+
+
 def test_an_unwritable_path_is_named_and_nothing_is_left(tmp_path):
     (tmp_path / "folder.json").mkdir()
     (tmp_path / "file").write_text("")

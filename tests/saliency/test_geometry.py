@@ -26,7 +26,10 @@ SHOWS_LESS = {"llava_clip_llama", "git", "kosmos2"}  # they crop to the middle
 # Their processors even out the greys of each picture.
 EVENED_OUT = {"pix2struct", "kosmos2_5"}
 # The order of their patches is not known: maps of their pixels are refused, those of image tokens are not.
-UNKNOWN_ORDER = {"fuyu", "paddleocr_vl", "hunyuan_vl", "video_llama_3", "exaone4_5", "cosmos3_edge", "hyperclovax"}
+UNKNOWN_ORDER = {
+    *("fuyu", "paddleocr_vl", "hunyuan_vl", "video_llama_3", "exaone4_5", "cosmos3_edge", "hyperclovax"),
+    *("lfm2_vl", "lfm3_vl"),
+}
 # They are given the picture in two tensors.
 GIVEN_TWICE = {"deepseek_vl_hybrid"}
 

@@ -72,6 +72,22 @@ def test_a_place_that_cannot_be_written_is_refused(maps, tmp_path):
         maps.save(tmp_path / "no folder" / "maps.safetensors")
 
 
+@pytest.mark.parametrize("path, said", [("x.gif", "end it in .safetensors"), (5, "A file cannot be 5")])
+def test_what_is_no_place_for_maps_is_refused(maps, tmp_path, monkeypatch, path, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=said):
+        maps.save(path)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="cannot be"):
+        Maps.load(path)
+
+
+@pytest.mark.parametrize("side", [0, -1, 2.5, "3", None, True, 10**9])
+def test_maps_have_no_such_size(maps, side):
+    with pytest.raises(InputError, match="whole number from 1 up|more than the limit"):
+        maps.at_size(side, 5)
+
+
 def test_items(maps):
     assert maps["dog"].tokens == ((1, 2),)
     assert maps["dog"].proofs == ({"p": 0.2},)

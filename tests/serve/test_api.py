@@ -80,7 +80,7 @@ def test_progress_comes_before_the_result(client, image):
 
 
 def test_what_is_found_wrong_by_the_model_is_an_event(client, image):
-    data = {"caption": "a dog", "outcome": "match"}
+    data = {"caption": "a dog", "prompt": "<image> What is it?"}
     answer = client.post("/v1/score", files=image, data=data, headers={"Accept": "text/event-stream"})
     name, told = events(answer)[-1]
     assert name == "error" and told["status"] == 400 and told["error"].count(".") >= 1

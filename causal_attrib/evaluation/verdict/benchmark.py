@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from causal_attrib.choices import WORD_LEVELS, Against, BatchSize, Level, check_batch_size, check_reference
+from causal_attrib.choices import WORD_LEVELS, Against, BatchSize, Level, check_batch_size, check_flag, check_reference
 from causal_attrib.errors import InputError
 from causal_attrib.evaluation.intervals import check_draws, few_notes
 from causal_attrib.evaluation.results import FileName, Result, columns, frame, loaded
@@ -54,7 +54,7 @@ class VerdictResult(Result):
 def evaluate(
     captions: FileName | None = None,
     *,
-    scenes: int = 500,
+    scenes: int | None = None,
     model: str | VLM | Callable[[], VLM] | None = None,
     level: Level = "token",
     against: Against = "colour",
@@ -70,7 +70,7 @@ def evaluate(
 
     Args:
         captions: rows with image, caption and lists of words under true and false; None: rendered scenes.
-        scenes: how many to render, with one false word each.
+        scenes: how many to render, with one false word each; None: 500.
         wordings: caption the scenes in the wordings of `scenes.wordings` in turn, every other one truly.
         model: an id or folder, a loaded model, or what loads one; None: the small one in the package.
         level: of scoring, "token" or "word".
@@ -96,11 +96,15 @@ def evaluate(
     check_batch_size(batch_size)
     check_draws(resamples=resamples, seed=seed)
     check_reference(against)
+    check_flag("wordings", wordings)
+    if captions is not None and scenes is not None:
+        raise InputError("--scenes renders pictures and --captions has some; leave one of them out.")
     if captions is not None and wordings:
         raise InputError("--wordings is for rendered scenes; leave it or the captions out.")
     chosen = None if fit is not None else read_calibration(calibration, level, against)
     labelled: Sequence[Labelled]
     if captions is None:
+        scenes = 500 if scenes is None else scenes
         rendered = WordedScenes(scenes, seed) if wordings else Scenes(scenes, seed)
         data, labelled = rendered.data.format(f"{scenes:,}"), rendered
         # Scenes of one seed begin alike, however many there are; a fit on other captions has no seed.

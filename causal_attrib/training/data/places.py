@@ -9,19 +9,14 @@ anywhere else:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.parsing import cut, shown
+from causal_attrib.words.blank import PLACE
 
-# LLaVA's and most data sets', Qwen's, Llama's and Phi's; MMMU and Phi count theirs from 1.
-_PLACE = re.compile(
-    r"<\|vision_start\|>\s*<\|image_pad\|>\s*<\|vision_end\|>|<image>|<\|image_pad\|>|<\|image\|>"
-    r"|<(\|?)image[ _]?(?P<number>\d{1,3})\1>"
-)
 # How blocks name what they are: transformers, TRL and Qwen; OpenAI's chat and its responses.
 _IMAGES, _TEXTS = ("image", "image_url", "input_image"), ("text", "input_text")
 # Where a block has its picture.
@@ -163,7 +158,7 @@ def _of_block(block: dict, turn: dict) -> Iterator[_Part]:
 
 def _of_text(text: str) -> Iterator[_Part]:
     end = 0
-    for found in _PLACE.finditer(text):
+    for found in PLACE.finditer(text):
         yield text[end : found.start()]
         yield _Place(number=int(found["number"]) - 1 if found["number"] else None)
         end = found.end()

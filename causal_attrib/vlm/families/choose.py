@@ -68,6 +68,8 @@ def choose_family(model: PreTrainedModel, processor: Any) -> Family:
             | "ernie4_5_vl_moe"
             | "paddleocr_vl"
             | "qwen2_5_omni_thinker"
+            | "qwen3_omni_moe_thinker"
+            | "cohere_compass"
             | "cosmos3_edge"
         ):
             family = MRope

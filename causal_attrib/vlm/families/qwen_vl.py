@@ -13,7 +13,8 @@ class MRope(Generic):
     """Positions in three rows (time, height, width), of which a picture takes fewer than it has tokens.
 
     `Glm4vForConditionalGeneration` (arXiv 2507.01006) and its kin, `Ernie4_5_VLMoeForConditionalGeneration`,
-    `PaddleOCRVLForConditionalGeneration`, the thinkers of Qwen-Omni.
+    `PaddleOCRVLForConditionalGeneration`, the thinkers of Qwen-Omni,
+    `CohereCompassForConditionalGeneration`.
     """
 
     def prefill(self, inputs: dict[str, Tensor], count: int = 1) -> PrefixCache:
