@@ -81,7 +81,7 @@ def test_no_torch_is_imported_for_it(address, park):
         (["--server", "localhost"], "give its address"),
         (["--server", "http://127.0.0.1:9"], "start it with copo serve"),
         (["--token", "wrong"], "A token is needed"),
-        (["--outcome", "match"], "refuses"),
+        (["--outcome", "match"], "add --question and --answer"),
     ],
 )
 def test_what_does_not_go_with_a_server(refused, address, park, more, told):
