@@ -276,10 +276,14 @@ def told_plainly(*, debug: bool, quiet: bool) -> Iterator[None]:
 
 def check_outputs(outputs: Sequence[str | None], inputs: Sequence[str | None]) -> None:
     """Raise an `InputError` if a file that is to be written is one that is read, or one that is written besides."""
-    from causal_attrib.io.atomic import check_not_input
+    from causal_attrib.errors import InputError
+    from causal_attrib.io.atomic import check_not_input, is_stream
 
     written = [output for output in outputs if output not in (None, "-")]
     for place, output in enumerate(written):
+        before = [os.path.realpath(str(one)) for one in written[:place]]
+        if os.path.realpath(str(output)) in before and not is_stream(str(output)):
+            raise InputError(f"{output} would be written over by another result; choose another place for one of them.")
         check_not_input(output, [one for one in (*inputs, *written[:place]) if one is not None])
 
 

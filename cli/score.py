@@ -217,9 +217,11 @@ def score(
             del scoring[later]
     scoring |= {"batch_size": common.rows_per_forward(batch_size), "seed": seed}
     with common.told_plainly(debug=debug, quiet=quiet):
+        from causal_attrib.errors import InputError
+
         many = {
             "--limit": limit,
-            "--shard": shard,
+            "--shard": shard is not None,
             "--fresh": fresh,
             "--workers": workers != "1",
             "--ray": ray,
@@ -231,7 +233,8 @@ def score(
         one = {"IMAGE": image, "--also": also, "--format": format, "--json": json}
         score_run.check_mode(input, out, one, many)
         gate = score_run.Gate(summary, fail_above)
-        gate.check(verdict=bool(scoring["verdict"]), beside=[out], inputs=[image, input])
+        beside = [out] if out is None or input is None else score_run.files_of(out)
+        gate.check(verdict=bool(scoring["verdict"]), beside=beside, inputs=[image, input])
         load = functools.partial(common.load, model, debug=debug, **loading)
         if server is not None:
             score_run.check_server(server, token, input, {"model": model, **loading}, scoring)
@@ -242,9 +245,11 @@ def score(
             score_run.score_one(str(image), captions, load, asked, scoring, place, gate, server=by, quiet=quiet)
         else:
             how_many = int(workers) if workers.isdecimal() else workers
-            which = {"limit": limit, "shard": shard or "1/1", "fetch": fetch}
+            which = {"limit": limit, "shard": "1/1" if shard is None else shard, "fetch": fetch}
             of_model = {"model": None if model == "bundled" else model, **loading}
             if dry_run:
+                if gate.is_set:
+                    raise InputError("--dry-run writes and judges nothing; leave --summary and --fail-above out.")
                 score_run.forecast(input, out, load, asked, scoring, of_model, which, how_many)
                 return
             which |= {"fresh": fresh, "workers": how_many, "ray": ray, "cpus_per_worker": cpus_per_worker}

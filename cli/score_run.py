@@ -137,6 +137,17 @@ class Gate:
             raise typer.Exit(3)
 
 
+def files_of(out: str) -> list[str]:
+    """All that a run with this output may write: its tables, its journal, and the list of what failed."""
+    from causal_attrib.io.failures import failures_path
+    from causal_attrib.io.journal import journal_path
+    from causal_attrib.results.caption_files import captions_path
+
+    if not Path(out).name:
+        return [out]
+    return [out, *(str(beside(out)) for beside in (captions_path, journal_path, failures_path))]
+
+
 def check_mode(input: str | None, out: str | None, one: dict[str, Any], many: dict[str, Any]) -> None:
     """Flags of one caption and of many do not mix."""
     from causal_attrib.errors import InputError
@@ -233,6 +244,8 @@ def check_server(
     for name, value in loading.items():
         if value != usual[name]:
             raise InputError(f"--{name.replace('_', '-')} is for a model here; leave it out, or leave --server out.")
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise InputError("The token has characters that no header can hold; give the one that copo serve printed.")
     check(server, Settings(**scoring))
 
 

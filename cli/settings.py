@@ -66,10 +66,14 @@ def read(folder: str | os.PathLike[str] = ".", environment: Mapping[str, str] = 
             continue
         content = _toml(path)
         if name == "pyproject.toml":
-            content = content.get("tool", {}).get("copo")
-            if content is None:
+            tools = content.get("tool")
+            own = tools.get("copo") if isinstance(tools, dict) else None
+            if own is None:
                 continue
             name = "pyproject.toml, [tool.copo]"
+            if not isinstance(own, dict):
+                _fail(InForce(name), "is no table; write keys and values under [tool.copo]")
+            content = own
         return InForce(name, content, variables)
     return InForce(variables=variables)
 
@@ -106,7 +110,7 @@ def _of_group(found: InForce, group: Any, general: dict[str, Any], tables: dict[
         if hasattr(command, "commands"):
             values[name] = _of_group(found, command, general, own)
             continue
-        flags = {param.name for param in command.params if param.param_type_name == "option"}
+        flags = {param.name: param for param in command.params if param.param_type_name == "option"}
         taken = {flag: value for flag, value in general.items() if flag in flags and _is_for(name, flag)}
         for flag, value in own.items():
             _refuse(found, _plain(flag), value)
@@ -114,8 +118,20 @@ def _of_group(found: InForce, group: Any, general: dict[str, Any], tables: dict[
                 why = "which takes its settings from a recipe" * (name in _HAS_A_RECIPE)
                 _fail(found, f"has {flag!r} for copo {name}, {why or 'which has no such flag'}")
             taken[_plain(flag)] = value
+        for flag, value in taken.items():
+            _check_kind(found, flags[flag], value)
         values[name] = taken
     return values
+
+
+def _check_kind(found: InForce, flag: Any, value: object) -> None:
+    """Refuse what would be read as the text of a list, or as the number of a yes."""
+    several = isinstance(value, list)
+    if isinstance(value, dict) or several != flag.multiple and not (flag.multiple and isinstance(value, str)):
+        wanted = "a list of texts" if flag.multiple else "one value (names in one text, with commas)"
+        _fail(found, f"has {value!r} for {flag.name}, which takes {wanted}")
+    if isinstance(value, bool) and not flag.is_flag:
+        _fail(found, f"has {value!r} for {flag.name}, which is no switch; give it a value")
 
 
 def _is_for(command: str, flag: str) -> bool:
@@ -157,7 +173,7 @@ def _toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check it, or take it away.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if path.name == "pyproject.toml":
             return {}  # not ours, and not ours to judge
         raise InputError(f"{path} is no TOML ({error}); mend it, or take it away.") from None

@@ -39,12 +39,14 @@ def vicrit(
     Train on them with copo train --data OUT --reward vicrit.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
+        from causal_attrib.choices import check_seed
         from causal_attrib.io.json_files import check_rows_name
         from causal_attrib.training.data.false_spans import false_span_rows
         from causal_attrib.training.data.reading import check_writable, write_data
         from causal_attrib.words.lexicon import read_lexicon
         from causal_attrib.words.matcher import Matcher
 
+        check_seed(seed)
         out = common.place(out, positional, "FILE.jsonl")
         check_rows_name(out, "Rows")
         check_writable(out)

@@ -12,7 +12,7 @@ from causal_attrib.batch.scorer import Scorer
 from causal_attrib.errors import InputError
 from causal_attrib.io.failures import Failure
 from causal_attrib.io.journalled import REASON
-from causal_attrib.io.parsing import one_line
+from causal_attrib.io.parsing import one_line, shown
 from causal_attrib.results.attribution import Attribution
 from causal_attrib.results.caption_tables import attribution_of
 
@@ -106,6 +106,8 @@ def _windows(rows: Any) -> tuple[Iterator[list[CaptionRow]], int | None, bool]:
             {name: None if isinstance(value, float) and value != value else value for name, value in row.items()}
             for row in rows.to_dict("records")
         )
+    elif isinstance(rows, (Mapping, bytes)) or not isinstance(rows, Iterable):
+        raise InputError(f"The rows are {shown(rows)}; give dictionaries with image and caption, or a path.")
     else:
         each = rows
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.atomic import check_not_input, check_writable
+from causal_attrib.io.atomic import check_not_input
 from causal_attrib.io.failures import Failure, read_failures, write_failures
 from causal_attrib.results import caption_files
 from causal_attrib.results.caption_tables import AT_ONCE, Block, joined, starts_of
@@ -45,7 +45,7 @@ def merge(output: str | os.PathLike, parts: Sequence[str | os.PathLike]) -> tupl
     if caption_files.format_of(output) == "folder":
         caption_files.check_folder(output)
     else:
-        check_writable(output)
+        caption_files.check_tables(output)
     written = [str(file) for file in caption_files.files_at(output)]
     for file in written:
         check_not_input(file, [*parts, *(one for part in parts for one in _beside(part))])

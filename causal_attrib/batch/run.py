@@ -17,7 +17,7 @@ from causal_attrib.batch.caption_rows import CaptionRow, groups_of, read_caption
 from causal_attrib.batch.scorer import ASKED, Scorer
 from causal_attrib.batch.workers import Groups, Result, count_of, in_processes, in_this_process
 from causal_attrib.errors import InputError
-from causal_attrib.io.atomic import check_not_input, check_writable, is_stream
+from causal_attrib.io.atomic import check_not_input, is_stream
 from causal_attrib.io.failures import Failure, write_failures
 from causal_attrib.io.journal import Journal, digest
 from causal_attrib.io.journalled import REASON, finish_with, outcomes_of
@@ -109,7 +109,7 @@ def score_file(
     elif is_stream(output):
         raise InputError(f"{output} is a device or a pipe, beside which no journal can be kept; give a file.")
     else:
-        check_writable(output)
+        caption_files.check_tables(output)
     if limit is not None and limit < 1:
         raise InputError(f"The limit is {limit}, but it must be 1 or more.")
     given = read_captions(source, limit=limit)

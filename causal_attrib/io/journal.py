@@ -43,7 +43,7 @@ class Journal:
     """
 
     def __init__(self, output: str | os.PathLike, settings: Mapping[str, Any], *, fresh: bool = False):
-        self.path = _path_of(output)
+        self.path = journal_path(output)
         self.done: set[str] = set()
         self._places: dict[str, tuple[int, int]] = {}
         known = json.loads(json.dumps(settings))
@@ -198,10 +198,10 @@ class _Lock:
 
 def forget(output: str | os.PathLike) -> None:
     """Take away the journal of work that is done."""
-    _path_of(output).unlink(missing_ok=True)
+    journal_path(output).unlink(missing_ok=True)
 
 
-def _path_of(output: str | os.PathLike) -> Path:
+def journal_path(output: str | os.PathLike) -> Path:
     output = Path(output)
     return output.with_name(output.name + _SUFFIX)
 

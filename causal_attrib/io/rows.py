@@ -251,9 +251,15 @@ def _is_coco(value: dict[str, Any]) -> bool:
 
 def _coco_rows(value: dict[str, Any], file: str) -> Iterator[Row]:
     """A row for each caption, with the file name of its picture and the number of the annotation as `id`."""
-    names = {image.get("id"): image.get("file_name") for image in value["images"]}
+    names: dict[object, object] = {}
+    for number, image in enumerate(value["images"], start=1):
+        of = image.get("id")
+        if not isinstance(of, (int, str)) or of in names:
+            what = "again" if isinstance(of, (int, str)) else "which is no number"
+            raise InputError(f"{file} image {number} has the id {shown(of)}, {what}; mend the file.")
+        names[of] = image.get("file_name")
     for number, one in enumerate(value["annotations"], start=1):
-        if one.get("image_id") not in names:
+        if not isinstance(one.get("image_id"), (int, str)) or one["image_id"] not in names:
             raise InputError(
                 f"{file} annotation {number} is of image {shown(one.get('image_id'))}, which is not among its images; "
                 "mend the file."

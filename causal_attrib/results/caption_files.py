@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.atomic import cannot_be_written, replacing
+from causal_attrib.io.atomic import cannot_be_written, check_writable, replacing
 from causal_attrib.io.json_files import read_json, to_json
 from causal_attrib.io.parsing import PARSER_ERRORS, has_half_characters, parse_json, reason_of, shown
 from causal_attrib.results import formats
@@ -43,6 +43,8 @@ from causal_attrib.results.caption_tables import (
     caption_frame_kinds,
     caption_row_of_text,
     captions_of,
+    check_columns,
+    check_finite,
     check_version,
     records_of,
 )
@@ -109,6 +111,16 @@ def captions_path(path: str | os.PathLike) -> Path:
     """
     path = Path(path)
     return path.with_name(f"{path.stem}.captions{path.suffix}")
+
+
+def check_tables(path: str | os.PathLike) -> None:
+    """Raises InputError unless the files that `write` makes can be written, which is tried."""
+    path = Path(path)
+    if format_of(path) != "jsonl" and path.stem.endswith(".captions"):
+        whole = path.with_name(path.stem.removesuffix(".captions") + path.suffix)
+        raise InputError(f"{path} is the name of the table of captions beside {whole.name}; choose another name.")
+    for file in files_at(path):
+        check_writable(file)
 
 
 def files_at(path: str | os.PathLike) -> list[Path]:
@@ -273,16 +285,21 @@ def _write_parquet(tokens: BinaryIO, captions: BinaryIO, blocks: Iterable[Block]
 def _table_blocks(path: str | os.PathLike, format: str, *, tokens: bool = True) -> Iterator[Block]:
     import pyarrow.parquet as pq
 
-    for of_tokens, of_captions in _pairs(Path(path), format):
+    for of_tokens, of_captions, count in _pairs(Path(path), format):
         with ExitStack() as stack:
             captions, table = (stack.enter_context(pq.ParquetFile(file)) for file in (of_captions, of_tokens))
             for file in (captions, table):
                 check_version(_version_of(file), path)
             if captions.num_row_groups != table.num_row_groups:
                 raise ValueError("the tables do not belong together")
+            if count not in (None, captions.metadata.num_rows):
+                raise ValueError("a part has not the captions that the manifest says")
+            check_columns(captions.schema_arrow.names, table.schema_arrow.names)
             for group in range(captions.num_row_groups):
                 names = None if tokens else ["caption_id"]
-                yield Block(captions.read_row_group(group), table.read_row_group(group, columns=names))
+                block = Block(captions.read_row_group(group), table.read_row_group(group, columns=names))
+                check_finite(block)
+                yield block
 
 
 def _version_of(file: Any) -> int:
@@ -299,16 +316,18 @@ def _is_version_1(path: str | os.PathLike, format: str) -> bool:
     return False
 
 
-def _pairs(path: Path, format: str) -> Iterator[tuple[Path, Path]]:
-    """Files of tokens and of captions that belong together."""
+def _pairs(path: Path, format: str) -> Iterator[tuple[Path, Path, int | None]]:
+    """Files of tokens and of captions that belong together, and how many captions there are if that is known."""
     if format == "folder":
         manifest = read_json(path / MANIFEST, "score again")
         check_version(manifest.get("version"), path)
+        if manifest["captions"] != sum(part["captions"] for part in manifest["parts"]):
+            raise ValueError("the manifest names not all parts")
         for part in manifest["parts"]:
             name = Path(part["file"]).name
-            yield path / "tokens" / name, path / "captions" / name
+            yield path / "tokens" / name, path / "captions" / name, part["captions"]
     else:
-        yield path, _captions_there(path)
+        yield path, _captions_there(path), None
 
 
 def _captions_there(path: Path) -> Path:

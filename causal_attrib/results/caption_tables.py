@@ -169,6 +169,8 @@ def records_of(block: Block) -> Iterator[dict]:
         if row["tokens"] < 0 or end > len(owner) or any(one != row["caption_id"] for one in owner[start:end]):
             raise ValueError("the tokens are not those of the captions")
         record = _filled(row)
+        if record.get("verdict") is not None and not tokens.keys() >= {*VERDICT_COLUMNS}:
+            raise ValueError("the verdicts of tokens are missing")
         signals = {name: tokens[signal_column(name)][start:end] for name in _signals(record)}
         names = [
             name
@@ -234,6 +236,31 @@ def check_version(version: object, path: object) -> None:
         )
 
 
+def check_columns(captions: Sequence[str], tokens: Sequence[str]) -> None:
+    """Raises ValueError where a column is missing that every table has."""
+    missing = {*CAPTION_COLUMNS}.difference(captions) | {"caption_id", *COLUMNS}.difference(tokens)
+    if missing:
+        raise ValueError(f"there is no column {min(missing)}")
+
+
+def check_finite(block: Block) -> None:
+    """Raises ValueError for NaN and infinity, which no table of ours holds: what is missing is null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for table in (block.captions, block.tokens):
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            if pa.types.is_floating(column.type) and pc.any(pc.invert(pc.is_finite(column))).as_py():
+                raise ValueError(f"{name} is NaN or infinite")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"a number is {text}")
+    return value
+
+
 def caption_frame_kinds() -> dict[str, str]:
     """Types of the columns in pandas, where a whole number may be missing."""
     kinds = {int: "Int64", float: "float64", bool: "boolean"}
@@ -242,7 +269,7 @@ def caption_frame_kinds() -> dict[str, str]:
 
 def caption_row_of_text(row: dict[str, str]) -> dict[str, Any]:
     """A row of a CSV file of captions, whose strings are as they were, as the row that it was."""
-    read: dict[type, Callable[[str], Any]] = {str: str, int: int, float: float}
+    read: dict[type, Callable[[str], Any]] = {str: str, int: int, float: _finite}
     read[bool] = {"True": True, "False": False}.__getitem__
     return {name: read[kind](row[name]) if row[name] != "" else None for name, kind in CAPTION_COLUMNS.items()}
 

@@ -46,6 +46,10 @@ def _is_number_or_none(value: Any) -> bool:
     return value is None or _is_number(value)
 
 
+def _is_share_or_none(value: Any) -> bool:
+    return value is None or (_is_number(value) and (0 <= value <= 1 or value != value))
+
+
 def _is_list(value: Any) -> bool:
     return isinstance(value, list)
 
@@ -78,7 +82,12 @@ _PARTS: dict[str, dict[str, Check]] = {
     "outcome": {"name": _is_text, "meaning": _is_text, "value": _is_number_or_none},
     "cost": {**dict.fromkeys(("forwards", "positions", "captions"), _is_count), "seconds": _is_number},
     "tool": dict.fromkeys(("name", "version"), _is_text_or_none),
-    "verdict": {"note": _is_text, "calibrated": _is_bool},
+    "verdict": {
+        "note": _is_text,
+        "calibrated": _is_bool,
+        "p_false": _is_share_or_none,
+        **dict.fromkeys(("claims", "against"), _is_count_or_none),
+    },
     "signals": {"columns": _is_object, "left_out": _is_object},
     "coherence": {
         "hardened": _is_object,
@@ -124,6 +133,7 @@ _TOKEN: dict[str, Check] = {
     "id": _is_count_or_none,
     **dict.fromkeys(("index", "word", "char_start", "char_end"), _is_count),
     **dict.fromkeys(NUMBERS, _is_number_or_none),
+    "p_false": _is_share_or_none,
     "verdict": _is_text_or_none,
     "signals": _is_object_or_none,
 }
@@ -171,6 +181,8 @@ def check_record(record: Mapping[str, Any]) -> None:
         _check(of_token, dict.fromkeys(of_token, _is_number), f"tokens[{number}].signals.", tuple(signals))
         if not token["char_start"] <= token["char_end"] <= length:
             raise ValueError(f"tokens[{number}] does not lie in the caption")
+        if token["text"] != record["caption"][token["char_start"] : token["char_end"]]:
+            raise ValueError(f"tokens[{number}].text is {shown(token['text'])}, but the caption has another there")
 
 
 def _check(values: Mapping[str, Any], known: Mapping[str, Check], where: str, needed: tuple[str, ...] = ()) -> None:

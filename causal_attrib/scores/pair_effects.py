@@ -13,13 +13,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from causal_attrib.choices import BatchSize, EngineName, Level, one_of
+from causal_attrib.choices import BatchSize, EngineName, Level, check_batch_size, one_of
 from causal_attrib.engine import choose_engine
 from causal_attrib.engine.base import Request
 from causal_attrib.interventions import Intervention, Mask, Whole, edit
 from causal_attrib.io.pictures import ImageLike
 from causal_attrib.results.interactions import Interactions
-from causal_attrib.scores.inputs import Caption
+from causal_attrib.scores.inputs import Caption, check_texts
 from causal_attrib.scores.settings import Settings
 from causal_attrib.vlm import VLM, Continuation, Encoding, load
 from causal_attrib.vlm.threads import on_suited_threads
@@ -53,6 +53,8 @@ def interactions(
     """
     one_of("mask of interactions", mask, MASKS)
     one_of("level", level, ("word", "token"))
+    check_batch_size(batch_size)
+    check_texts([caption], prompt=prompt)
     vlm = model if isinstance(model, VLM) else load(model)
     encoding = vlm.encode(image, prompt, vlm.describe(image, prompt) if caption is None else caption)
     return _read(vlm, encoding, level, mask, engine, batch_size, progress or (lambda count: None))

@@ -29,8 +29,12 @@ def check_server(server: str, settings: Settings) -> None:
     Raises:
         InputError: the address is none, or a setting is the server's to choose.
     """
-    parts = urllib.parse.urlsplit(server)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urllib.parse.urlsplit(server)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port above 65535
+        is_address = False
+    if not is_address:
         raise InputError(f"The server is {shown(server)}; give its address, http://localhost:8765.")
     for field in fields(settings):
         if field.name not in SCORING and getattr(settings, field.name) != field.default:

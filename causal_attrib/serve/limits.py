@@ -40,5 +40,5 @@ class Limits:
     def __post_init__(self) -> None:
         for limit in fields(self):
             value = getattr(self, limit.name)
-            if not value > 0:
-                raise InputError(f"The limit {limit.name} is {value}, but it must be above 0.")
+            if not 0 < value < float("inf"):
+                raise InputError(f"The limit {limit.name} is {value}, but it must be a number above 0.")

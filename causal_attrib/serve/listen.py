@@ -34,12 +34,14 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         InputError: the address is taken, or is not one of this machine.
     """
+    if not host.strip():
+        raise InputError("The host is empty, which would open the server to all; name one, such as 127.0.0.1.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind((host, port))
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, ValueError) as error:  # a name that none can be
         opened.close()
         reason = getattr(error, "strerror", None) or error
         raise InputError(

@@ -33,7 +33,7 @@ from causal_attrib.training.recipe.method import CEPO, DPO, SymMPO
 from causal_attrib.training.scoring.cepo_reward import CEPOReward
 from causal_attrib.training.trainers.checkpoints import put_in_place
 from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
-from causal_attrib.training.trainers.lora import freeze_vision, lora_config
+from causal_attrib.training.trainers.lora import check_layers, freeze_vision, lora_config
 from causal_attrib.training.trainers.preference_trainer import PreferenceTrainer
 from causal_attrib.training.trainers.symmpo_trainer import SymMPOTrainer
 from causal_attrib.training.trainers.trainable import check_places, check_texts, check_trainable
@@ -139,6 +139,7 @@ def build(plan: Plan, load: Callable[..., VLM] = load) -> CopoGRPOTrainer | Pref
     with explained(recipe):
         vlm = _load(recipe, load, cpu=cpu)
     check_trainable(vlm)
+    check_layers(vlm.model, lora_targets=recipe.lora_targets, modules_to_save=recipe.modules_to_save)
     for some, path in ((plan.rows, recipe.data), (plan.eval_rows or [], recipe.eval_file)):
         check_sizes(vlm, some, path)
         check_texts(vlm, some, path)

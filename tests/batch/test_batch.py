@@ -10,6 +10,7 @@ import signal
 import time
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from PIL import Image
@@ -158,6 +159,45 @@ def test_tables_open_in_pandas(whole, tmp_path):
         assert captions["value"].tolist() == pytest.approx(values, nan_ok=True)
         assert captions["tokens"].tolist() == frame.groupby("caption_id", sort=False).size().tolist()
         assert captions["words"].tolist() == frame.groupby("caption_id", sort=False)["word"].nunique().tolist()
+
+
+def _with(table, name, value):
+    """The table with another value in the first row of a column."""
+    place = table.schema.get_field_index(name)
+    values = [value, *table.column(name).to_pylist()[1:]]
+    return table.set_column(place, table.schema.field(place), pa.array(values, table.schema.field(place).type))
+
+
+@pytest.mark.parametrize(
+    ("of", "change"),
+    [
+        ("tokens", lambda table: _with(table, "necessity", float("nan"))),
+        ("tokens", lambda table: _with(table, "text", "zzz")),
+        ("tokens", lambda table: table.drop_columns(["logprob"])),
+        ("captions", lambda table: _with(table, "value", float("inf"))),
+        ("captions", lambda table: table.drop_columns(["words"])),
+    ],
+    ids=["NaN", "text", "column", "infinite", "column of captions"],
+)
+def test_tables_that_were_edited_are_refused(whole, tmp_path, of, change):
+    _, written = whole
+    path = put(written["parquet"], tmp_path / "scores.parquet")
+    edited = path if of == "tokens" else caption_files.captions_path(path)
+    pyarrow.parquet.write_table(change(pyarrow.parquet.read_table(edited)), edited)
+    with pytest.raises(InputError, match="damaged"):
+        list(caption_files.read(path))
+
+
+def test_a_manifest_that_lacks_captions_is_refused(whole, tmp_path):
+    _, written = whole
+    output = f"{tmp_path}/parts/"
+    caption_files.write(output, caption_files.read(put(written["parquet"], tmp_path / "scores.parquet")))
+    manifest = tmp_path / "parts" / "manifest.json"
+    said = json.loads(manifest.read_text())
+    for other in (said | {"captions": 99}, said | {"parts": []}):
+        manifest.write_text(json.dumps(other))
+        with pytest.raises(InputError, match="damaged"):
+            list(caption_files.read(output))
 
 
 @pytest.mark.parametrize("format", ["parquet", "csv"])

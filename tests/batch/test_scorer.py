@@ -178,3 +178,9 @@ def test_a_worker_that_dies_is_replaced_and_what_kills_it_is_told(monkeypatch):
 def test_a_model_that_cannot_be_loaded_by_a_worker_is_told():
     with pytest.raises(InputError, match="There is no model here"):
         list(workers.in_processes(stand_in.no_model, {"1": ["a"]}, 1))
+
+
+@pytest.mark.parametrize("rows", [None, 3, {}, b"x"])
+def test_rows_that_are_none_are_refused(rows):
+    with pytest.raises(InputError, match="The rows are .*; give dictionaries with image and caption"):
+        causal_attrib.score_many(rows)

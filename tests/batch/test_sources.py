@@ -66,6 +66,13 @@ def test_captions_of_coco(folder):
     path.write_text(json.dumps({"images": images, "annotations": [{"image_id": 5, "caption": "x"}]}))
     with pytest.raises(InputError, match="annotation 1 is of image 5, which is not among its images"):
         told(path)
+    for wrong, said in (([*images, images[0]], "image 3 has the id 9, again"), ([{"id": [9]}], "which is no number")):
+        path.write_text(json.dumps({"images": wrong, "annotations": annotations}))
+        with pytest.raises(InputError, match=said):
+            told(path)
+    path.write_text(json.dumps({"images": images, "annotations": [{"image_id": {}, "caption": "x"}]}))
+    with pytest.raises(InputError, match="annotation 1 is of image {}"):
+        told(path)
 
 
 def test_a_data_set_of_the_hub_that_cannot_be_reached(monkeypatch, tmp_path):

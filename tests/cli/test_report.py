@@ -39,3 +39,11 @@ def test_copo_report_of_one_file_and_of_two(copo, refused, opened, tmp_path):  #
     assert "There is no file" in refused("report", tmp_path / "none.parquet", "--out", page)
     assert "end its name in .html" in refused("report", first, "--out", tmp_path / "page.pdf")
     assert "is read and would be written over" in refused("report", first, "--out", first)
+
+
+def test_a_page_on_runs_writes_over_no_log(refused, tmp_path):
+    state = tmp_path / "run" / "trainer_state.json"
+    state.parent.mkdir()
+    state.write_text('{"log_history": [{"step": 1, "reward": 0.5}]}')
+    assert "end its name in .html" in refused("report", state.parent, "--out", state)
+    assert "reward" in state.read_text()

@@ -88,8 +88,10 @@ def test_a_killed_command_is_gone_on_with(copo, folder):
     rows = [{"image": f"{name}.png", "caption": f"a dog {n}"} for n in range(batch.MOST_TOGETHER) for name in "abc"]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert copo(*many(folder)).exit_code == 0
-    whole = output.read_bytes()
-    output.unlink()
+    both = (output, folder / "scores.captions.parquet")
+    whole = [table.read_bytes() for table in both]
+    for table in both:
+        table.unlink()
     command = [sys.executable, "-m", "causal_attrib_cli.main", *map(str, many(folder))]
     process = subprocess.Popen(command, env=os.environ, stderr=subprocess.PIPE)
     while process.poll() is None and (not journal.exists() or journal.read_bytes().count(b"\n") < 3):
@@ -98,7 +100,7 @@ def test_a_killed_command_is_gone_on_with(copo, folder):
     assert process.wait() == -signal.SIGKILL and not output.exists()
     result = copo(*many(folder))
     assert (result.exit_code, "of them by an earlier run" in result.stderr) == (0, True)
-    assert output.read_bytes() == whole and not journal.exists()
+    assert [table.read_bytes() for table in both] == whole and not journal.exists()
 
 
 @pytest.mark.parametrize(
@@ -116,6 +118,18 @@ def test_a_killed_command_is_gone_on_with(copo, folder):
         (("score", "--input", "rows.jsonl", "--output", "x.csv", "--limit", "0"), "limit is 0"),
         (("score", "--input", "rows.jsonl", "--output", "x.csv", "--shard", "0/2"), "shard cannot be '0/2'"),
         (("score", "--input", "rows.jsonl", "--output", "x.csv", "--mask", "gone"), "gone"),
+        (("score", "--input", "rows.jsonl", "--output", "x.csv", "--shard", ""), "shard cannot be ''"),
+        (("score", "--input", "rows.jsonl", "--output", "x.csv", "--summary", "x.csv"), "written over by another"),
+        (
+            ("score", "--input", "rows.jsonl", "--out", "x.csv", "--summary", "x.captions.csv"),
+            "written over by another",
+        ),
+        (("score", "--input", "rows.jsonl", "--output", "x.captions.csv"), "is the name of the table of captions"),
+        (("score", "--input", "rows.jsonl", "--dry-run", "--summary", "x.csv"), "leave --summary and --fail-above out"),
+        (("score", "a.png", "a dog", "--server", "http://[::1"), "The server is 'http://[::1'; give its address"),
+        (("score", "a.png", "a dog", "--server", "http://a:99999"), "give its address"),
+        (("score", "a.png", "a dog", "--server", "http://a:9", "--token", "a\nb"), "no header can hold"),
+        (("vicrit", "rows.jsonl", "--out", "x.jsonl", "--seed", "-1"), "-1"),
     ],
 )
 def test_bad_input_is_told_before_the_model_is_loaded(refused, folder, monkeypatch, arguments, told):

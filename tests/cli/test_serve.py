@@ -22,6 +22,9 @@ TOKEN = "0123456789abcdefgh"
     [
         (["--token", "short"], "fewer than 16 characters"),
         (["--token", "ä" * 20], "no header can carry"),
+        (["--host", ""], "The host is empty"),
+        (["--host", "x" * 300, "--token", TOKEN], "cannot listen on xxx"),
+        (["--seconds", "inf"], "The limit seconds is inf"),
         (["--host", "no.such.host.invalid", "--token", TOKEN], "cannot listen on no.such.host.invalid"),
         (["--queue", "0"], "must be above 0"),
         (["--seconds", "nan"], "must be above 0"),
@@ -80,6 +83,7 @@ def test_no_torch_is_imported_for_it(address, park):
         (["--server", "http://127.0.0.1:9"], "start it with copo serve"),
         (["--token", "wrong"], "A token is needed"),
         (["--samples", "17"], "refuses: samples is 17, and this server takes 16 at most"),
+        (["--outcome", "match"], "add --question and --answer"),
     ],
 )
 def test_what_does_not_go_with_a_server(refused, address, park, more, told):

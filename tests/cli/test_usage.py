@@ -153,3 +153,26 @@ def test_a_figure_is_no_result(refused, picture, tmp_path):
     assert "names no format" in refused("score", picture, "a dog", "--out", tmp_path / "page.gif")
     with pytest.raises(InputError, match="names no format"):
         Attribution.load(tmp_path / "page.png")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("copo.toml", "[score]\nobjects = ['dog']\n", "has ['dog'] for objects, which takes one value"),
+        ("copo.toml", "[score]\nalso = 3\n", "has 3 for also, which takes a list of texts"),
+        ("copo.toml", "seed = true\n", "has True for seed, which is no switch"),
+        ("copo.toml", "x = " + "[" * 5000, "is no TOML"),
+        ("pyproject.toml", "[tool]\ncopo = 3\n", "[tool.copo] is no table"),
+    ],
+)
+def test_settings_of_another_kind_are_refused(refused, tmp_path, monkeypatch, file, text, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / file).write_text(text)
+    assert said in refused("score", "a.png", "a dog")
+
+
+def test_a_pyproject_that_is_not_ours_to_judge(refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for text in ("tool = 3\n", "x = " + "[" * 5000):
+        (tmp_path / "pyproject.toml").write_text(text)
+        assert "a.png" in refused("score", "a.png", "a dog")

@@ -22,7 +22,17 @@ RECORD = Attribution(
     "a red dog",
     [
         Token(0, "a", 1, 0, 0, 1, **dict.fromkeys(NUMBERS, 0.25), verdict="grounded", signals={"kl": 0.5}),
-        Token(1, " red", 2, 1, 1, 5, **dict.fromkeys(NUMBERS, -0.5), verdict="language prior", signals={"kl": 0.25}),
+        Token(
+            1,
+            " red",
+            2,
+            1,
+            1,
+            5,
+            **(dict.fromkeys(NUMBERS, -0.5) | {"p_false": 0.5}),
+            verdict="language prior",
+            signals={"kl": 0.25},
+        ),
         Token(2, " dog", 3, 2, 5, 9, **dict.fromkeys(NUMBERS), signals={"kl": 1.0}),
     ],
     image={"path": "a.png", "sha256": "00", "width": 8, "height": 6},
@@ -154,6 +164,8 @@ def test_a_damaged_file_can_be_shown_or_is_refused(tmp_path, format, place, data
         (("verdict", "note"), ..., "verdict.note is missing"),
         (("coherence", "hardened", "image_to_answer"), ..., "coherence.hardened.image_to_answer is missing"),
         (("prompt",), "\ud800", "half a character"),
+        (("tokens", 1, "p_false"), 1e9, r"tokens\[1\].p_false is 1000000000.0"),
+        (("tokens", 1, "text"), " cat", r"tokens\[1\].text is ' cat', but the caption has another there"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, place, value, said):

@@ -77,3 +77,6 @@ def test_frame_and_plot(found):
     assert found._repr_png_().startswith(b"\x89PNG")
     with pytest.raises(InputError, match="mask of interactions 'delete'"):
         causal_attrib.interactions(PARK, FALSE, mask="delete")
+    for wrong, said in (({"caption": 3}, "caption"), ({"caption": ["a"]}, "caption"), ({"batch_size": 0}, "0")):
+        with pytest.raises(InputError, match=said):
+            causal_attrib.interactions(PARK, **({"caption": FALSE} | wrong))

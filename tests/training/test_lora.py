@@ -9,7 +9,8 @@ import torch
 pytest.importorskip("peft", reason="peft is not installed (extra `train`)")
 
 import causal_attrib
-from causal_attrib.training.trainers.lora import finish_adapter, lora_config
+from causal_attrib import InputError
+from causal_attrib.training.trainers.lora import check_layers, finish_adapter, lora_config
 from causal_attrib.vlm.loading import BUNDLED_FOLDER
 
 
@@ -59,3 +60,11 @@ def test_another_base_and_a_whole_model_stay_as_they_are(tmp_path):
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
     finish_adapter(tmp_path)
     assert json.loads((tmp_path / "adapter_config.json").read_text()) == config
+
+
+@pytest.mark.parametrize("key", ["lora_targets", "modules_to_save"])
+@pytest.mark.parametrize("name", ["nonsense", "", "proj", "["])
+def test_names_of_no_layer_are_refused(bundled, key, name):
+    check_layers(bundled.model, **{key: ["q_proj", "lm_head"]})
+    with pytest.raises(InputError, match=f"{key} names '.*', and no part of"):
+        check_layers(bundled.model, **{key: ["q_proj", name]})

@@ -82,3 +82,11 @@ def test_a_function_that_fails_or_cannot_be_called_is_told():
         TokenReward("tests.training.runs:halves_later")
     with pytest.raises(InputError, match="has no function 'nothing'"):
         TokenReward("tests.training.runs:nothing")
+
+
+def test_a_function_that_ends_the_program_does_not_end_the_run_as_if_it_were_done():
+    def leaves(told):
+        raise SystemExit(0)
+
+    with pytest.raises(InputError, match=r"mine:f failed with SystemExit \(0\)"):
+        judged(leaves)

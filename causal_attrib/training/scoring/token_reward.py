@@ -92,7 +92,7 @@ class TokenReward:
             given = self.function(**told)
         except (InputError, MemoryError, torch.OutOfMemoryError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit(0) would end the run as if it were done
             said = " ".join(str(error).split())[:120]
             raise InputError(
                 f"The token reward {self.name} failed with {type(error).__name__} ({said}); mend it (--debug shows "

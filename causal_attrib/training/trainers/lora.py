@@ -57,6 +57,19 @@ def lora_config(
     )
 
 
+def check_layers(model: nn.Module, **named: Sequence[str] | None) -> None:
+    """Of `lora_targets` and `modules_to_save`: each name is that of a module, or its end, which peft does not look at.
+
+    Raises:
+        InputError: no module of the model is called so.
+    """
+    there = [name for name, _ in model.named_modules()]
+    for key, names in named.items():
+        for one in names or ():
+            if not one or not any(name == one or name.endswith(f".{one}") for name in there):
+                raise InputError(f"{key} names {one!r}, and no part of {type(model).__name__} is called so.")
+
+
 def freeze_vision(model: nn.Module) -> None:
     """Leave what sees as it is: vision tower, and what of the connector is part of it (Qwen's merger).
 
