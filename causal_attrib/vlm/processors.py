@@ -11,7 +11,7 @@ import functools
 import importlib
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import transformers
@@ -30,6 +30,8 @@ from transformers.models.smolvlm import processing_smolvlm
 
 from causal_attrib.errors import InputError
 from causal_attrib.vlm.torchvision import remedy, torchvision_state
+
+_ABSENT = object()
 
 
 class ImageAndTokenizer:
@@ -130,7 +132,8 @@ def still_images_only() -> Iterator[None]:
         (transformers, "PixtralProcessor", pixtral),
         (processing_utils.transformers_module, "PixtralProcessor", pixtral),
     ]
-    before = [(place, name, getattr(place, name)) for place, name, _ in changes]
+    # A name that transformers has not looked up yet is not there, and looking it up may fail.
+    before = [(place, name, vars(place).get(name, _ABSENT)) for place, name, _ in changes]
     try:
         makers["image_processor"] = (__name__, _PilImageProcessor.__name__)
         makers["video_processor"] = (__name__, _NoVideoProcessor.__name__)
@@ -140,7 +143,10 @@ def still_images_only() -> Iterator[None]:
     finally:
         makers.update(makers_before)
         for place, name, value in before:
-            setattr(place, name, value)
+            if value is _ABSENT:
+                delattr(place, name)
+            else:
+                setattr(place, name, value)
 
 
 def _pixtral_processor() -> type[ProcessorMixin]:
@@ -149,8 +155,10 @@ def _pixtral_processor() -> type[ProcessorMixin]:
     The file with the real one needs no more of torchvision than a function in the file of the torchvision image
     processor, and the file of the PIL one has the same function.
     """
-    if not getattr(transformers.PixtralProcessor, "is_dummy", False):
-        return transformers.PixtralProcessor
+    # Where transformers was imported before a broken torchvision was set aside, it shows no dummy, and raises.
+    with suppress(ModuleNotFoundError, RuntimeError):
+        if not getattr(transformers.PixtralProcessor, "is_dummy", False):
+            return transformers.PixtralProcessor
     package = "transformers.models.pixtral"
     if f"{package}.processing_pixtral" not in sys.modules:
         sys.modules[f"{package}.image_processing_pixtral"] = image_processing_pil_pixtral

@@ -26,8 +26,8 @@ TOKEN = "0123456789abcdefgh"
         (["--host", "x" * 300, "--token", TOKEN], "cannot listen on xxx"),
         (["--seconds", "inf"], "The limit seconds is inf"),
         (["--host", "no.such.host.invalid", "--token", TOKEN], "cannot listen on no.such.host.invalid"),
-        (["--queue", "0"], "must be above 0"),
-        (["--seconds", "nan"], "must be above 0"),
+        (["--queue", "0"], "must be a number above 0"),
+        (["--seconds", "nan"], "must be a number above 0"),
         (["--calibration", "nowhere.json"], "nowhere.json"),
     ],
 )

@@ -82,7 +82,7 @@ def test_it_works_from_another_directory(installed, tmp_path):
 
 def test_the_extras_are_those_the_errors_name():
     extras = {line.partition("extra == ")[2].strip("\"'") for line in requires("copo") if "extra ==" in line}
-    assert extras == {"train", "quant", "dev"}
+    assert extras == {"train", "quant", "serve", "ray", "remote", "docs", "dev"}
 
 
 @pytest.mark.parametrize("target", ["demo", "test"])
