@@ -12,7 +12,7 @@ demo: .venv/installed
 	$(BIN)/copo score examples/park.png "a dog and a red frisbee on the grass at sunset"
 
 test: lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

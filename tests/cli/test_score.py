@@ -232,7 +232,9 @@ def test_signals_are_columns_of_the_table_and_of_every_file(copo, picture, tmp_p
     assert re.search(r"kl +logit\s+lens|logit", told.stdout) and "evidence" in told.stdout and told.stderr == ""
     path = tmp_path / "scores.csv"
     result = copo("score", picture, CAPTION, "--signals", "all", "--out", path)
-    assert "Left out: evidence_other, prior_other, kl_other, k3_other, since it holds" in result.stderr
+    assert (
+        "Left out: evidence_other, prior_other, kl_other, k3_other, since that takes another picture" in result.stderr
+    )
     frame = pd.read_csv(path, comment="#")
     assert {"kl", "signal_evidence", "attention_ratio", "k3_patches"} <= set(frame.columns)
     assert Attribution.load(path).to_frame().kl.tolist() == frame.kl.tolist()
