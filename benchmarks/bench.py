@@ -94,7 +94,9 @@ def figures() -> dict[str, float]:
     found["matrix products then, GFLOP/s"] = max(engine["machine"]["gemm_flops"].values()) / 1e9
 
     long = [sys.executable, str(ROOT / "benchmarks" / "engine" / "long.py"), "--only"]
-    rows = [json.loads(line) for line in run([*long, "forward:256", "token:64", "token:256", "auto:256"]).splitlines()]
+    told = run([*long, "forward:256", "token:64", "token:256", "auto:256"])
+    # Beside the rows stands what libraries print.
+    rows = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
     forward, short, token, auto = rows
     found["T = 256 by token, times T = 64"] = token["seconds"] / short["seconds"]
     found["T = 256 by auto, times T = 64 by token"] = auto["seconds"] / short["seconds"]
