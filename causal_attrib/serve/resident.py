@@ -164,7 +164,11 @@ class Resident:
                 _fail(ticket, error)
         try:
             found = self._scores(tasks)
-        except BaseException:
+        except BaseException as error:
+            if len(tasks) == 1:
+                _fail(next(iter(tasks)), error)
+                return
+            # One of them is to blame; it does not stop the others.
             for ticket, task in tasks.items():
                 self._answer(ticket, functools.partial(self._score, ticket, task))
             return
