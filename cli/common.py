@@ -146,7 +146,7 @@ AttnImplementation = Annotated[
     typer.Option(
         "--attn-implementation",
         metavar="NAME",
-        help="Attention kernel: sdpa, eager, flash_attention_2.",
+        help="Attention kernel: sdpa, eager, flex_attention, flash_attention_2.",
         show_default="the model's own",
         rich_help_panel=MODEL,
     ),

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from causal_attrib.engine.device import moved
 from causal_attrib.vlm.prefix_cache import PrefixCache
 
 # Keys are picked out where no more than this share of them is looked at: picking copies them.
@@ -125,8 +126,8 @@ class OwnKeys(_Attention):
     def __init__(self, prefix: PrefixCache, shared: int, places_QL: np.ndarray):
         super().__init__(prefix)
         self.shared = shared
-        self.none_QL = torch.from_numpy(places_QL < 0).to(prefix.key_position_K.device)
-        self.place_P = torch.from_numpy(places_QL.clip(min=0).ravel()).to(prefix.key_position_K.device)
+        place_QL = moved(places_QL, prefix.key_position_K.device)
+        self.none_QL, self.place_QL = place_QL < 0, place_QL.clamp(min=0)
 
     def attend(
         self,
@@ -144,7 +145,7 @@ class OwnKeys(_Attention):
         G = key.shape[1]
         R = query.shape[1] // G
         query_GRQd = (query[0] * (query.shape[-1] ** -0.5 if scale is None else scale)).unflatten(0, (G, R))
-        mask_1QS, place_QL = attn_mask[0, :, :, : self.shared], self.place_P.view(self.none_QL.shape)
+        mask_1QS, place_QL = attn_mask[0, :, :, : self.shared], self.place_QL
         of_each = query.shape[1] * (self.shared + place_QL.shape[1]) + 2 * place_QL.shape[1] * G * query.shape[-1]
         some = max(1, AT_ONCE // of_each)
         seen = [

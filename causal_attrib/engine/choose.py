@@ -115,14 +115,14 @@ def disagreement(vlm: VLM, encoding: Encoding) -> tuple[float, float]:
     def read(engine: Engine) -> torch.Tensor:
         return torch.cat(engine.logprobs(requests, lambda count: None))
 
-    together = read(PlainEngine(vlm, batch_size=2))
+    plain = read(PlainEngine(vlm, batch_size=1))
     allowed, step = TOLERANCE, torch.finfo(vlm.model.dtype).eps
     if step > torch.finfo(torch.float32).eps:
-        noise = (read(PlainEngine(vlm, batch_size=1)) - together).abs().max().item()
+        noise = (read(PlainEngine(vlm, batch_size=2)) - plain).abs().max().item()
         rows = [request.row for request in requests]
         largest = max(logits.amax(-1).abs().max().item() for logits in vlm.read(encoding, rows))
         allowed = max(allowed, step * largest, _ROUNDING * noise)
-    return (read(PackedEngine(vlm)) - together).abs().max().item(), allowed
+    return (read(PackedEngine(vlm)) - plain).abs().max().item(), allowed
 
 
 def _may_join(vlm: VLM, encoding: Encoding, allowed: float) -> bool:
@@ -133,7 +133,7 @@ def _may_join(vlm: VLM, encoding: Encoding, allowed: float) -> bool:
         joined = PackedEngine(vlm, pictures=2).logprobs(requests, lambda count: None)
     except (NotJoinedError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError):
         return False
-    apart = PlainEngine(vlm, batch_size=2).logprobs(requests, lambda count: None)
+    apart = PlainEngine(vlm, batch_size=1).logprobs(requests, lambda count: None)
     measured = (torch.cat(joined) - torch.cat(apart)).abs().max().item()
     if measured > allowed:
         warnings.warn(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from causal_attrib.engine.base import Draft
+from causal_attrib.engine.device import moved
 from causal_attrib.engine.gumbel import GumbelNoise, add_noise
 from causal_attrib.engine.node import ROOT
 from causal_attrib.engine.tree import Tree, TreeRequest
@@ -52,10 +53,11 @@ def decode(tree: Tree, drafts: Sequence[Draft], budget: int) -> Generator[TreeRe
     active = [text for text in texts if text.left]
     if not active:
         return [()] * len(drafts)
+    unwritable = moved(np.array(vlm.unwritable_ids, np.int64), tree.device)
     scores_RV = yield from tree.expect(np.array([text.leaf for text in active]), budget)
     shared = tree.keys
     while True:
-        scores_RV[:, vlm.unwritable_ids] = -torch.inf
+        scores_RV.index_fill_(1, unwritable, -torch.inf)
         places = [len(text.draft.row.ids) + len(text.ids) for text in active]
         add_noise(scores_RV, [text.draft.noise for text in active], places)
         for text, token in zip(active, scores_RV.argmax(-1).tolist(), strict=True):

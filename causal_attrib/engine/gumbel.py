@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from causal_attrib.engine.device import moved
 from causal_attrib.engine.philox import exponentials, philox
 
 # Rows of noise that are drawn at once: integers of a large vocabulary take room.
@@ -57,20 +58,19 @@ def add_noise(scores_RV: Tensor, noises: Sequence[GumbelNoise | None], places: S
     for start in range(0, len(rows), _ROWS):
         some = rows[start : start + _ROWS]
         drawn = drawn_together([noise_of[row] for row in some], [places[row] for row in some], size, device)
-        scores_RV.index_add_(0, torch.tensor(some, device=device), drawn)
+        scores_RV.index_add_(0, moved(np.array(some), device), drawn)
 
 
 def drawn_together(noises: Sequence[GumbelNoise], places: Sequence[int], size: int, device: torch.device) -> Tensor:
     """Noise (R, size) of each of R rows, in as many operations as for one."""
-
-    def column(values: Sequence[int]) -> Tensor:
-        return torch.tensor(values, dtype=torch.int64, device=device)[:, None]
-
+    words = [
+        (place, noise.k, noise.stream, noise.seed & 0xFFFFFFFF, noise.seed >> 32 & 0xFFFFFFFF)
+        for place, noise in zip(places, noises, strict=True)
+    ]
+    place_R1, k_R1, stream_R1, *key = moved(np.array(words, np.int64), device).split(1, 1)
     block_1B = torch.arange(-(-size // 4), device=device)[None]
-    counter = block_1B, column(places), column([n.k for n in noises]), column([n.stream for n in noises])
-    seeds = [noise.seed for noise in noises]
-    key = column([seed & 0xFFFFFFFF for seed in seeds]), column([seed >> 32 & 0xFFFFFFFF for seed in seeds])
-    return _gumbel(exponentials(philox(counter, key).flatten(1)[:, :size]))
+    drawn = philox((block_1B, place_R1, k_R1, stream_R1), (key[0], key[1]))
+    return _gumbel(exponentials(drawn.flatten(1)[:, :size]))
 
 
 def _gumbel(exponential: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from causal_attrib.engine.base import Draft, Engine, ReadsLogits, Request, chunks
 from causal_attrib.engine.budget import Meter, drafts_at_once, is_out_of_memory
 from causal_attrib.engine.decode import decode
+from causal_attrib.engine.device import moved
 from causal_attrib.engine.node import NONE, ROOT, Nodes, concatenated, distinct, ranges
 from causal_attrib.engine.together import run
 from causal_attrib.engine.tree import Tree, TreeRequest
@@ -275,11 +276,13 @@ def _logprobs_of(
     """The nodes, which are distinct, and the log-probability of each given its path. A task of `engine.together`."""
     wanted = _Wanted(tree, nodes)
     parents = wanted.parents
-    logprobs = np.empty(len(nodes), np.float32)
+    # They stay on the device until all are there: a GPU would stop at each forward to hand them over.
+    tokens, found = [np.empty(0, np.int64)], [tree.prefix.logits_TV.new_empty(0)]
 
     def note(parents: np.ndarray, logits_NV: Tensor) -> None:
         row_P, token_P = wanted.behind(parents)
-        logprobs[token_P] = gather_logprobs(logits_NV, row_P, tree.nodes.token_N[nodes[token_P]])
+        tokens.append(token_P)
+        found.append(gather_logprobs(logits_NV, row_P, tree.nodes.token_N[nodes[token_P]]))
 
     is_known = tree.is_known(parents)
     for known in chunks(parents[is_known], _ROWS):
@@ -293,6 +296,8 @@ def _logprobs_of(
     for forward in forwards(tree, unknown[~is_placed], budget):
         behind = forward[is_parent_N[forward]]
         note(behind, (yield TreeRequest(tree, forward, behind)))
+    logprobs = np.empty(len(nodes), np.float32)
+    logprobs[np.concatenate(tokens)] = torch.cat(found).cpu().numpy()
     return nodes, logprobs
 
 
@@ -332,7 +337,7 @@ def _scans_of(
         row_P, token_P = wanted.behind(parents)
         for rows, tokens in zip(chunks(row_P, _ROWS), chunks(token_P, _ROWS), strict=True):
             ids = tuple(tree.nodes.token_N[wanted.nodes[tokens]].tolist())
-            values_2[:, tokens] = read(logits_NV[torch.from_numpy(rows).to(logits_NV.device)].float(), ids)
+            values_2[:, tokens] = read(logits_NV[moved(rows, logits_NV.device)].float(), ids)
 
     is_known = tree.is_known(wanted.parents)
     for known in chunks(wanted.parents[is_known], _ROWS):
@@ -445,14 +450,14 @@ class _Forest:
         return children[~np.isin(children, spine)]
 
 
-def gather_logprobs(logits_NV: Tensor, rows: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+def gather_logprobs(logits_NV: Tensor, rows: np.ndarray, tokens: np.ndarray) -> Tensor:
     """log softmax of `logits_NV` at (row, token), in float32, for each pair."""
     if not len(rows):
-        return np.empty(0, np.float32)
-    row_P, token_P = (torch.from_numpy(each.astype(np.int64)).to(logits_NV.device) for each in (rows, tokens))
+        return logits_NV.new_empty(0, dtype=torch.float32)
+    row_P, token_P = (moved(each, logits_NV.device) for each in (rows, tokens))
     # In slices: a copy of all logits may be the largest thing in memory.
     normaliser_N = torch.cat([part_NV.float().logsumexp(-1) for part_NV in logits_NV.split(_ROWS)])
-    return (logits_NV[row_P, token_P].float() - normaliser_N[row_P]).cpu().numpy()
+    return logits_NV[row_P, token_P].float() - normaliser_N[row_P]
 
 
 class _Key(NamedTuple):

@@ -22,15 +22,20 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Te
     >>> [hex(word) for word in philox((zero,) * 4, (zero,) * 2).tolist()]
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
     """
-    (c0, c1, c2, c3), (k0, k1) = counter, key
-    for _ in range(_ROUNDS):
-        # The product of two words fills 64 bits and may come out negative; what is masked off is the sign's.
+    c0, c1, c2, c3 = counter
+    for k0, k1 in zip(*(_schedule(*each) for each in zip(key, _STEPS, strict=True)), strict=True):
+        # The product of two words fills 64 bits and may come out negative. Of what is above a word (the high part, or
+        # the sign's) nothing goes into the next product; what is taken over as it is loses it in the end.
         product_0, product_1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
-        high_0, low_0 = (product_0 >> 32) & _WORD, product_0 & _WORD
-        high_1, low_1 = (product_1 >> 32) & _WORD, product_1 & _WORD
-        c0, c1, c2, c3 = high_1 ^ c1 ^ k0, low_1, high_0 ^ c3 ^ k1, low_0
-        k0, k1 = (k0 + _STEPS[0]) & _WORD, (k1 + _STEPS[1]) & _WORD
-    return torch.stack(torch.broadcast_tensors(c0, c1, c2, c3), -1)
+        c0, c1 = ((product_1 >> 32) ^ c1 ^ k0) & _WORD, product_1
+        c2, c3 = ((product_0 >> 32) ^ c3 ^ k1) & _WORD, product_0
+    return torch.stack(torch.broadcast_tensors(c0, c1 & _WORD, c2, c3 & _WORD), -1)
+
+
+def _schedule(key: Tensor, step: int) -> Tensor:
+    """The key word of each round."""
+    rounds = torch.arange(_ROUNDS, device=key.device).view(-1, *[1] * key.dim())
+    return (key + rounds * step) & _WORD
 
 
 def exponentials(words: Tensor) -> Tensor:

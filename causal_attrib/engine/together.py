@@ -7,6 +7,7 @@ one of many, as on a GPU, whose time goes into reading the weights.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Sequence
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from causal_attrib.engine.attention import JoinedAttention
-from causal_attrib.engine.tree import TreeRequest
+from causal_attrib.engine.tree import Tree, TreeRequest
 from causal_attrib.vlm.prefix_cache import join
 
 Result = TypeVar("Result")
@@ -32,15 +33,20 @@ def run(tasks: Sequence[Generator[TreeRequest, Tensor, Result]], budget: int) ->
 
     Raises:
         NotJoinedError: there are several tasks, and the model's trees cannot be joined.
+        InputError: the model's numbers are NaN.
     """
     results: dict[int, Result] = {}
     waiting: dict[int, TreeRequest] = {}
+    trees: dict[int, Tree] = {}
 
     def decode_step(number: int, logits_NV: Tensor | None) -> None:
         try:
             task = tasks[number]
             waiting[number] = next(task) if logits_NV is None else task.send(logits_NV)
+            trees[number] = waiting[number].tree
         except StopIteration as end:
+            if number in trees:
+                trees[number].check_numbers()
             results[number] = end.value
 
     for number in range(len(tasks)):
@@ -74,7 +80,7 @@ def forward(asks: Sequence[TreeRequest]) -> list[Tensor]:
             raise NotJoinedError  # the pictures are looked at beside the keys
         joined = join([ask.tree.prefix for ask in asks], [ask.size for ask in asks], steps[0].embedded_QD.dtype)
         attention = JoinedAttention(joined, [step.attention for step in steps])
-        starts = torch.tensor([0, *(ask.size for ask in asks[:-1])]).cumsum(0).tolist()
+        starts = itertools.accumulate([0, *(ask.size for ask in asks[:-1])])
         with attention:
             logits_NV = first.family.decode_step_together(
                 joined,

@@ -19,6 +19,7 @@ from torch import Tensor
 from causal_attrib.engine.attention import OwnKeys, PickedKeys
 from causal_attrib.engine.base import chunks
 from causal_attrib.engine.cost import Cost
+from causal_attrib.engine.device import moved
 from causal_attrib.engine.node import FILLS, NONE, ROOT, Nodes, concatenated, distinct
 from causal_attrib.vlm import VLM, Continuation
 
@@ -83,6 +84,7 @@ class Tree:
         self.prompt_keys = self.prefix.length - self.read
         self.nodes = Nodes()
         self.cached: list[int] = []  # in the order of their keys
+        self.largest: list[Tensor] = []  # of the logits of each forward, until they are looked at
         self._cache(self.path(Continuation(stem)))
 
     @property
@@ -124,10 +126,17 @@ class Tree:
     def take(self, ask: TreeRequest, logits_NV: Tensor) -> None:
         """Note what a forward has put into the cache."""
         again = ask.again
-        self.vlm.check_numbers(logits_NV)
+        if len(logits_NV):
+            self.largest.append(logits_NV.amax())
         self.cost.add(len(ask.nodes) + len(again), forwards=0)
         self.family.cut(self.prefix, len(again))
         self._cache(ask.nodes)
+
+    def check_numbers(self) -> None:
+        """Raises InputError if the model gave NaN. Asked once and not of each forward, for which a GPU would stop."""
+        largest, self.largest = self.largest, []
+        if largest:
+            self.vlm.check_numbers(torch.stack(largest))
 
     def is_known(self, nodes: np.ndarray) -> np.ndarray:
         """Of which nodes logits are known: of the root, and of what was read together with the prompt."""
@@ -153,7 +162,9 @@ class Tree:
         each = distinct(leaves)
         is_known = self.is_known(each)
         asked = each[~is_known]
-        found, logits = [each[is_known]], [self.known(each[is_known])]
+        found, logits = list[np.ndarray](), list[Tensor]()
+        if len(asked) < len(each) or not len(each):
+            found, logits = [each[is_known]], [self.known(each[is_known])]
         is_asked_N = np.zeros(len(self.nodes), bool)
         is_asked_N[asked] = True
         forward = concatenated([self.nodes.unplaced(asked), asked[self.nodes.place_N[asked] != NONE]])
@@ -165,7 +176,9 @@ class Tree:
         all_found = np.concatenate(found)
         by_number = all_found.argsort()
         row_R = by_number[np.searchsorted(all_found, leaves, sorter=by_number)]
-        return torch.cat(logits)[self._moved(row_R)]
+        logits_NV = logits[0] if len(logits) == 1 else torch.cat(logits)
+        in_order = len(logits_NV) == len(row_R) and (row_R == np.arange(len(row_R))).all()
+        return logits_NV if in_order else logits_NV[self._moved(row_R)]
 
     def sees(self, nodes: np.ndarray, again: np.ndarray | None = None) -> np.ndarray:
         """The mask of a forward over `nodes` and `again`: bool (Q, K), True where a query looks at a key.
@@ -214,9 +227,7 @@ class Tree:
         self.cached += nodes.tolist()
 
     def _moved(self, array: np.ndarray) -> Tensor:
-        """On the model's device; whole numbers as indices."""
-        tensor = torch.from_numpy(array if array.dtype == bool else array.astype(np.int64))
-        return tensor.to(self.device, non_blocking=True)
+        return moved(array, self.device)
 
     def _embed(self, nodes: np.ndarray) -> Tensor:
         # A hidden token is any, and overwritten.

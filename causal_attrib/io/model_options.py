@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ BUNDLED = "bundled"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 # One of which a folder of a model, or of an adapter, holds.
 _CONFIGS = ("config.json", "adapter_config.json")
+# Attention kernels that transformers knows by name; others are of the hub, as OWNER/NAME, or registered by code.
+KERNELS = (
+    *("eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", "flash_attention_4"),
+    "paged|eager",
+)
 # Kinds of device that torch knows; others come with packages that announce themselves to it.
 _DEVICES = (
     *("auto", "cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla"),
@@ -51,6 +57,8 @@ def check_options(
     device_map: str | None = None,
     load_in_4bit: bool = False,
     load_in_8bit: bool = False,
+    attn_implementation: str | None = None,
+    trust_remote_code: bool = False,
     **_: object,
 ) -> None:
     """Raises InputError for options of loading that contradict each other; others than these are not looked at."""
@@ -63,6 +71,18 @@ def check_options(
     kind = re.fullmatch(r"([a-z]+)(:\d{1,4})?", str(device))
     if kind is None or (kind[1] not in _DEVICES and not entry_points(group="torch.backends")):
         raise no_device(device)
+    if attn_implementation is not None and not trust_remote_code:
+        _check_kernel(attn_implementation)
+
+
+def _check_kernel(name: str) -> None:
+    """Raises InputError for the name of an attention kernel that nobody can know."""
+    if name in KERNELS or "/" in name:
+        return
+    # Who has imported transformers may have registered one.
+    modelling = sys.modules.get("transformers.modeling_utils")
+    if modelling is None or name not in modelling.ALL_ATTENTION_FUNCTIONS.valid_keys():
+        raise InputError(f"There is no attention kernel {name!r}; choose one of {', '.join(KERNELS[:4])}.")
 
 
 def name_of(model: object) -> str:

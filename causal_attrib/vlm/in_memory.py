@@ -45,7 +45,7 @@ def load(
         device: "auto" takes the first accelerator, else the CPU.
         device_map: as in transformers, for models larger than one device; excludes `device`.
         load_in_4bit, load_in_8bit: quantise with bitsandbytes (extra `quant`).
-        attn_implementation: as in transformers ("sdpa", "eager", "flash_attention_2").
+        attn_implementation: as in transformers ("sdpa", "eager", "flex_attention", "flash_attention_2").
         allow_pickle: take weights in pickle files where there are no safetensors.
         trust_remote_code: run the code that a checkpoint brings along.
         anew: a model of one's own, which nobody else is given: for who is going to train or change it.

@@ -66,6 +66,8 @@ def load(
         device_map=device_map,
         load_in_4bit=load_in_4bit,
         load_in_8bit=load_in_8bit,
+        attn_implementation=attn_implementation,
+        trust_remote_code=trust_remote_code,
     )
     place = _device(device)
     bits = 4 if load_in_4bit else 8 if load_in_8bit else None

@@ -15,6 +15,10 @@ from torch import Tensor
 from transformers import Cache, DynamicCache, EncoderDecoderCache
 from transformers.cache_utils import DynamicLayer
 
+# An additive tensor, or torch's block mask where the kernel is its FlexAttention; one for all layers, or by kind of
+# layer. torch's class is imported where it is needed.
+AttentionMask = Any
+
 
 @dataclass
 class PrefixCache:
@@ -25,7 +29,7 @@ class PrefixCache:
     first:          position of the first token behind them
     key_position_K: position of each key in the cache
     shared:         further arguments of every step
-    mask:           the additive mask of the last step, or a dict of them by kind of layer
+    mask:           the mask of the last step, or a dict of them by kind of layer
     """
 
     cache: Any  # of transformers' kinds of caches, which have no more in common than `update`
@@ -33,7 +37,7 @@ class PrefixCache:
     first: int
     key_position_K: Tensor
     shared: dict = field(default_factory=dict)
-    mask: Tensor | dict[str, Tensor] | None = None
+    mask: AttentionMask = None
 
     @property
     def length(self) -> int:
@@ -63,6 +67,20 @@ def float_mask(seen_QK: Tensor, dtype: torch.dtype) -> Tensor:
     """
     mask_QK = torch.zeros(seen_QK.shape, dtype=dtype, device=seen_QK.device)
     return mask_QK.masked_fill_(~seen_QK, torch.finfo(dtype).min)[None, None]
+
+
+def block_mask(seen_QK: Tensor) -> AttentionMask:
+    """The same for torch's FlexAttention, which leaves out blocks of keys that no query of a block sees.
+
+    It must be this kind of mask: transformers adds a tensor to the scores in a way that ends the process on a CPU.
+    """
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return seen_QK[query, key]
+
+    queries, keys = seen_QK.shape
+    return create_block_mask(sees, None, None, queries, keys, device=seen_QK.device)
 
 
 def join(prefixes: Sequence[PrefixCache], counts: Sequence[int], dtype: torch.dtype) -> PrefixCache:

@@ -16,6 +16,8 @@ from causal_attrib.vlm.loaded import LoadedModel
 # How far logits behind a hidden word may move when another word is hidden there. A word that is read moves them by a
 # tenth and more, rounding by 1e-6 in float32.
 LEAK = 1e-3
+# Tokens of the text that is read to find that out.
+_CHECKED = 16
 
 
 class Reader(LoadedModel):
@@ -57,11 +59,12 @@ class Reader(LoadedModel):
         """
         if self._hides:
             return
-        ids = encoding.response_ids
+        # Not of a long text, and one by one: this would take more memory than all that comes after it.
+        ids = encoding.response_ids[:_CHECKED]
         place = len(ids) // 2
         hidden = Continuation(ids, (place,))
         rows = [hidden, Continuation(self.with_another(ids, place), (place,)), hidden]
-        a_TV, b_TV, again_TV = (logits_TV[place + 1 :] for logits_TV in self.read(encoding, rows))
+        a_TV, b_TV, again_TV = (self.read(encoding, [row])[0][place + 1 :] for row in rows)
         leak, noise = _largest_change(a_TV, b_TV), _largest_change(a_TV, again_TV)
         rounding = max(LEAK, torch.finfo(self.model.dtype).eps * a_TV.amax(-1).abs().max().item())
         # Where the same row moves as well, dropout is on: the doctor tells of that.
@@ -80,7 +83,8 @@ class Reader(LoadedModel):
 
     def check_numbers(self, values: Tensor) -> None:
         """Raises InputError if one of the model's numbers is NaN."""
-        if torch.isnan(values).any():
+        # The largest is NaN then. To ask of each would take memory for all.
+        if values.numel() and torch.isnan(values.amax()):
             raise InputError(
                 f"{self.name} gives NaN; its weights are damaged, or the dtype is too narrow (try --dtype float32)."
             )

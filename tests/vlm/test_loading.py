@@ -9,6 +9,8 @@ import pytest
 import torch
 import transformers as tf
 from safetensors.torch import load_file, save_file
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 import causal_attrib
 from causal_attrib.errors import InputError
@@ -255,14 +257,19 @@ def test_options(folder):
     assert "no device" in refusal(device="nonsense")
     assert "no device" in refusal(device="cuda:7")
     assert "nonsense" in refusal(str(folder), device_map="nonsense")
+    assert refusal(attn_implementation="magic").startswith("There is no attention kernel 'magic'; choose one of eager,")
 
 
-@pytest.mark.parametrize("name", ["magic", "flash_attention_2"])
-def test_attention_that_is_not_there(folder, name, monkeypatch):
+def test_attention_that_is_not_there(folder, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # kernels might be fetched
-    assert f"cannot be run with --attn-implementation {name} here (" in refusal(
-        str(folder), device="cpu", attn_implementation=name
+    assert "cannot be run with --attn-implementation flash_attention_2 here (" in refusal(
+        str(folder), device="cpu", attn_implementation="flash_attention_2"
     )
+
+
+def test_a_kernel_that_was_registered_is_known(monkeypatch):
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, "ours", sdpa_attention_forward)
+    assert load(attn_implementation="ours", device="cpu").record["attn"] == "ours"
 
 
 @pytest.mark.parametrize(

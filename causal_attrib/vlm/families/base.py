@@ -22,10 +22,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.vlm.conversation import Conversation, converse
 from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout, without_boxes
-from causal_attrib.vlm.prefix_cache import PrefixCache, float_mask, new_cache
-
-# One for all layers, or by kind of layer.
-AttentionMask = Tensor | dict[str, Tensor] | None
+from causal_attrib.vlm.prefix_cache import AttentionMask, PrefixCache, block_mask, float_mask, new_cache
 
 
 class Family:
@@ -191,8 +188,9 @@ class Family:
 
     @property
     def joins(self) -> bool:
-        """Whether continuations of several pictures may come into one forward: no layer has a mask of its own."""
-        return self.packs and set(self._layer_types) == {"full_attention"}
+        """Whether continuations of several pictures may come into one forward: no layer has a mask of its own, and the
+        attention is none that takes a block mask, which no call of ours can take the place of."""
+        return self.packs and set(self._layer_types) == {"full_attention"} and not self._is_flex
 
     def prefill(self, inputs: dict[str, Tensor], count: int = 1) -> PrefixCache:
         """One ordinary forward over picture, prompt and what `extend` put behind it, whose keys and values are kept.
@@ -253,8 +251,7 @@ class Family:
     def _step(
         self, prefix: PrefixCache, embedded_BQD: Tensor, position_Q: Tensor, mask: AttentionMask, wanted_N: Tensor
     ) -> Tensor:
-        # Some take an argument that they do not know for one of their attention's, and give all logits.
-        keeps = "logits_to_keep" in inspect.signature(self.decoder.forward).parameters
+        keeps = self._decoder_keeps
         output = self.decoder(
             inputs_embeds=embedded_BQD,
             position_ids=self._position_ids(position_Q),
@@ -280,15 +277,28 @@ class Family:
         """The module that goes on from a prefix."""
         return self.model
 
+    @functools.cached_property
+    def _decoder_keeps(self) -> bool:
+        """Whether the decoder can be asked for some of its logits.
+
+        Some take an argument that they do not know for one of their attention's, and give all.
+        """
+        return "logits_to_keep" in inspect.signature(self.decoder.forward).parameters
+
     def _mask(self, prefix: PrefixCache, position_Q: Tensor, seen_QK: Tensor) -> AttentionMask:
-        """The additive mask, or one for each kind of layer where some see no further than a window."""
-        dtype = self.model.dtype
-        full = float_mask(seen_QK, dtype)
+        """The mask that the kernel takes, or one for each kind of layer where some see no further than a window."""
+        make = block_mask if self._is_flex else functools.partial(float_mask, dtype=self.model.dtype)
+        full = make(seen_QK)
         if "sliding_attention" not in self._layer_types:
             return full
         window = self.config.get_text_config(decoder=True).sliding_window
         near_QK = position_Q[:, None] - prefix.key_position_K[None] < window
-        return {"full_attention": full, "sliding_attention": float_mask(seen_QK & near_QK, dtype)}
+        return {"full_attention": full, "sliding_attention": make(seen_QK & near_QK)}
+
+    @property
+    def _is_flex(self) -> bool:
+        """Whether the decoder attends by torch's FlexAttention; asked each time, since a kernel can be changed."""
+        return self.config.get_text_config(decoder=True)._attn_implementation == "flex_attention"
 
     @functools.cached_property
     def _layer_types(self) -> tuple[str, ...]:
