@@ -15,10 +15,12 @@ from causal_attrib.engine.gumbel import GumbelNoise
 from causal_attrib.engine.node import ROOT, Nodes, distinct
 from causal_attrib.engine.packed import forwards
 from causal_attrib.engine.tree import Tree
+from causal_attrib.errors import InputError
 from causal_attrib.interventions import Keep, Mask, Whole
 from causal_attrib.outcomes import Grounding, Likelihood, YesNo
 from causal_attrib.scores import necessity, sufficiency
-from causal_attrib.vlm import Continuation
+from causal_attrib.vlm import VLM, Continuation
+from causal_attrib.vlm.modes import attention_kernel
 from tests.conftest import DIGEST, PARK
 from tests.tiny_models import tiny
 
@@ -275,3 +277,48 @@ def test_a_long_caption_takes_no_more_than_its_forwards_allow(vlm):
     finally:
         hook.remove()
     assert 0 < largest <= 100
+
+
+def test_nan_in_a_branch_alone_is_said(vlm, monkeypatch):
+    encoding = vlm.encode(PARK, "Look.", CAPTION)
+    monkeypatch.setitem(vars(vlm), "mean_embedding_D", torch.full_like(vlm.mean_embedding_D, torch.nan))
+    with pytest.raises(InputError, match="NaN"):
+        PackedEngine(vlm).run(encoding, [Mask((1,), "mean")], Grounding())
+    draft = Draft(encoding, Continuation(encoding.response_ids, (1,), "mean"), 3, GumbelNoise(0, 0, 0))
+    with pytest.raises(InputError, match="NaN"):
+        PackedEngine(vlm).write([draft])
+
+
+def test_the_picture_is_read_for_one_text_at_a_time(vlm):
+    """That words can be hidden was once looked at in a forward three times as large as any other."""
+    fresh = VLM(vlm.model, vlm.processor, name="fresh")
+    encoding = fresh.encode(PARK, "Look.", " ".join([CAPTION] * 4))
+    rows = []
+
+    def note(module, args, given):
+        if "pixel_values" in given:
+            rows.append(tuple(given["input_ids"].shape))
+
+    hook = vlm.model.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        PackedEngine(fresh).run(encoding, [Mask((1,))], Grounding())
+    finally:
+        hook.remove()
+    prompt = encoding.prompt_length
+    # The reference image, three short texts with a hidden word, and the caption.
+    assert sorted(rows) == [(1, prompt), *[(1, prompt + 16)] * 3, (1, prompt + len(encoding.response_ids))]
+
+
+def test_flex_attention_gives_what_ordinary_forwards_give():
+    """Uncompiled: on a CPU each shape would take seconds to compile. Gemma 3 has masks of two kinds."""
+    vlm = tiny("gemma3")
+    encoding = vlm.encode(PARK, "Look.", CAPTION)
+    expected = PlainEngine(vlm).run(encoding, plan(encoding), Grounding())
+    torch.compiler.set_stance("force_eager")
+    try:
+        with attention_kernel(vlm.model, "flex_attention"):
+            got = PackedEngine(vlm).run(encoding, plan(encoding), Grounding())
+            assert not vlm.family.joins
+    finally:
+        torch.compiler.set_stance("default")
+    np.testing.assert_allclose(got, expected, atol=1e-6)
