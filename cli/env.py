@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import platform
+import sys
 from typing import Annotated
 
 import typer
@@ -64,6 +65,9 @@ def _version(name: str) -> str:
 
 
 def _devices() -> dict[str, object]:
+    threads = _threads_of_cpu_build()
+    if threads is not None:
+        return {"cuda": "not in this torch", "devices": [f"cpu ({threads} threads)"]}
     import torch
 
     devices = [f"cpu ({torch.get_num_threads()} threads)"]
@@ -71,6 +75,34 @@ def _devices() -> dict[str, object]:
     if torch.backends.mps.is_available():
         devices.append("mps")
     return {"cuda": torch.version.cuda or "not in this torch", "devices": devices}
+
+
+def _threads_of_cpu_build() -> int | None:
+    """How many threads torch takes, asked of its library without its Python, which takes seconds to import.
+
+    Only of a build for CPUs, beside which there is no other device, and that has all it needs; None where torch itself
+    must be asked, and tells what is wrong with it.
+    """
+    import ctypes
+    import re
+    from importlib.metadata import requires
+    from importlib.util import find_spec, module_from_spec, spec_from_file_location
+    from pathlib import Path
+
+    if "torch" in sys.modules or not sys.platform.startswith("linux"):
+        return None
+    try:
+        (folder,) = find_spec("torch").submodule_search_locations  # type: ignore[union-attr, misc]
+        about = spec_from_file_location("torch_version", Path(folder) / "version.py")
+        built = module_from_spec(about)  # type: ignore[arg-type]
+        about.loader.exec_module(built)  # type: ignore[union-attr]
+        needed = [re.match(r"[\w.-]+", one)[0] for one in requires("torch") or () if "extra ==" not in one]  # type: ignore[index]
+        if any((built.cuda, built.hip, built.xpu)) or "not installed" in map(_version, needed):
+            return None
+        # at::get_num_threads(), which `torch.get_num_threads` is.
+        return int(ctypes.CDLL(str(Path(folder) / "lib" / "libtorch_cpu.so"))._ZN2at15get_num_threadsEv())
+    except Exception:  # a torch of another make, or a broken one
+        return None
 
 
 def _torchvision_problems() -> list[str]:

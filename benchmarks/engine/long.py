@@ -4,7 +4,8 @@ LLaVA with random weights as in `benchmarks/engine`, a prompt of 600 tokens, an 
 outcome likelihood. Ways: one ordinary `forward`; `token`, every token hidden and every prefix kept; `auto`, sentences
 first. With random weights nothing matters, so that here every part is worth opening and `auto` costs as much as it can.
 Each row runs in a process of its own, in CPU seconds of one thread; the rate of matrix products is measured beside it,
-before and after. Memory is the peak over what the process held before. A line of JSON per row.
+before and after. Memory is the peak over what the process held before, of a malloc that gives back what is freed (see
+`memory.py`). A line of JSON per row.
 
     python benchmarks/engine/long.py                       # about half an hour on one core
     python benchmarks/engine/long.py --only token:128 auto:1024
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import os
 import subprocess
 import sys
 import time
@@ -22,7 +24,7 @@ from pathlib import Path
 
 import torch
 from floor import gemm_rate
-from memory import _peak
+from memory import GIVES_BACK, _peak
 from models import PROMPT, WORDS, build, encode
 
 from causal_attrib.engine import PackedEngine
@@ -48,7 +50,7 @@ def main() -> None:
         here(*asked.here.split(":"))
         return
     for row in asked.only:
-        subprocess.run([sys.executable, __file__, "--here", row], check=True)
+        subprocess.run([sys.executable, __file__, "--here", row], check=True, env=os.environ | GIVES_BACK)
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ whose logits are wanted, T tokens that were read together with the prompt, V voc
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,10 @@ from transformers.cache_utils import DynamicLayer
 # An additive tensor, or torch's block mask where the kernel is its FlexAttention; one for all layers, or by kind of
 # layer. torch's class is imported where it is needed.
 AttentionMask = Any
+
+
+# Tokens that a text may have more than the one it is an edit of, and those of a CPU's forward.
+_BESIDE = 256
 
 
 @dataclass
@@ -50,9 +55,13 @@ class PrefixCache:
         self.key_position_K = self.key_position_K + by
 
 
-def new_cache() -> Cache:
-    """A cache that grows without copying what it holds, and forgets nothing: sliding layers are left to the mask."""
-    return Cache(layer_class_to_replicate=_RoomyLayer)
+def new_cache(texts: int = 0) -> Cache:
+    """A cache that grows without copying what it holds, and forgets nothing: sliding layers are left to the mask.
+
+    Args:
+        texts: tokens of the text that is about to be gone on from; there is room for another beside it from the start.
+    """
+    return Cache(layer_class_to_replicate=functools.partial(_RoomyLayer, texts + _BESIDE))
 
 
 def new_cross_cache() -> EncoderDecoderCache:
@@ -134,7 +143,15 @@ class _RoomyLayer(DynamicLayer):
     """Writes new keys into room that was set aside; transformers' own layer copies everything with each token.
 
     The room is token by token, as layers compute keys and as single ones are picked out again (`engine.attention`).
+    What it is not yet used for takes no memory of a CPU; room that had to grow would leave its old place behind.
+
+    Args:
+        more: tokens that there is room for behind the first ones.
     """
+
+    def __init__(self, more: int):
+        super().__init__()
+        self._more = more
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
@@ -144,7 +161,7 @@ class _RoomyLayer(DynamicLayer):
         after = before + key_states.shape[-2]
         if after > self._room[0].shape[1]:
             # Many tokens at once are cut back afterwards; room to grow is for those that come one by one.
-            length = max(after, before + before // 4)
+            length = max(after, before + before // 4) if before else after + self._more
             self._room = [_wider(room, length, before) for room in self._room]
         for room, new in zip(self._room, (key_states, value_states), strict=True):
             room[:, before:after] = new.transpose(1, 2)

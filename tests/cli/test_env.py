@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 import causal_attrib
 from causal_attrib.vlm.torchvision import remedy
@@ -19,6 +20,16 @@ def test_env(copo):
     assert facts["devices"][0].startswith("cpu") and "problems" not in facts
     lines = copo("env").stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(facts)
+
+
+@pytest.mark.skipif("+cpu" not in torch.__version__ or sys.platform != "linux", reason="torch itself is asked then")
+def test_a_build_for_cpus_is_asked_without_importing_torch():
+    """The library's own count, which follows the environment."""
+    source = "import sys; from causal_attrib_cli import env; print(env._devices(), 'torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    assert done.stdout.strip() == "{'cuda': 'not in this torch', 'devices': ['cpu (1 threads)']} False", done.stderr
 
 
 @pytest.fixture

@@ -198,7 +198,7 @@ class Family:
         Args:
             count: of how many of the last positions logits are wanted.
         """
-        cache = new_cache()
+        cache = new_cache(count)
         output = self.model(**inputs, **self._keep(count), past_key_values=cache, use_cache=True)
         return self._prefix(cache, output.logits, count)
 
