@@ -17,7 +17,7 @@ from ours import ours, ours_sampled
 
 from causal_attrib.engine import PackedEngine, PlainEngine
 
-# What is freed is given back. glibc's malloc would hold on to blocks, more of them the larger the blocks were before, and
+# What is freed is given back. glibc's malloc would hold on to blocks, more of them the larger blocks were before, and
 # the same forward then takes 60 MiB once and 105 the next time.
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": str(2**21), "MALLOC_TRIM_THRESHOLD_": str(2**24)}
 REMEMBERED = {
