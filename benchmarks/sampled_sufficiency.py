@@ -1,4 +1,4 @@
-"""Error against cost of sampled sufficiency: python benchmarks/sampled_sufficiency.py [--scenes 24] [--json FILE]
+"""Error against cost of sampled sufficiency: python benchmarks/sampled_sufficiency.py [--scenes 8] [--json FILE]
 
 Reasoned questions about unseen scenes, each second picture blurred so that the model is in doubt; the response is what
 the bundled model itself writes (greedy), the outcome is match, and every word of its thoughts is scored. Two ways:
@@ -38,7 +38,7 @@ from causal_attrib.vlm import VLM, Encoding
 SEED = 20_261_128
 COUNTS = (4, 8, 16, 32, 64)
 # Draws that tell the effect, in blocks, and repeats of each way.
-BLOCK, BLOCKS, REPEATS = 64, 16, 2
+BLOCK, BLOCKS, REPEATS = 64, 8, 1
 PRECISION = 0.02
 WAYS = {
     "independent": ("paired", "mean_gain"),
@@ -128,7 +128,7 @@ def table(rows: pd.DataFrame) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scenes", type=int, default=24)
+    parser.add_argument("--scenes", type=int, default=8)
     parser.add_argument("--json", metavar="FILE")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -138,13 +138,13 @@ def main() -> None:
         rows += rows_of(vlm, number, encoding)
         words += len(encoding.units("word"))
         print(f"scene {number}: {encoding.response!r}, right {encoding.answer!r}", flush=True)
-    frame = pd.DataFrame(rows)
+        frame = pd.DataFrame(rows)
+        if asked.json:
+            frame.to_json(asked.json, orient="records", indent=1)
     some = frame[(frame["way"] == "mean_gain, gumbel") & (frame["H"] == str(COUNTS[0]))]
     share = (some.effect > 0.05).mean()
     print(f"\n{frame.scene.nunique()} questions, {words} words, {share:.0%} of them with an effect above 0.05\n")
     print(table(frame))
-    if asked.json:
-        frame.to_json(asked.json, orient="records", indent=1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How time and memory grow with the length of an answer: python benchmarks/engine/long.py [--only WAY:T ...]
+"""How time and memory grow with the length of an answer: python benchmarks/engine/long.py [--into FILE] [--only ROW ...]
 
 LLaVA with random weights as in `benchmarks/engine`, a prompt of 600 tokens, an answer of T tokens in sentences of 20,
 outcome likelihood. Ways: one ordinary `forward`; `token`, every token hidden and every prefix kept; `auto`, sentences
@@ -7,7 +7,7 @@ Each row runs in a process of its own, in CPU seconds of one thread; the rate of
 before and after. Memory is the peak over what the process held before, of a malloc that gives back what is freed (see
 `memory.py`). A line of JSON per row.
 
-    python benchmarks/engine/long.py                       # about half an hour on one core
+    python benchmarks/engine/long.py --into FILE           # about half an hour on one core; goes on where it ended
     python benchmarks/engine/long.py --only token:128 auto:1024
 """
 
@@ -44,13 +44,26 @@ QUESTION, ANSWER, SENTENCE = "Sure?", "dog on the grass", 20
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", metavar="WAY:T", default=ROWS)
+    parser.add_argument("--into", metavar="FILE", help="add a line per row to FILE, and leave out those in it")
     parser.add_argument("--here", metavar="WAY:T", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.here:
         here(*asked.here.split(":"))
         return
+    file = None if asked.into is None else Path(asked.into)
+    before = [json.loads(line) for line in file.read_text().splitlines()] if file is not None and file.exists() else []
+    there = {f"{record['way']}:{record['T']}" for record in before}
     for row in asked.only:
-        subprocess.run([sys.executable, __file__, "--here", row], check=True, env=os.environ | GIVES_BACK)
+        if row in there:
+            continue
+        command = [sys.executable, __file__, "--here", row]
+        done = subprocess.run(command, check=True, env=os.environ | GIVES_BACK, stdout=subprocess.PIPE, text=True)
+        # Beside the row stands what libraries print.
+        (told,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
+        print(told, flush=True)
+        if file is not None:
+            with file.open("a") as lines:
+                lines.write(told + "\n")
 
 
 @torch.no_grad()
