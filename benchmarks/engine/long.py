@@ -1,4 +1,4 @@
-"""How time and memory grow with the length of an answer: python benchmarks/engine/long.py [--into FILE] [--only ROW ...]
+"""How time and memory grow with the length of an answer: python benchmarks/engine/long.py [--into FILE] [--only ROW ..]
 
 LLaVA with random weights as in `benchmarks/engine`, a prompt of 600 tokens, an answer of T tokens in sentences of 20,
 outcome likelihood. Ways: one ordinary `forward`; `token`, every token hidden and every prefix kept; `auto`, sentences
