@@ -144,10 +144,10 @@ def make_plan(recipe: Recipe, resume: str | None = None, progress: Callable[[int
                 check_reward(name, reward, some, path, alone=len(rewards) == 1)
             _check_outcome(some, path, recipe, scoring)
     counts = {bool(row.get("image") or row.get("images")) for row in rows}
-    if len(counts) > 1 and (recipe.use_vllm or arguments.world_size > 1):
+    if len(counts) > 1 and recipe.use_vllm:
         raise InputError(
-            f"{recipe.data} has rows with and without a picture, which TRL neither hands to vLLM in one batch nor "
-            "gathers from several processes; train on one kind, or in one process without use_vllm."
+            f"{recipe.data} has rows with and without a picture, which TRL does not hand to vLLM in one batch; train "
+            "on one kind, or without use_vllm."
         )
     updates(arguments, len(rows))
     if checkpoint is not None and of_rollouts(arguments):

@@ -136,6 +136,7 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         inputs = [row | {"prompt": bare(row["prompt"])} if isinstance(row["prompt"], list) else row for row in inputs]
         with self.clock.phase(SAMPLE):
+            self._agree_on_pictures(inputs)
             batch = super()._generate_and_score_completions(inputs)
             if batch["advantages"].ndim != 1:
                 raise RuntimeError(
@@ -148,6 +149,15 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
             scores = self._scores(inputs, batch, mask_BT)
             self._set_advantages(inputs, batch, scores, mask_BT)
             return batch
+
+    def _agree_on_pictures(self, inputs: list[dict[str, Any]]) -> None:
+        """Keep pictures out of TRL's table of completions where a process has none.
+
+        TRL 1.16 gathers them for it on the processes that have some, which would wait for ever for one without.
+        """
+        if self.accelerator.num_processes > 1 and self.args.log_multimodal:
+            has = torch.tensor([any(map(pictures_of, inputs))], device=self.accelerator.device)
+            self.log_multimodal = bool(self.accelerator.gather(has).all())
 
     def _tokenize_prompts(self, *args: Any, **kwargs: Any) -> Any:
         # What TRL 1.16 says of a prompt without pictures beside one with some, no processor of transformers takes.
