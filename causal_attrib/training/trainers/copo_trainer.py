@@ -31,6 +31,7 @@ from causal_attrib.training.scoring.token_reward import TokenReward
 from causal_attrib.training.trainers.checkpoints import check_save_steps
 from causal_attrib.training.trainers.files import OwnFiles
 from causal_attrib.training.trainers.gathering import gathered
+from causal_attrib.training.trainers.seen_once import see_once
 from causal_attrib.training.trainers.sharding import check_sharding
 from causal_attrib.training.watch.completions import SampledBatch
 from causal_attrib.training.watch.phases import REWARD, SAMPLE, SCORE, UPDATE, PhaseClock
@@ -119,6 +120,7 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
         check_save_steps(self.args)
         check_whole_groups(self.method, self.args)
         check_loss_type(self.method, self.loss_type)
+        see_once(self.model)
         if not Version(TESTED[0]) <= Version(trl.__version__) < Version(TESTED[1]):
             warnings.warn(
                 f"TRL {trl.__version__} is none of the versions this was tested with (from {TESTED[0]}, before "

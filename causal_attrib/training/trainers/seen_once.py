@@ -1,0 +1,93 @@
+"""Equal pictures of a batch go through a frozen vision tower once.
+
+TRL's batches hold the picture of a prompt once for each of its completions, and the tower would see all of these, when
+completions are sampled and again in the loss.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+
+# Where a hook leaves for the other which of the distinct pictures each is.
+_WHICH = "_copo_which_B"
+
+
+def see_once(model: nn.Module) -> None:
+    """Have the towers of a model look at distinct pictures alone, while their weights stay as they are.
+
+    A tower is left to see them all where it is trained, or draws at random, or is told more of each picture than its
+    pixels.
+
+    Args:
+        model: whose towers take `pixel_values` (N, channels, height, width), picture by picture; others stay untouched.
+    """
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel) and module.main_input_name == "pixel_values":
+            module.register_forward_pre_hook(_take_distinct, with_kwargs=True)
+            module.register_forward_hook(_give_all, with_kwargs=True)
+
+
+def _take_distinct(tower: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]] | None:
+    tower.__dict__.pop(_WHICH, None)  # of a forward that failed
+    given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+    if len(given) != 1 or given[0].ndim != 4 or len(given[0]) < 2 or _may_differ(tower):
+        return None
+    pixels = given[0]
+    first_D, which_B = distinct(pixels.detach())
+    if len(first_D) == len(pixels):
+        return None
+    setattr(tower, _WHICH, which_B)
+    fewer = pixels[first_D]
+    return (
+        tuple(fewer if value is pixels else value for value in args),
+        {name: fewer if value is pixels else value for name, value in kwargs.items()},
+    )
+
+
+def _give_all(tower: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
+    which_B = tower.__dict__.pop(_WHICH, None)
+    return output if which_B is None else _repeated(output, which_B)
+
+
+def _repeated(value: Any, which_B: Tensor) -> Any:
+    if isinstance(value, Tensor):
+        return value[which_B]
+    if isinstance(value, ModelOutput):
+        return type(value)(**{name: _repeated(part, which_B) for name, part in value.items()})
+    return type(value)(_repeated(part, which_B) for part in value) if isinstance(value, (tuple, list)) else value
+
+
+def distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Which of the rows of a tensor are the first of their kind, and which of these each row equals.
+
+    >>> [part.tolist() for part in distinct(torch.tensor([[2.0, 1.0], [0.0, 3.0], [2.0, 1.0]]))]
+    [[0, 1], [0, 1, 0]]
+    """
+    first, which, totals = list[int](), list[int](), list[float]()
+    # Sums tell most pictures apart; those that have the same are held against each other.
+    for row, total in enumerate(rows.flatten(1).sum(1, dtype=torch.float64).tolist()):
+        for kind, other in enumerate(first):
+            if totals[kind] == total and torch.equal(rows[other], rows[row]):
+                which.append(kind)
+                break
+        else:
+            which.append(len(first))
+            first.append(row)
+            totals.append(total)
+    return torch.tensor(first, device=rows.device), torch.tensor(which, device=rows.device)
+
+
+def _may_differ(tower: nn.Module) -> bool:
+    """Whether equal pictures may come out in another way, or a gradient is wanted for each."""
+    if torch.is_grad_enabled() and any(weight.requires_grad for weight in tower.parameters()):
+        return True
+    if not tower.training:
+        return False
+    config = tower.config.to_dict() if isinstance(tower, PreTrainedModel) else {}
+    drops = any("drop" in name and value for name, value in config.items())
+    return drops or any(isinstance(module, nn.modules.batchnorm._NormBase) for module in tower.modules())
