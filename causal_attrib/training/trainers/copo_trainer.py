@@ -31,8 +31,8 @@ from causal_attrib.training.scoring.token_reward import TokenReward
 from causal_attrib.training.trainers.checkpoints import check_save_steps
 from causal_attrib.training.trainers.files import OwnFiles
 from causal_attrib.training.trainers.gathering import gathered
-from causal_attrib.training.trainers.seen_once import see_once
 from causal_attrib.training.trainers.sharding import check_sharding
+from causal_attrib.training.trainers.towers import see_once, without_none
 from causal_attrib.training.watch.completions import SampledBatch
 from causal_attrib.training.watch.phases import REWARD, SAMPLE, SCORE, UPDATE, PhaseClock
 
@@ -121,6 +121,8 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
         check_whole_groups(self.method, self.args)
         check_loss_type(self.method, self.loss_type)
         see_once(self.model)
+        for model in filter(None, (self.model, self.ref_model)):
+            without_none(model)
         if not Version(TESTED[0]) <= Version(trl.__version__) < Version(TESTED[1]):
             warnings.warn(
                 f"TRL {trl.__version__} is none of the versions this was tested with (from {TESTED[0]}, before "
@@ -164,8 +166,13 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
     def _tokenize_prompts(self, *args: Any, **kwargs: Any) -> Any:
         # What TRL 1.16 says of a prompt without pictures beside one with some, no processor of transformers takes.
         ids, images, fields = super()._tokenize_prompts(*args, **kwargs)
-        # vLLM is handed them as they are, and takes no list without one.
-        return ids, images if self.use_vllm or not images else [of_prompt or [] for of_prompt in images], fields
+        return ids, images and [of_prompt or [] for of_prompt in images], fields
+
+    def _generate_single_turn(self, prompt_ids: list, images: list | None, *args: Any, **kwargs: Any) -> Any:
+        # vLLM takes no list without one.
+        return super()._generate_single_turn(
+            prompt_ids, images and [of_prompt or None for of_prompt in images], *args, **kwargs
+        )
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         with self.clock.phase(REWARD):

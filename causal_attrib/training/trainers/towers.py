@@ -1,7 +1,8 @@
-"""Equal pictures of a batch go through a frozen vision tower once.
+"""What a vision tower sees of TRL's batches: of equal pictures one, and nothing where there are none.
 
-TRL's batches hold the picture of a prompt once for each of its completions, and the tower would see all of these, when
-completions are sampled and again in the loss.
+The batches hold the picture of a prompt once for each of its completions, and the tower would see all of these, when
+completions are sampled and again in the loss. Of rows with pictures and rows of text a part may have none at all, which
+TRL hands on with pixels of no picture.
 """
 
 from __future__ import annotations
@@ -30,6 +31,18 @@ def see_once(model: nn.Module) -> None:
         if isinstance(module, PreTrainedModel) and module.main_input_name == "pixel_values":
             module.register_forward_pre_hook(_take_distinct, with_kwargs=True)
             module.register_forward_hook(_give_all, with_kwargs=True)
+
+
+def without_none(model: PreTrainedModel) -> None:
+    """Have a model read a batch of text as such where it comes with pixels of no picture, which towers fail on."""
+    model.register_forward_pre_hook(_take_text, with_kwargs=True)
+
+
+def _take_text(model: PreTrainedModel, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]] | None:
+    ids, place = kwargs.get("input_ids"), getattr(model.config, "image_token_id", None)
+    if ids is None or place is None or kwargs.get("pixel_values") is None or (ids == place).any():
+        return None
+    return args, {name: value for name, value in kwargs.items() if not name.startswith(("pixel_", "image_"))}
 
 
 def _take_distinct(tower: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]] | None:

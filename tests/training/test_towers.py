@@ -12,12 +12,18 @@ from trl import GRPOTrainer
 from causal_attrib.training import CopoGRPOTrainer
 from causal_attrib.training.recipe.method import GRPO
 from causal_attrib.training.trainers.lora import lora_config
-from causal_attrib.training.trainers.seen_once import see_once
+from causal_attrib.training.trainers.towers import see_once
 from tests.tiny_models import tiny
 from tests.training.runs import GROUP, grpo_trainer, logged, noise_rows
 from tests.training.test_copo_trainer import weights
 
 LLAVA = "llava_clip_llama"
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Several share a product out by its rows, and round batches of another size in another way."""
+    torch.set_num_threads(1)
 
 
 def test_adapters_are_trained_as_by_trl_bit_for_bit(tmp_path):
