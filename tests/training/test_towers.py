@@ -29,7 +29,7 @@ def one_thread():
 def test_adapters_are_trained_as_by_trl_bit_for_bit(tmp_path):
     def run(kind, **ours):
         trainer = grpo_trainer(
-            tiny(LLAVA), noise_rows(2), tmp_path, kind, peft_config=lora_config(4), gradient_checkpointing=True, **ours
+            tiny(LLAVA), noise_rows(2), tmp_path, kind, peft_config=lora_config(4), max_steps=1, **ours
         )
         seen = []
         embeddings = next(module for name, module in trainer.model.named_modules() if name.endswith("patch_embedding"))
@@ -48,7 +48,8 @@ def test_adapters_are_trained_as_by_trl_bit_for_bit(tmp_path):
 def test_a_tower_that_learns_or_draws_sees_all():
     vlm = tiny(LLAVA)
     model, seen = copy.deepcopy(vlm.model), []
-    see_once(model)
+    for _ in range(2):  # as by two trainers, one after the other
+        see_once(model)
     tower = model.model.vision_tower
     tower.embeddings.register_forward_hook(lambda module, args, output: seen.append(len(args[0])))
     two = torch.rand((2, 3, 56, 56), generator=torch.Generator().manual_seed(0))
@@ -64,3 +65,18 @@ def test_a_tower_that_learns_or_draws_sees_all():
     tower.train().config.attention_dropout = 0.1
     tower(pixels)
     assert seen == [3, 3, 4, 3, 4]
+
+
+def test_what_has_no_part_for_each_picture_is_of_all():
+    vlm = tiny(LLAVA)
+
+    class Flat(type(vlm.model.model.vision_tower)):
+        def forward(self, pixel_values, **kwargs):
+            return super().forward(pixel_values, **kwargs).last_hidden_state.flatten(0, 1)
+
+    tower = Flat(vlm.model.model.vision_tower.config).eval().requires_grad_(False)
+    pixels = torch.rand((1, 3, 56, 56)).expand(3, -1, -1, -1)
+    wanted = tower(pixels)
+    see_once(tower)
+    for _ in range(2):
+        assert torch.equal(tower(pixel_values=pixels), wanted) and wanted.shape[0] % 3 == 0

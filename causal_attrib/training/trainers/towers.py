@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
-# Where a hook leaves for the other which of the distinct pictures each is.
-_WHICH = "_copo_which_B"
+# Where a hook leaves for the other which of the distinct pictures each is; and whether it is to look for such.
+_WHICH, _ONCE = "_copo_which_B", "_copo_sees_once"
 
 
 def see_once(model: nn.Module) -> None:
@@ -28,7 +28,9 @@ def see_once(model: nn.Module) -> None:
         model: whose towers take `pixel_values` (N, channels, height, width), picture by picture; others stay untouched.
     """
     for module in model.modules():
-        if isinstance(module, PreTrainedModel) and module.main_input_name == "pixel_values":
+        is_tower = isinstance(module, PreTrainedModel) and module.main_input_name == "pixel_values"
+        if is_tower and not hasattr(module, _ONCE):
+            setattr(module, _ONCE, True)
             module.register_forward_pre_hook(_take_distinct, with_kwargs=True)
             module.register_forward_hook(_give_all, with_kwargs=True)
 
@@ -48,7 +50,7 @@ def _take_text(model: PreTrainedModel, args: tuple, kwargs: dict[str, Any]) -> t
 def _take_distinct(tower: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]] | None:
     tower.__dict__.pop(_WHICH, None)  # of a forward that failed
     given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
-    if len(given) != 1 or given[0].ndim != 4 or len(given[0]) < 2 or _may_differ(tower):
+    if not getattr(tower, _ONCE) or len(given) != 1 or given[0].ndim != 4 or len(given[0]) < 2 or _may_differ(tower):
         return None
     pixels = given[0]
     first_D, which_B = distinct(pixels.detach())
@@ -64,15 +66,34 @@ def _take_distinct(tower: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tup
 
 def _give_all(tower: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
     which_B = tower.__dict__.pop(_WHICH, None)
-    return output if which_B is None else _repeated(output, which_B)
+    if which_B is None:
+        return output
+    try:
+        return _repeated(output, which_B, int(which_B.max()) + 1)
+    except ValueError:
+        # What comes out has no part for each picture, so that it has to see them all.
+        setattr(tower, _ONCE, False)
+        return tower(
+            *(value[which_B] if isinstance(value, Tensor) else value for value in args),
+            **{name: value[which_B] if isinstance(value, Tensor) else value for name, value in kwargs.items()},
+        )
 
 
-def _repeated(value: Any, which_B: Tensor) -> Any:
+def _repeated(value: Any, which_B: Tensor, count: int) -> Any:
+    """What came out for each of so many distinct pictures, for each picture.
+
+    Raises:
+        ValueError: the parts are not as many as the pictures.
+    """
     if isinstance(value, Tensor):
+        if not value.ndim or len(value) != count:
+            raise ValueError(f"{tuple(value.shape)} are not {count} parts")
         return value[which_B]
     if isinstance(value, ModelOutput):
-        return type(value)(**{name: _repeated(part, which_B) for name, part in value.items()})
-    return type(value)(_repeated(part, which_B) for part in value) if isinstance(value, (tuple, list)) else value
+        return type(value)(**{name: _repeated(part, which_B, count) for name, part in value.items()})
+    if isinstance(value, (tuple, list)):
+        return type(value)(_repeated(part, which_B, count) for part in value)
+    return value
 
 
 def distinct(rows: Tensor) -> tuple[Tensor, Tensor]:
