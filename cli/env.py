@@ -86,21 +86,24 @@ def _threads_of_cpu_build() -> int | None:
     import ctypes
     import re
     from importlib.metadata import requires
-    from importlib.util import find_spec, module_from_spec, spec_from_file_location
+    from importlib.util import find_spec
     from pathlib import Path
+    from runpy import run_path
 
     if "torch" in sys.modules or not sys.platform.startswith("linux"):
         return None
     try:
-        (folder,) = find_spec("torch").submodule_search_locations  # type: ignore[union-attr, misc]
-        about = spec_from_file_location("torch_version", Path(folder) / "version.py")
-        built = module_from_spec(about)  # type: ignore[arg-type]
-        about.loader.exec_module(built)  # type: ignore[union-attr]
-        needed = [re.match(r"[\w.-]+", one)[0] for one in requires("torch") or () if "extra ==" not in one]  # type: ignore[index]
-        if any((built.cuda, built.hip, built.xpu)) or "not installed" in map(_version, needed):
+        spec = find_spec("torch")
+        if spec is None or spec.origin is None:
+            return None
+        folder = Path(spec.origin).parent
+        built = run_path(str(folder / "version.py"))
+        always = (one for one in requires("torch") or () if "extra ==" not in one)
+        needed = [name for one in always for name in re.findall(r"^[\w.-]+", one)]
+        if any(built[kind] for kind in ("cuda", "hip", "xpu")) or "not installed" in map(_version, needed):
             return None
         # at::get_num_threads(), which `torch.get_num_threads` is.
-        return int(ctypes.CDLL(str(Path(folder) / "lib" / "libtorch_cpu.so"))._ZN2at15get_num_threadsEv())
+        return int(ctypes.CDLL(str(folder / "lib" / "libtorch_cpu.so"))._ZN2at15get_num_threadsEv())
     except Exception:  # a torch of another make, or a broken one
         return None
 

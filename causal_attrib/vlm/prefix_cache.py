@@ -6,7 +6,6 @@ whose logits are wanted, T tokens that were read together with the prompt, V voc
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,7 +60,7 @@ def new_cache(texts: int = 0) -> Cache:
     Args:
         texts: tokens of the text that is about to be gone on from; there is room for another beside it from the start.
     """
-    return Cache(layer_class_to_replicate=functools.partial(_RoomyLayer, texts + _BESIDE))
+    return Cache(layer_class_to_replicate=type("_RoomyLayer", (_RoomyLayer,), {"more": texts + _BESIDE}))
 
 
 def new_cross_cache() -> EncoderDecoderCache:
@@ -145,13 +144,10 @@ class _RoomyLayer(DynamicLayer):
     The room is token by token, as layers compute keys and as single ones are picked out again (`engine.attention`).
     What it is not yet used for takes no memory of a CPU; room that had to grow would leave its old place behind.
 
-    Args:
-        more: tokens that there is room for behind the first ones.
+    more: tokens that there is room for behind the first ones
     """
 
-    def __init__(self, more: int):
-        super().__init__()
-        self._more = more
+    more = 0
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
@@ -161,7 +157,7 @@ class _RoomyLayer(DynamicLayer):
         after = before + key_states.shape[-2]
         if after > self._room[0].shape[1]:
             # Many tokens at once are cut back afterwards; room to grow is for those that come one by one.
-            length = max(after, before + before // 4) if before else after + self._more
+            length = max(after, before + before // 4) if before else after + self.more
             self._room = [_wider(room, length, before) for room in self._room]
         for room, new in zip(self._room, (key_states, value_states), strict=True):
             room[:, before:after] = new.transpose(1, 2)
