@@ -9,7 +9,7 @@ import typer
 from causal_attrib_cli import common, settings
 from causal_attrib_cli.diff import diff
 from causal_attrib_cli.doctor import doctor
-from causal_attrib_cli.env import env
+from causal_attrib_cli.env import Env, env
 from causal_attrib_cli.eval import app as evaluations
 from causal_attrib_cli.merge import merge
 from causal_attrib_cli.merge_adapter import merge_adapter
@@ -37,7 +37,8 @@ app.command(cls=Score, context_settings=spellings({"output": "out"}))(score)
 app.command(cls=Command)(merge)
 app.command(cls=Command)(diff)
 app.command(cls=Command)(report)
-app.command(cls=Command, context_settings=spellings({"html": "report"}))(saliency)
+_OF_MAPS = {"html": "report", "level": "map-level", "samples": "map-samples"}
+app.command(cls=Command, context_settings=spellings(_OF_MAPS))(saliency)
 app.command(cls=Command, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
 app.command(cls=Command, context_settings=spellings({"max-completion-length": "max-new-tokens"}))(select)
 app.command(cls=Command)(pairs)
@@ -46,7 +47,7 @@ app.command(cls=Command)(merge_adapter)
 app.command(cls=Command)(doctor)
 app.command(cls=Command)(scenes)
 app.command(cls=Command)(serve)
-app.command(cls=Command)(env)
+app.command(cls=Env)(env)
 app.add_typer(evaluations, name="eval")
 app.add_typer(pope, name="pope")
 
@@ -70,9 +71,8 @@ def copo(
 ) -> None:
     """Which words of a caption rest on the image? Per-token causal attribution of vision-language models."""
     with common.told_plainly(debug=debug, quiet=quiet):
-        context.obj = settings.read()
         given = {name: True for name, is_set in (("debug", debug), ("quiet", quiet)) if is_set}
-        context.default_map = settings.defaults(context.obj, context.command, given)
+        context.obj, context.default_map = settings.in_force(context.command, given)
 
 
 def main() -> None:

@@ -12,14 +12,14 @@ from causal_attrib_cli.eval.detection import detection
 from causal_attrib_cli.eval.faithfulness import faithfulness
 from causal_attrib_cli.eval.pope import pope
 from causal_attrib_cli.eval.verdict import verdict
-from causal_attrib_cli.usage import Command, Group
+from causal_attrib_cli.usage import Command, Group, spellings
 
 app = typer.Typer(cls=Group, no_args_is_help=True, help="Benchmarks of captions and answers, with intervals.")
-app.command(cls=Command)(chair)
-app.command(cls=Command)(pope)
+app.command(cls=Command, context_settings=spellings({"against": "compare"}))(chair)
+app.command(cls=Command, context_settings=spellings({"baseline": "compare"}))(pope)
 app.command(cls=Command)(amber)
 app.command(cls=Command)(verdict)
-app.command(cls=Command)(detection)
+app.command(cls=Command, context_settings=spellings({"samples": "drawn-captions"}))(detection)
 app.command(cls=Command)(degradation)
 app.command(cls=Command)(faithfulness)
 app.command(cls=Command)(background)
