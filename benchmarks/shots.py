@@ -63,7 +63,7 @@ def _of_captions(vlm: causal_attrib.VLM, folder: Path) -> dict[str, str]:
     _copo("scenes", folder / "scenes", "--count", 24, "--seed", 5)
     rows = [json.loads(line) for line in (folder / "scenes" / "captions.jsonl").read_text("utf-8").splitlines()]
     for number, row in enumerate(rows):
-        row["image"] = str(folder / "scenes" / row["image"])
+        row["image"] = str(folder / "scenes" / "images" / row["image"])
         row["caption"] += " with a cat" * (number % 3 == 0)
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     other = causal_attrib.load(anew=True)
@@ -81,7 +81,8 @@ def _of_captions(vlm: causal_attrib.VLM, folder: Path) -> dict[str, str]:
 
 
 def _copo(*arguments: object) -> None:
-    app([str(argument) for argument in (*arguments, "--quiet")], standalone_mode=False)
+    if app([str(argument) for argument in (*arguments, "--quiet")], standalone_mode=False):
+        raise SystemExit(f"copo {arguments[0]} failed")
 
 
 def _run(name: str, slope: float) -> TrainingRun:
@@ -146,6 +147,7 @@ def shoot_served(browser: Browser, address: str, folder: Path) -> None:
         page.get_by_label("Show where in the picture").check()
         page.get_by_role("button", name="Score").click()
         page.get_by_text("Done.").wait_for(timeout=120_000)
+        page.frame_locator("#report").locator(".numbers").wait_for()
         shoot(page, folder / f"serve-{screen}.png")
 
 

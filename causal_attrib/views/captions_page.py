@@ -78,6 +78,8 @@ def _page(title: str, kind: str, body: str, rows: list[list[Any]], total: int) -
 </form>
 <noscript><p class="note">The list with search, sorting and each caption's words needs scripts; the first ones are
 below.</p>{_plain_list(rows[:_WITHOUT_SCRIPT])}</noscript>
+<div class="heads" aria-hidden="true"><span>p(false)</span><span class="k" id="other">outcome</span>
+<span>caption</span></div>
 <div class="view" id="view" tabindex="0" role="listbox" aria-label="Captions"><div id="space"></div></div>
 <article id="detail" class="detail" aria-live="polite" hidden></article>
 </section>
@@ -197,8 +199,9 @@ def _thumbnails(captions: Captions) -> str:
             if pixels is not None
             else '<span class="gone">not there</span>'
         )
+        kind = "p false" if row[3] > 0.5 else "p"
         shown += (
-            f'<button type="button" class="thumb" data-row="{number}">{picture}<span class="p">{row[3]:.2f}</span>'
+            f'<button type="button" class="thumb" data-row="{number}">{picture}<span class="{kind}">{row[3]:.2f}</span>'
             f"<span>{text(row[2][:80])}</span></button>"
         )
     if not shown:
@@ -212,8 +215,9 @@ def _changes(rows: Sequence[tuple[str, int, float, float, Estimate]], counted: s
     ends = [abs(end) for *_, change in rows for end in (change.low, change.high, change.value) if end is not None]
     most = max(ends, default=1.0) or 1.0
     listed = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{count:,}</td><td>{first:.3f}</td><td>{second:.3f}</td>'
-        f'<td>{_shown(change, "+.3f")}</td><td class="wide">{_interval(change, -most, most)}</td></tr>'
+        f'<tr><th scope="row">{escape(name).replace("_", "_<wbr>")}</th><td>{count:,}</td><td>{first:.3f}</td>'
+        f"<td>{second:.3f}</td><td>{_shown(change, '+.3f')}</td>"
+        f'<td class="wide">{_interval(change, -most, most)}</td></tr>'
         for name, count, first, second, change in rows
     )
     return _table(("", counted, "A", "B", "B &minus; A", ""), listed)
@@ -233,7 +237,7 @@ def _transitions(moved: dict[tuple[str, str], int]) -> str:
 
 def _table(heads: Sequence[str], rows: str) -> str:
     """A table that scrolls sideways where it has no room; an empty head is that of a drawing."""
-    cells = "".join(f'<th scope="col">{head}</th>' if head else "<td></td>" for head in heads)
+    cells = "".join(f'<th scope="col">{head}</th>' if head else '<td class="drawing"></td>' for head in heads)
     return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 

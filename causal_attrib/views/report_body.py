@@ -84,18 +84,20 @@ def article(caption: ReportCaption, place: int, count: int, chosen: str | None) 
 
 def table(caption: ReportCaption, place: int, count: int, chosen: str | None) -> str:
     """All numbers of one caption, a row per unit; sorted by the page's script."""
-    attribution = caption.attribution
-    columns, notes = _columns(attribution), []
-    if attribution.verdict is not None:
-        notes.append(f"Verdicts: {escape(attribution.verdict['note'])}.")
-    if any(column.heading == _EFFECT for column in columns):
-        notes.append("The effect is the change of the outcome's log-odds where the word is hidden.")
-    note = f'\n<p class="note">{" ".join(notes)}</p>' if notes else ""
     title = "Numbers" if count == 1 else f"Numbers of caption {place + 1}"
     return f"""<section class="numbers" data-caption="{place}">
 <h2 id="numbers-{place}">{title}</h2>
-{_grid(caption, f"numbers-{place}", columns, chosen)}{note}
+{_grid(caption, f"numbers-{place}", _columns(caption.attribution), chosen)}
 </section>"""
+
+
+def notes(captions: list[ReportCaption]) -> str:
+    """What is to be known of the numbers of all captions: each once."""
+    of_each = [caption.attribution for caption in captions]
+    told = [f"Verdicts: {escape(one.verdict['note'])}." for one in of_each if one.verdict is not None]
+    if any(_effects(one) for one in of_each):
+        told.append("The effect in nats is the change of the outcome's log-odds where the word is hidden.")
+    return f'<p class="note">{" ".join(dict.fromkeys(told))}</p>' if told else ""
 
 
 def signals(caption: ReportCaption, place: int, count: int, chosen: str | None) -> str:
@@ -109,9 +111,11 @@ def signals(caption: ReportCaption, place: int, count: int, chosen: str | None) 
     columns = [_Column(name, values, [drawing.number(value) for value in values]) for name, values in of_name.items()]
     parts = [columns[first : first + each] for first in range(0, len(names), each)]
     tables = "\n".join(_grid(caption, f"signals-{place}", part, chosen) for part in parts)
+    opened = " open" if len(names) <= _ABREAST else ""
     return f"""<section class="signals" data-caption="{place}">
-<h2 id="signals-{place}">{title}</h2>
+<details{opened}><summary><h2 id="signals-{place}">{title} ({len(names)})</h2></summary>
 {tables}
+</details>
 </section>"""
 
 
@@ -252,11 +256,17 @@ def _columns(attribution: Attribution) -> list[_Column]:
         add("evidence")
     for name in _COLUMNS[:-1]:
         add(name)
-    effects = [effect_nats(attribution.outcome, token.necessity) for token in tokens]
-    if any(effect is not None for effect in effects):
+    effects = _effects(attribution)
+    if effects:
         columns.append(_Column(_EFFECT, effects, [drawing.number(effect, 2) for effect in effects]))
     add(_COLUMNS[-1])
     return columns
+
+
+def _effects(attribution: Attribution) -> list[float | None]:
+    """The effects in nats; none where the outcome has none."""
+    effects = [effect_nats(attribution.outcome, token.necessity) for token in attribution.tokens]
+    return effects if any(effect is not None for effect in effects) else []
 
 
 def _grid(caption: ReportCaption, title: str, columns: Sequence[_Column], chosen: str | None) -> str:
@@ -289,7 +299,10 @@ def _row(caption: ReportCaption, token: Token, at: int, colour: str, columns: Se
     )
     mark = f' <abbr title="{caption.warning}">!</abbr>' if token.index in caption.marks else ""
     classes = " ".join(filter(None, ("chip", colour, _mark(caption, token))))
-    name = f'<bdi class="{classes}">{escape(caption.shown(token))}</bdi>{mark}'
+    # A token that goes on with a word.
+    on = at > 0 and caption.attribution.tokens[at - 1].word == token.word
+    dot = '<span class="goes-on">·</span>' if on else ""
+    name = f'{dot}<bdi class="{classes}">{escape(caption.shown(token))}</bdi>{mark}'
     return f'<tr data-unit="{at}"><td data-value="{at}">{at + 1}</td><th scope="row">{name}</th>{cells}</tr>'
 
 

@@ -118,6 +118,7 @@ def _page(
 {"".join(report_body.coherence(*one[:3]) for one in each)}
 {"".join(report_body.sentences(*one[:3]) for one in each)}
 {"".join(report_body.table(*one) for one in each)}
+{report_body.notes(captions)}
 {"".join(report_body.signals(*one) for one in each)}
 </div>
 </main>

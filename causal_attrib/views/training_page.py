@@ -121,7 +121,7 @@ def _panel(ax: Axes, title: str) -> None:
 
 def _legend(ax: Axes) -> None:
     if ax.get_legend_handles_labels()[1]:
-        for label in ax.legend(fontsize=7, frameon=False).get_texts():
+        for label in ax.legend(fontsize=7, framealpha=0.8, edgecolor="none").get_texts():
             label.set_parse_math(False)  # the name of a run is no formula
 
 
@@ -240,7 +240,8 @@ def _sample(sample: dict[str, Any], limit: float) -> str:
 
 def _token(token: str, value: float, limit: float) -> str:
     share = min(5, math.ceil(5 * abs(value) / limit)) if limit and abs(value) >= 0.005 else 0
-    shown = text(token)
-    if not share:
-        return shown
-    return f"<span class='{'up' if value > 0 else 'down'} s{share}' title='{value:+.2f}'>{shown}</span>"
+    word = token.lstrip(" ")
+    if not share or not word:
+        return text(token)
+    space = token[: len(token) - len(word)]
+    return f"{space}<span class='{'up' if value > 0 else 'down'} s{share}' title='{value:+.2f}'>{text(word)}</span>"

@@ -100,9 +100,9 @@ function by(column, sign) {
 }
 
 // A browser that cannot open a closed <details> for print by style alone opens it here.
-const settings = document.querySelector("footer details");
-let wasOpen = settings.open;
-addEventListener("beforeprint", () => { wasOpen = settings.open; settings.open = true; });
-addEventListener("afterprint", () => { settings.open = wasOpen; });
+const folded = [...document.querySelectorAll("details")];
+let wereOpen = [];
+addEventListener("beforeprint", () => { wereOpen = folded.map((one) => one.open); for (const one of folded) one.open = true; });
+addEventListener("afterprint", () => folded.forEach((one, at) => { one.open = wereOpen[at]; }));
 
 colourByScore();
