@@ -148,6 +148,9 @@ def shoot_served(browser: Browser, address: str, folder: Path) -> None:
         page.get_by_role("button", name="Score").click()
         page.get_by_text("Done.").wait_for(timeout=120_000)
         page.frame_locator("#report").locator(".numbers").wait_for()
+        # What was never in sight is not drawn.
+        page.locator("#report").scroll_into_view_if_needed()
+        page.wait_for_timeout(500)
         shoot(page, folder / f"serve-{screen}.png")
 
 

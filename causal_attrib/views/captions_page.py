@@ -262,7 +262,7 @@ def _shown(estimate: Estimate, digits: str = ".1f") -> str:
         return "&ndash;"
     if estimate.low is None or estimate.high is None:
         return format(estimate.value, digits)
-    return f"{estimate.value:{digits}} [{estimate.low:{digits}}, {estimate.high:{digits}}]"
+    return f'{estimate.value:{digits}} <span class="ends">[{estimate.low:{digits}}, {estimate.high:{digits}}]</span>'
 
 
 def _plain_list(rows: Sequence[list[Any]]) -> str:

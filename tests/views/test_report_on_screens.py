@@ -208,6 +208,8 @@ def signalled(judged):
 
 def test_no_column_is_cut_off(opened, signalled):
     page = opened(views.report([signalled, signalled]))
+    for many in page.get_by_text(f"({len(signalled.signal_names)})").all():
+        many.click()
     headings = page.locator(".units").first.get_by_role("columnheader").all_inner_texts()
     assert headings[2:] == [
         *("verdict", "p(false)", "evidence", "log-prob", "entropy", "sufficiency", "necessity"),
@@ -233,6 +235,7 @@ def test_no_column_is_cut_off(opened, signalled):
 
 def test_on_a_phone_a_table_is_a_list_with_all_numbers(opened, signalled):
     page = opened(views.report(signalled), **PHONE)
+    page.locator(".signals summary").tap()
     for table in page.locator(".scroll").all():
         assert table.evaluate("it => it.scrollWidth <= it.clientWidth")
     row = page.locator(".numbers tbody tr").nth(3)
