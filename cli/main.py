@@ -33,21 +33,26 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings=spellings(),
 )
-app.command(cls=Score, context_settings=spellings({"output": "out"}))(score)
-app.command(cls=Command)(merge)
-app.command(cls=Command)(diff)
-app.command(cls=Command)(report)
 _OF_MAPS = {"html": "report", "level": "map-level", "samples": "map-samples"}
-app.command(cls=Command, context_settings=spellings(_OF_MAPS))(saliency)
-app.command(cls=Command, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
-app.command(cls=Command, context_settings=spellings({"max-completion-length": "max-new-tokens"}))(select)
-app.command(cls=Command)(pairs)
-app.command(cls=Command)(vicrit)
-app.command(cls=Command)(merge_adapter)
-app.command(cls=Command)(doctor)
-app.command(cls=Command)(scenes)
-app.command(cls=Command)(serve)
-app.command(cls=Env)(env)
+_OF_TRL = {"allow_extra_args": True, "ignore_unknown_options": True}
+_LENGTH = {"max-completion-length": "max-new-tokens"}
+# The short helps are for the list of commands, on 80 columns.
+app.command(cls=Score, context_settings=spellings({"output": "out"}))(score)
+app.command(cls=Command, short_help="Join the files that copo score --shard wrote.")(merge)
+app.command(cls=Command, short_help="What changed between two files of scored captions.")(diff)
+app.command(cls=Command)(report)
+app.command(cls=Command, context_settings=spellings(_OF_MAPS), short_help="Map each word to its part of the image.")(
+    saliency
+)
+app.command(cls=Command, context_settings=_OF_TRL, short_help="Fine-tune a vision-language model.")(train)
+app.command(cls=Command, context_settings=spellings(_LENGTH), short_help="Keep the prompts worth training on.")(select)
+app.command(cls=Command, short_help="Write rows with a contrastive picture as plain pairs.")(pairs)
+app.command(cls=Command, short_help="Write rows whose captions have one false word.")(vicrit)
+app.command(cls=Command, short_help="Add an adapter to its base model.")(merge_adapter)
+app.command(cls=Command, short_help="Check that scores of a model can be trusted.")(doctor)
+app.command(cls=Command, short_help="Render labelled scenes, whose truth is known.")(scenes)
+app.command(cls=Command, short_help="A page and an HTTP API on a model that stays loaded.")(serve)
+app.command(cls=Env, short_help="Versions, devices and settings, for bug reports.")(env)
 app.add_typer(evaluations, name="eval")
 app.add_typer(pope, name="pope")
 

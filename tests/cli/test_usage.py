@@ -41,6 +41,12 @@ def copo_at_80():
     return lambda *arguments: CliRunner(env={"COLUMNS": "80"}).invoke(app, list(arguments))
 
 
+def test_lists_of_commands_are_not_cut(copo_at_80):
+    for group in ([], ["eval"], ["pope"]):
+        shown = copo_at_80(*group, "--help").stdout
+        assert "..." not in shown.split("\n", 1)[1] and max(map(len, shown.splitlines())) <= 80
+
+
 def test_what_is_first_is_a_flag():
     for name, flags in usage._FIRST.items():
         (command,) = (command for path, command in COMMANDS.items() if path[-1] == name)
