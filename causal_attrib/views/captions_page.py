@@ -269,4 +269,5 @@ def _plain_list(rows: Sequence[list[Any]]) -> str:
     listed = "".join(
         f"<tr><td>{'' if row[3] is None else format(row[3], '.2f')}</td><td>{text(row[2])}</td></tr>" for row in rows
     )
-    return f"<table><thead><tr><th>p(false)</th><th>caption</th></tr></thead><tbody>{listed}</tbody></table>"
+    heads = "<thead><tr><th>p(false)</th><th>caption</th></tr></thead>"
+    return f"<table class='plain'>{heads}<tbody>{listed}</tbody></table>"

@@ -89,6 +89,10 @@ def test_two_hundred_tokens(opened, scene):
     for part in ("#stage", "#card"):
         box = page.locator(part).bounding_box()
         assert box["y"] >= 0 and box["y"] + box["height"] <= 900
+    # Over the tables it does not stay.
+    page.locator(".numbers tbody tr").nth(9).scroll_into_view_if_needed()
+    box = page.locator("#stage").bounding_box()
+    assert box["y"] + box["height"] <= page.locator(".numbers").bounding_box()["y"]
 
 
 def test_several_captions_stand_side_by_side_and_each_has_its_maps(opened, scene):
