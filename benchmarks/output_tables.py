@@ -111,14 +111,18 @@ def main() -> None:
         for format in arguments.formats.split(","):
             path = str(folder / f"scores.{format}") if format != "folder" else f"{folder}/scores/"
             timed(f"  {format}", lambda path=path: caption_files.write_blocks(path, blocks_of(out_of(journals[0]))))
-        parts = [folder / "part1.parquet", folder / "part2.parquet"]
-        for part, journal in zip(parts, journals[1:], strict=True):
-            caption_files.write_blocks(part, blocks_of(out_of(journal)))
-        timed("merge of two", lambda: merge(folder / "merged.parquet", parts))
-        for file in caption_files.files_at(folder / "merged.parquet"):
-            whole = Path(str(file).replace("merged", "scores"))
-            assert file.read_bytes() == whole.read_bytes(), file
-        timed("read captions", lambda: caption_files.captions_frame(folder / "merged.parquet"))
+        print("merge of two of")
+        for format in arguments.formats.split(","):
+            suffix = "/" if format == "folder" else f".{format}"
+            parts, merged = [f"{folder}/part{number}{suffix}" for number in (1, 2)], f"{folder}/merged{suffix}"
+            for part, journal in zip(parts, journals[1:], strict=True):
+                caption_files.write_blocks(part, blocks_of(out_of(journal)))
+            timed(f"  {format}", lambda parts=parts, merged=merged: merge(merged, parts))
+            for file in caption_files.files_at(merged):
+                whole = Path(str(file).replace("merged", "scores"))
+                assert file.is_dir() or file.read_bytes() == whole.read_bytes(), file
+        if "parquet" in arguments.formats:
+            timed("read captions", lambda: caption_files.captions_frame(folder / "merged.parquet"))
         sizes = {one.name: one.stat().st_size for one in folder.iterdir() if one.is_file()}
         print(json.dumps({name: f"{size / 1e6:.1f} MB" for name, size in sorted(sizes.items())}))
 

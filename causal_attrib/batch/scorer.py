@@ -77,14 +77,12 @@ class Scorer:
         self.asked, self.batch, self.strict = dict(asked or {}), dict(batch or {}), strict
         self._fetch, self._max_pixels = fetch, max_pixels
         self._calibration = calibration_of(self.settings)
-        if callable(model):
-            self.vlm: VLM = model()
-        elif model is None or isinstance(model, str):
-            from causal_attrib.vlm import load
+        from causal_attrib.vlm import VLM, load
 
-            self.vlm = load(model, **(loading or {}))
+        if callable(model):
+            self.vlm = model()
         else:
-            self.vlm = model
+            self.vlm = model if isinstance(model, VLM) else load(model, **(loading or {}))
         self._engine: Engine | None = None
 
     @property
@@ -234,7 +232,7 @@ def _table(rows: Sequence[CaptionRow], outcomes: Sequence[dict], *, judged: bool
 
     done = [outcome for outcome in outcomes if REASON not in outcome]
     (block,) = blocks_of(done, size=max(len(done), 1)) if done else [block_of([], judged=judged)]
-    names = [name for name in block.tokens.column_names if name not in ("caption_id", "image")]
+    names = [name for name in block.tokens.column_names if name not in ("caption_id", "image", "score_id")]
     kinds = pa.struct([(name, block.tokens.schema.field(name).type) for name in names])
     per_token = pa.StructArray.from_arrays(
         [block.tokens.column(name).combine_chunks() for name in names], fields=list(kinds)

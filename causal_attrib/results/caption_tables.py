@@ -9,6 +9,7 @@ Columns are built once for a block, never caption by caption.
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 import json
 import math
@@ -59,7 +60,10 @@ CAPTION_COLUMNS: dict[str, type] = {
     **_COUNTS,
     "about": str,
     "version": int,
+    "score_id": str,
 }
+# What the first files of this version lack.
+_ADDED = ("score_id",)
 STRINGS = tuple(name for name, kind in CAPTION_COLUMNS.items() if kind is str)
 _WHOLE = ("index", "id", "word", "char_start", "char_end")
 _TOKEN_KINDS: dict[str, type] = (
@@ -139,9 +143,8 @@ def block_of(records: Sequence[dict], *, judged: bool, signals: Sequence[str] = 
             rows[name].append(value)
         rows["tokens"].append(count)
         rows["words"].append(len(set(tokens["word"])))
-    captions = pa.table(
-        [pa.array(values, _arrow(CAPTION_COLUMNS[name])) for name, values in rows.items()], schema=_caption_schema()
-    )
+    del rows["score_id"]
+    captions = pa.table({name: pa.array(values, _arrow(CAPTION_COLUMNS[name])) for name, values in rows.items()})
     place = np.repeat(np.arange(len(records)), rows["tokens"])
     beside = [captions.column(name).take(place) for name in ("caption_id", "image")]
     numbers = of_token | {signal_column(name): values for name, values in of_signal.items()}
@@ -151,7 +154,41 @@ def block_of(records: Sequence[dict], *, judged: bool, signals: Sequence[str] = 
         if column.type == pa.float64() and pc.any(pc.invert(pc.is_finite(column))).as_py():
             raise InputError(f"The {name} of a token is NaN or infinite, which is no score: score again.")
     tokens_table = pa.table([*beside, *columns], schema=schema)
-    return Block(captions.combine_chunks(), tokens_table.combine_chunks())
+    return with_score_ids(Block(captions, tokens_table))
+
+
+def with_score_ids(block: Block) -> Block:
+    """The block with the column `score_id` in both tables, unless it has them.
+
+    It is the same for equal numbers, model and settings of a caption, so that runs and merges write equal files; in
+    another run of the caption it is another one.
+
+    Raises:
+        ValueError: the tables do not belong together.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    if "score_id" in block.captions.column_names:
+        return block
+    starts = starts_of(block)
+    numbers = [
+        column.fill_null(math.nan).to_numpy() for column in block.tokens.columns if pa.types.is_floating(column.type)
+    ]
+    numbers_NF = np.ascontiguousarray(np.stack(numbers, axis=1), "<f8")
+    told = [block.captions.column(name).to_pylist() for name in ("caption_id", "about")]
+    ids = []
+    for start, end, *of_caption in zip(starts, starts[1:], *told, strict=False):
+        digest = hashlib.sha256("\0".join(of_caption).encode())
+        digest.update(numbers_NF[start:end])
+        ids.append(f"s{digest.hexdigest()[:15]}")  # with a letter, so that no reader takes it for a number
+    of_captions = pa.array(ids, pa.string())
+    place_N = np.repeat(np.arange(len(ids)), np.diff(starts))
+    captions, tokens = (
+        table.append_column("score_id", column).replace_schema_metadata(_metadata()).combine_chunks()
+        for table, column in ((block.captions, of_captions), (block.tokens, of_captions.take(place_N)))
+    )
+    return Block(captions, tokens)
 
 
 def records_of(block: Block) -> Iterator[dict]:
@@ -161,30 +198,35 @@ def records_of(block: Block) -> Iterator[dict]:
         ValueError: the tables do not belong together.
     """
     tokens = {name: block.tokens.column(name).to_pylist() for name in block.tokens.column_names}
-    owner = tokens.pop("caption_id")
-    tokens.pop("image", None)
-    start = 0
-    for row in block.captions.to_pylist():
-        end = start + row["tokens"]
-        if row["tokens"] < 0 or end > len(owner) or any(one != row["caption_id"] for one in owner[start:end]):
-            raise ValueError("the tokens are not those of the captions")
-        record = _filled(row)
-        if record.get("verdict") is not None and not tokens.keys() >= {*VERDICT_COLUMNS}:
-            raise ValueError("the verdicts of tokens are missing")
-        signals = {name: tokens[signal_column(name)][start:end] for name in _signals(record)}
-        names = [
-            name
-            for name in tokens
-            if name in COLUMNS or (name in VERDICT_COLUMNS and record.get("verdict") is not None)
-        ]
-        columns = [tokens[name][start:end] for name in names]
+    starts = starts_of(block)
+    for place, record in enumerate(records_without_tokens(block)):
+        names, of_signals = token_names(record, block)
+        some = slice(starts[place], starts[place + 1])
+        columns = [tokens[name][some] for name in names]
         record["tokens"] = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-        for place, token in enumerate(record["tokens"] if signals else ()):
-            token["signals"] = {name: values[place] for name, values in signals.items()}
+        signals = {name: tokens[signal_column(name)][some] for name in of_signals}
+        for at, token in enumerate(record["tokens"] if signals else ()):
+            token["signals"] = {name: values[at] for name, values in signals.items()}
         yield record
-        start = end
-    if start != len(owner):
-        raise ValueError("there are more tokens than the captions have")
+
+
+def records_without_tokens(block: Block) -> Iterator[dict]:
+    """The objects of the captions of a block."""
+    return captions_of(block.captions.to_pylist())
+
+
+def token_names(record: dict, block: Block) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is said of each token of a caption, and the signals it has, in the order of its object.
+
+    Raises:
+        ValueError: a column is missing.
+    """
+    there = block.tokens.column_names
+    judged, signals = record.get("verdict") is not None, tuple(_signals(record))
+    needed = [*(VERDICT_COLUMNS if judged else ()), *map(signal_column, signals)]
+    if missing := [name for name in needed if name not in there]:
+        raise ValueError(f"there is no column {missing[0]}")
+    return tuple(name for name in there if name in COLUMNS or (judged and name in VERDICT_COLUMNS)), signals
 
 
 def captions_of(rows: Iterable[dict]) -> Iterator[dict]:
@@ -216,14 +258,17 @@ def starts_of(block: Block) -> list[int]:
     Raises:
         ValueError: the tables do not belong together.
     """
+    import numpy as np
+
     counts = block.captions.column("tokens").to_pylist()
     starts = [0, *itertools.accumulate(counts)]
-    owners = [
-        caption
-        for caption, count in zip(block.captions.column("caption_id").to_pylist(), counts, strict=True)
-        for _ in range(count)
-    ]
-    if min(counts, default=0) < 0 or owners != block.tokens.column("caption_id").to_pylist():
+    if min(counts, default=0) < 0 or starts[-1] != block.tokens.num_rows:
+        raise ValueError("there are more or fewer tokens than the captions have")
+    owner = np.repeat(np.arange(len(counts)), counts)
+    names = [{"caption_id", "score_id"}.intersection(table.column_names) for table in (block.captions, block.tokens)]
+    if names[0] != names[1] or any(
+        not block.captions.column(name).take(owner).equals(block.tokens.column(name)) for name in names[0]
+    ):
         raise ValueError("the tokens are not those of the captions")
     return starts
 
@@ -238,7 +283,7 @@ def check_version(version: object, path: object) -> None:
 
 def check_columns(captions: Sequence[str], tokens: Sequence[str]) -> None:
     """Raises ValueError where a column is missing that every table has."""
-    missing = {*CAPTION_COLUMNS}.difference(captions) | {"caption_id", *COLUMNS}.difference(tokens)
+    missing = {*CAPTION_COLUMNS}.difference(captions, _ADDED) | {"caption_id", *COLUMNS}.difference(tokens)
     if missing:
         raise ValueError(f"there is no column {min(missing)}")
 
@@ -261,17 +306,12 @@ def _finite(text: str) -> float:
     return value
 
 
-def caption_frame_kinds() -> dict[str, str]:
-    """Types of the columns in pandas, where a whole number may be missing."""
-    kinds = {int: "Int64", float: "float64", bool: "boolean"}
-    return {name: kinds[kind] for name, kind in CAPTION_COLUMNS.items() if kind is not str}
-
-
 def caption_row_of_text(row: dict[str, str]) -> dict[str, Any]:
     """A row of a CSV file of captions, whose strings are as they were, as the row that it was."""
     read: dict[type, Callable[[str], Any]] = {str: str, int: int, float: _finite}
     read[bool] = {"True": True, "False": False}.__getitem__
-    return {name: read[kind](row[name]) if row[name] != "" else None for name, kind in CAPTION_COLUMNS.items()}
+    there = {name: kind for name, kind in CAPTION_COLUMNS.items() if name in row or name not in _ADDED}
+    return {name: read[kind](row[name]) if row[name] != "" else None for name, kind in there.items()}
 
 
 def _caption_row(record: dict) -> dict[str, Any]:
@@ -337,12 +377,6 @@ def _arrow(kind: type) -> pa.DataType:
     import pyarrow as pa
 
     return {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}[kind]
-
-
-def _caption_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema([(name, _arrow(kind)) for name, kind in CAPTION_COLUMNS.items()], _metadata())
 
 
 def _token_schema(judged: bool, signals: Sequence[str]) -> pa.Schema:

@@ -270,6 +270,58 @@ def test_tables_that_do_not_belong_together_are_refused(whole, tmp_path):
         list(caption_files.read(path))
 
 
+@pytest.mark.parametrize("format", ["parquet", "csv"])
+def test_tables_of_two_runs_are_told_apart(whole, bundled, tmp_path, format):
+    """Same captions, same tokens, other numbers: `score_id` says which rows belong together, in both tables."""
+    source, written = whole
+    score_file(source, tmp_path / f"other.{format}", lambda: bundled, scoring={"mask": "mean"})
+    path, other = put(written[format], tmp_path / f"scores.{format}"), tmp_path / f"other.{format}"
+    read = pd.read_parquet if format == "parquet" else pd.read_csv
+    tokens, captions = read(path), read(caption_files.captions_path(path))
+    assert tokens["score_id"].unique().tolist() == captions["score_id"].tolist() and captions["score_id"].is_unique
+    assert not {*captions["score_id"]} & {*read(caption_files.captions_path(other))["score_id"]}
+    caption_files.captions_path(other).replace(caption_files.captions_path(path))
+    with pytest.raises(InputError, match="damaged"):
+        list(caption_files.read(path))
+
+
+@pytest.mark.parametrize("format", ["parquet", "csv"])
+def test_tables_without_score_id_load(whole, tmp_path, format):
+    """As the first files of version 2 were."""
+    _, written = whole
+    path = put(written[format], tmp_path / f"scores.{format}")
+    for file in caption_files.files_at(path):
+        if format == "parquet":
+            pyarrow.parquet.write_table(pyarrow.parquet.read_table(file).drop_columns(["score_id"]), file)
+        else:
+            with file.open(newline="") as text:
+                *rows, _ = (line.rpartition(",")[0] for line in [*text.read().splitlines(), ""])
+            file.write_text("\n".join([*rows, ""]))
+    assert [one.to_dict() for one in caption_files.read(path)] == [
+        json.loads(line) for line in written["jsonl"][".jsonl"].splitlines()
+    ]
+    merge(tmp_path / f"merged.{format}", [path])
+    assert taken(tmp_path / f"merged.{format}") == written[format]
+
+
+@pytest.mark.parametrize("format", ["parquet", "csv"])
+def test_no_file_of_somebody_else_is_replaced(source, tmp_path, format):
+    """The name of the second table is ours, and so is the inside of a folder: what copo did not write there stays."""
+    mine = tmp_path / f"data.captions.{format}"
+    frame = pd.DataFrame({"caption_id": [1], "caption": ["mine"]})
+    frame.to_parquet(mine) if format == "parquet" else frame.to_csv(mine, index=False)
+    before = mine.read_bytes()
+    with pytest.raises(InputError, match=f"data.captions.{format} would be replaced by the table of captions"):
+        score_file(source, tmp_path / f"data.{format}", untouched)
+    with pytest.raises(InputError, match="would be replaced"):
+        merge(tmp_path / f"data.{format}", [source])
+    assert mine.read_bytes() == before
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "manifest.json").write_text('{"name": "mine"}')
+    with pytest.raises(InputError, match="other files in it"):
+        score_file(source, tmp_path / "app", untouched)
+
+
 def test_rows_may_come_as_csv_or_parquet(source, tmp_path):
     frame = pd.DataFrame(ROWS)
     frame.to_parquet(source.with_suffix(".parquet"))
