@@ -20,7 +20,7 @@ import numpy as np
 from causal_attrib.batch.merge import merge
 from causal_attrib.io.journal import Journal
 from causal_attrib.results import caption_files
-from causal_attrib.results.caption_tables import blocks_of, token_columns
+from causal_attrib.results.caption_tables import blocks_of, packed_tokens
 from causal_attrib.results.tokens import FIELDS
 
 WORDS = "a dog and a red frisbee on the grass at noon beside two people who look at it".split()
@@ -36,7 +36,7 @@ def record(number: int, tokens: int, rows: int, draw: np.random.Generator) -> di
     columns = {name: draw.normal(size=tokens).tolist() for name in FIELDS}
     columns |= {"index": list(range(tokens)), "word": list(range(tokens)), "id": list(range(tokens)), "text": texts}
     columns |= {"char_start": [0, *ends[:-1]], "char_end": ends, "verdict": ["grounded"] * tokens}
-    columns["sufficiency_se"] = [None] * tokens
+    columns |= {"sufficiency_se": [None] * tokens, "p_false": draw.uniform(size=tokens).tolist()}
     return {
         "caption_id": str(number + 1),
         "batch": {"row": number, "rows": rows, "input": "a" * 64, "flags": "b" * 64},
@@ -70,7 +70,7 @@ def record(number: int, tokens: int, rows: int, draw: np.random.Generator) -> di
             "calibrated": True,
             "note": "calibrated",
         },
-        "tokens": token_columns(
+        "tokens": packed_tokens(
             [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)], FIELDS
         ),
     }

@@ -16,7 +16,7 @@ from causal_attrib.io.pictures import Picture, read_picture
 from causal_attrib.io.remote import fetching
 from causal_attrib.results.attribution import Attribution
 from causal_attrib.results.caption_files import Scored
-from causal_attrib.results.caption_tables import block_of, blocks_of, token_columns
+from causal_attrib.results.caption_tables import block_of, blocks_of, packed_tokens
 from causal_attrib.scores.inputs import calibration_of
 from causal_attrib.scores.settings import Settings
 
@@ -200,7 +200,7 @@ class Scorer:
         record = attribution.to_dict()
         del record["cost"]["seconds"]
         names = attribution.columns if attribution.signals is None else (*attribution.columns, "signals")
-        record["tokens"] = token_columns(record["tokens"], names)
+        record["tokens"] = packed_tokens(record["tokens"], names)
         return Scored(row.caption_id, {"row": row.number, **self.batch}, record).to_dict()
 
     def _reason(self, error: Exception) -> dict:

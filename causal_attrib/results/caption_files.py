@@ -38,7 +38,6 @@ from causal_attrib.results.caption_tables import (
     VERSION,
     Block,
     blocks_of,
-    caption_row_of_text,
     captions_of,
     check_columns,
     check_finite,
@@ -47,8 +46,8 @@ from causal_attrib.results.caption_tables import (
     with_score_ids,
 )
 from causal_attrib.results.checks import check_record
+from causal_attrib.results.table_parsing import blocks_of_lines, csv_blocks
 from causal_attrib.results.table_texts import csv_header, csv_lines, json_lines
-from causal_attrib.results.tokens import VERDICT_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,7 +197,10 @@ def read_blocks(path: str | os.PathLike) -> Iterator[Block]:
         InputError: no such file, or another one.
     """
     format = _format_there(path)
-    if format in ("folder", "parquet") and not _is_version_1(path, format):
+    if format == "jsonl":
+        with Path(path).open("rb") as lines:
+            yield from _told(path, blocks_of_lines(lines, lambda record: Scored.from_dict(record).to_dict()))
+    elif not _is_version_1(path, format):
         yield from _told(path, map(with_score_ids, _table_blocks(path, format)))
     else:
         yield from blocks_of(one.to_dict() for one in read(path))
@@ -209,7 +211,7 @@ def captions_frame(path: str | os.PathLike) -> pd.DataFrame:
     import pandas as pd
 
     format = _format_there(path)
-    if format in ("folder", "parquet") and not _is_version_1(path, format):
+    if format != "jsonl" and not _is_version_1(path, format):
         blocks = _told(path, _table_blocks(path, format, tokens=False))
     else:
         blocks = read_blocks(path)
@@ -256,8 +258,6 @@ def _blocks(path: str | os.PathLike, *, tokens: bool) -> Iterator[Iterator[dict]
             yield (parse_json(line) for line in lines)
     elif _is_version_1(path, format):
         yield formats.records_of_version_1(Path(path), format)
-    elif format == "csv":
-        yield _read_csv(Path(path))
     else:
         for block in _table_blocks(path, format, tokens=tokens):
             yield (
@@ -305,6 +305,12 @@ def _write_parquet(tokens: BinaryIO, captions: BinaryIO, blocks: Iterable[Block]
 def _table_blocks(path: str | os.PathLike, format: str, *, tokens: bool = True) -> Iterator[Block]:
     import pyarrow.parquet as pq
 
+    if format == "csv":
+        for block in csv_blocks(Path(path), _captions_there(Path(path))):
+            for version in block.captions.column("version").unique().to_pylist():
+                check_version(version, path)
+            yield block
+        return
     for of_tokens, of_captions, count in _pairs(Path(path), format):
         with ExitStack() as stack:
             captions, table = (stack.enter_context(pq.ParquetFile(file)) for file in (of_captions, of_tokens))
@@ -440,30 +446,3 @@ def _write_csv(tokens: BinaryIO, captions: BinaryIO, blocks: Iterable[Block]) ->
             if not place:
                 file.write(csv_header(table))
             file.write(csv_lines(table, formats.OF_STRANGERS + STRINGS))
-
-
-def _read_csv(path: Path) -> Iterator[dict]:
-    with (
-        path.open(encoding="utf-8", newline="") as text,
-        _captions_there(path).open(encoding="utf-8", newline="") as of,
-    ):
-        tokens = formats.csv_rows(text)
-        for cells in formats.csv_rows(of):
-            row = caption_row_of_text(formats.plain_cells(cells, STRINGS))
-            check_version(row["version"], path)
-            (record,) = captions_of([row])
-            some = list(itertools.islice(tokens, row["tokens"]))
-            owner = {(formats.plain_cell(one["caption_id"]), one.get("score_id")) for one in some}
-            if len(some) != row["tokens"] or owner - {(record["caption_id"], row.get("score_id"))}:
-                raise ValueError("the tokens are not those of the captions")
-            of_tokens = (formats.token_of_text(one, record) for one in some)
-            judged = record.get("verdict") is not None
-            yield {
-                **record,
-                "tokens": [
-                    {name: token[name] for name in token if judged or name not in VERDICT_COLUMNS}
-                    for token in of_tokens
-                ],
-            }
-        if next(tokens, None) is not None:
-            raise ValueError("there are more tokens than the captions have")

@@ -28,7 +28,7 @@ def json_lines(block: Block) -> Iterator[bytes]:
     starts = starts_of(block)
     heads = list(records_without_tokens(block))
     # Captions whose tokens have the same keys, of which a block has but one kind as a rule.
-    kinds = [token_names(head, block) for head in heads]
+    kinds = list(token_names(heads, block))
     for kind, some in itertools.groupby(range(len(heads)), key=kinds.__getitem__):
         places = list(some)
         first, last = starts[places[0]], starts[places[-1] + 1]

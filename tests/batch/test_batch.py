@@ -6,6 +6,7 @@ import json
 import math
 import multiprocessing
 import os
+import re
 import signal
 import time
 
@@ -294,9 +295,7 @@ def test_tables_without_score_id_load(whole, tmp_path, format):
         if format == "parquet":
             pyarrow.parquet.write_table(pyarrow.parquet.read_table(file).drop_columns(["score_id"]), file)
         else:
-            with file.open(newline="") as text:
-                *rows, _ = (line.rpartition(",")[0] for line in [*text.read().splitlines(), ""])
-            file.write_text("\n".join([*rows, ""]))
+            file.write_bytes(re.sub(rb',"(score_id|s[0-9a-f]{15})"\n', b"\n", file.read_bytes()))
     assert [one.to_dict() for one in caption_files.read(path)] == [
         json.loads(line) for line in written["jsonl"][".jsonl"].splitlines()
     ]
