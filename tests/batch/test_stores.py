@@ -8,10 +8,14 @@ import io
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -156,3 +160,144 @@ def test_s3_that_never_answers(s3, silent, monkeypatch):
     s3fs.S3FileSystem.clear_instance_cache()
     refused("s3://bucket/rows/a.jsonl", "cannot be fetched .*timeout|timed out")
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+# -- Google Cloud Storage ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def gcs(files):
+    """A server that stands in for Google Cloud Storage, with a bucket."""
+    # Otherwise it asks an interface that the stand-in lacks what kind of bucket it is, for a minute.
+    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+    gcsfs = pytest.importorskip("gcsfs")
+    import gcp_storage_emulator.server
+    from gcp_storage_emulator.server import create_server
+
+    # One that answers one connection at a time waits for ever for the next request of the first.
+    gcp_storage_emulator.server.server.HTTPServer = http.server.ThreadingHTTPServer
+    server = create_server("127.0.0.1", 0, in_memory=True, default_bucket="bucket")
+    server.start()
+    host, port = server._api._httpd.server_address[:2]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", f"http://{host}:{port}")
+        gcsfs.GCSFileSystem.clear_instance_cache()
+        store = gcsfs.GCSFileSystem(token="anon")
+        for name, data in files.items():
+            store.pipe(f"bucket/{name}", data)
+        gcsfs.GCSFileSystem.clear_instance_cache()
+        yield
+    server.stop()
+
+
+def test_rows_and_pictures_of_google(gcs, cache):
+    all_is_read("gs", cache)
+
+
+def test_what_google_does_not_give(gcs, monkeypatch):
+    refused("gs://bucket/rows/none.jsonl", "There is no file gs://bucket/rows/none.jsonl; check the address")
+    refused("gs://nobucket/rows/a.jsonl", "There is no file gs://nobucket/rows/a.jsonl")
+    refused("gs://bucket/rows/c*.jsonl", r"No file is named like gs://bucket/rows/c\*.jsonl")
+    monkeypatch.setattr(remote, "LARGEST_PICTURE", 50)
+    refused("gs://bucket/rows/pictures/a.png", "has more than 0 MB; fetch it yourself")
+
+
+# -- the hub ----------------------------------------------------------------------------------------------------------
+
+COMMIT = "a" * 40
+# In a process of its own, since where the hub is is read once, when it is imported.
+READS = """
+import json, sys
+from causal_attrib import InputError
+from causal_attrib.batch.caption_rows import read_captions
+for source in sys.argv[1:]:
+    try:
+        rows = read_captions(source).rows
+        print(json.dumps([[row.caption, row.image.partition(" ")[0], row.where] for row in rows]))
+    except InputError as error:
+        print(json.dumps(str(error)))
+"""
+
+
+def data_set():
+    """Files of a data set as the hub has it: two pictures in Parquet, with class labels."""
+    kinds = {"_type": "Image"}, {"dtype": "string", "_type": "Value"}, {"names": ["cat", "dog"], "_type": "ClassLabel"}
+    features = dict(zip(("image", "caption", "label"), kinds, strict=True))
+    table = pa.table(
+        {
+            "image": [{"bytes": png(colour), "path": f"{name}.png"} for name, colour in COLOURS.items()],
+            "caption": [f"square {name}" for name in COLOURS],
+            "label": [1, 0],
+        }
+    )
+    sink = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})}), sink)
+    return {"README.md": b"---\nlicense: mit\n---\n", "data/test-00000-of-00001.parquet": sink.getvalue()}
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """As much of the hub as `datasets` asks for one data set, user/name."""
+
+    files: dict[str, bytes] = {}
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        path = self.path.partition("?")[0]
+        of_repository, of_files = "/api/datasets/user/name", "/datasets/user/name/resolve/"
+        name = path.removeprefix(of_files).partition("/")[2]
+        if path.startswith(f"{of_repository}/tree/"):
+            folder = path.split("/tree/")[1].partition("/")[2]
+            inside = [one for one in self.files if one.rpartition("/")[0] == folder]
+            listed = [
+                {"type": "file", "oid": one[:1] * 40, "size": len(self.files[one]), "path": one} for one in inside
+            ]
+            data = {"type": "directory", "oid": "d" * 40, "size": 0, "path": "data"}
+            self.answer(json.dumps(listed + ([] if folder else [data])).encode())
+        elif path in (of_repository, f"{of_repository}/revision/main", f"{of_repository}/revision/{COMMIT}"):
+            told = {"id": "user/name", "sha": COMMIT, "private": False, "gated": False, "disabled": False, "tags": []}
+            self.answer(json.dumps(told | {"siblings": [{"rfilename": one} for one in self.files]}).encode())
+        elif path.startswith(of_files) and name in self.files:
+            data, part = self.files[name], self.headers.get("Range")
+            told = {"ETag": f'"{len(data)}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+            if part is None:
+                self.answer(data, **told)
+            else:
+                first, last = (int(place) for place in part.removeprefix("bytes=").split("-"))
+                said = f"bytes {first}-{min(last, len(data) - 1)}/{len(data)}"
+                self.answer(data[first : last + 1], 206, **told, **{"Content-Range": said})
+        else:
+            known = path.startswith(of_files)
+            what = {"X-Error-Code": "EntryNotFound" if known else "RepoNotFound"}
+            self.answer(b"{}", 404, **what, **({"X-Repo-Commit": COMMIT} if known else {}))
+
+    do_HEAD = do_GET
+
+    def answer(self, data, status=200, **headers):
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(data)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_data_set_of_the_hub(tmp_path):
+    pytest.importorskip("datasets")
+    Hub.files = data_set()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path)}
+    sources = [f"user/name:{split}" for split in ("test", "test[:1]", "train")] + ["user/none:test"]
+    done = subprocess.run(
+        [sys.executable, "-c", READS, *sources], env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    whole, one, no_split, none = map(json.loads, done.stdout.splitlines())
+    assert whole == [[f"square {name}", f"{name}.png", f"user/name:test row {n}"] for n, name in enumerate("ab", 1)]
+    assert one == [["square a", "a.png", "user/name:test[:1] row 1"]]
+    assert "Bad split: train" in no_split and "There is no file user/none:test, and the hub gives no" in none
+    server.shutdown()
+    server.server_close()
