@@ -28,7 +28,7 @@ from causal_attrib.results.caption_tables import (
     token_schema,
 )
 from causal_attrib.results.formats import OF_STRANGERS, plain_cell
-from causal_attrib.results.tokens import COLUMNS
+from causal_attrib.results.tokens import COLUMNS, signal_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,6 +39,8 @@ _TOKENS = b', "tokens": ['
 _NEEDED = tuple(name for name in COLUMNS[: COLUMNS.index("logprob")] if name != "id")
 # Bytes of a CSV file that are read at once: more than one row has.
 _AT_ONCE = 2**24
+# Whole numbers that every table and browser holds.
+_LARGEST = 2**53
 
 
 # -- JSON Lines -------------------------------------------------------------------------------------------------------
@@ -110,9 +112,10 @@ def _block_of_lines(
     columns = {name: tokens.field(name) for name, _ in kinds}
     if signals:
         of_signals = columns.pop("signals")
-        columns |= {name: of_signals.field(name) for name in signals}
-        if of_signals.null_count or any(columns[name].null_count for name in signals):
+        each = {signal_column(name): of_signals.field(name) for name in signals}
+        if of_signals.null_count or any(column.null_count for column in each.values()):
             return None
+        columns |= each
     if any(columns[name].null_count for name in _NEEDED) or not _fits(columns, counts, heads):
         return None
     return assembled(heads, list(columns.values()), counts, judged=judged, signals=signals)
@@ -125,12 +128,13 @@ def _fits(columns: dict[str, pa.Array], counts: Sequence[int], heads: Sequence[d
     shares = columns.get("p_false")
     if shares is not None and pc.any(pc.invert(pc.and_(pc.greater_equal(shares, 0), pc.less_equal(shares, 1)))).as_py():
         return False
-    for name in ("index", "id", "word"):
-        if (
-            len(columns[name])
-            and not 0 <= (pc.min(columns[name]).as_py() or 0) <= (pc.max(columns[name]).as_py() or 0) < 2**53
-        ):
-            return False
+    for name, column in columns.items():
+        least = 0 if name in ("index", "id", "word") else -_LARGEST
+        if name not in ("text", "verdict"):
+            # Above, whole numbers are none that a float holds, and Python tells them from floats.
+            ends = pc.min_max(column)
+            if any(end.is_valid and not least <= end.as_py() < _LARGEST for end in ends.values()):
+                return False
     slices = zip(*(columns[name].to_pylist() for name in ("text", "char_start", "char_end")), strict=True)
     for head, count in zip(heads, counts, strict=True):
         caption = head["caption"]

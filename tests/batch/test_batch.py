@@ -562,6 +562,20 @@ def test_shards_make_the_same_file(whole, bundled, tmp_path, count, format):
         assert taken(tmp_path / f"merged.{other}") == written[other]
 
 
+def test_lines_of_another_hand_are_merged_too(whole, tmp_path):
+    """Arrow reads lines as we write them, and Python those that are written in another way, and says what is wrong."""
+    _, written = whole
+    path, records = tmp_path / "other.jsonl", [json.loads(line) for line in written["jsonl"][".jsonl"].splitlines()]
+    path.write_text("".join(json.dumps(dict(reversed(one.items())), separators=(",", ":")) + "\r\n" for one in records))
+    merge(tmp_path / "merged.jsonl", [path])
+    assert {**taken(tmp_path / "merged.jsonl")}[".jsonl"].count(b"\n") == 6
+    caption_files.write(path, map(caption_files.Scored.from_dict, records))
+    assert path.read_bytes() == written["jsonl"][".jsonl"]
+    path.write_bytes(path.read_bytes().replace(b'"text": " dog"', b'"text": " cow"', 1))
+    with pytest.raises(InputError, match="damaged"):
+        merge(tmp_path / "merged.jsonl", [path])
+
+
 def test_rows_that_failed_in_a_shard_are_not_missing(tmp_path, bundled):
     source = made(tmp_path / "in", FAILING)
     parts = sharded(source, tmp_path, bundled, 2)

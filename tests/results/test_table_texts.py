@@ -7,10 +7,13 @@ import sys
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from causal_attrib.results import table_parsing
 from causal_attrib.results.caption_tables import block_of, records_of
+from causal_attrib.results.table_parsing import blocks_of_lines
 from causal_attrib.results.table_texts import csv_header, csv_lines, json_lines
 from tests.fuzz import fuzz
 from tests.results.test_damaged import SCORED
@@ -78,16 +81,27 @@ def test_a_table_is_the_csv_of_the_standard_library(rows):
 
 
 def test_lines_are_those_of_json_whatever_captions_have():
-    """Captions with verdicts and without, with signals, none, and without tokens, side by side."""
+    """Captions with verdicts and without, with signals, none, and without tokens, side by side; and read again."""
+    both = {name: {"meaning": "how much", "pool": "sum", "truer": 1} for name in ("kl", "evidence")}
+    first = {**SCORED, "signals": {"columns": both, "left_out": {}}}
+    first["tokens"] = [{**token, "signals": {"kl": 0.5, "evidence": -0.25}} for token in SCORED["tokens"]]
     plain = {**SCORED, "verdict": None, "signals": None, "caption_id": 'b"\n\u2028'}
     plain["tokens"] = [
         {name: token[name] for name in token if name not in ("evidence", "p_false", "verdict", "signals")}
         for token in SCORED["tokens"]
     ]
     empty = {**plain, "caption_id": "c", "tokens": [], "caption": ""}
-    block = block_of([SCORED, plain, empty, plain | {"caption_id": "d"}], judged=True, signals=["kl"])
+    given = [first, plain, empty, plain | {"caption_id": "d"}]
+    block = block_of(given, judged=True, signals=["kl", "evidence"])
     records = list(records_of(block))
-    assert [line.decode() for line in json_lines(block)] == [
-        json.dumps(record, ensure_ascii=False) + "\n" for record in records
-    ]
-    assert [record["tokens"] for record in records] == [SCORED["tokens"], plain["tokens"], [], plain["tokens"]]
+    lines = list(json_lines(block))
+    assert [line.decode() for line in lines] == [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
+    assert [record["tokens"] for record in records] == [one["tokens"] for one in given]
+    # Column by column where all have the same, as the captions of a file have, and by Python where they have not.
+    for some in (lines[:1] * 2, lines[1:], lines):
+        (again,) = blocks_of_lines(some, lambda record: record)
+        assert list(json_lines(again)) == some
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table_parsing, "block_of", None)
+        (again,) = blocks_of_lines(lines[:1], lambda record: record)
+    assert again.tokens.equals(block.tokens.slice(0, len(first["tokens"])))
