@@ -38,7 +38,7 @@ _TOKENS = b', "tokens": ['
 # Of a token; `id` of a whole word is null.
 _NEEDED = tuple(name for name in COLUMNS[: COLUMNS.index("logprob")] if name != "id")
 # Bytes of a CSV file that are read at once: more than one row has.
-_AT_ONCE = 2**24
+_AT_ONCE = 2**23
 # Whole numbers that every table and browser holds.
 _LARGEST = 2**53
 
