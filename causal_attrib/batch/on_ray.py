@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
 import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -52,6 +53,8 @@ def on_ray(
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address == LOCAL:
             options["include_dashboard"] = False
+        # Of actors that begin again it says at length what may go wrong, in the middle of our lines.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         try:
             ray.init(address=address, **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -75,12 +78,16 @@ def _scored(make: Callable[[], Scorer], groups: Groups, workers: int | None, cpu
     needs: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": cpus}
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
+    # What goes on is told by us, perhaps as JSON; Ray's own words stay in its log files.
+    for handler in logging.getLogger("ray.data").handlers:
+        if handler.get_name() == "console":
+            handler.setLevel(logging.ERROR)
     items = [{"key": key, "group": pickle.dumps(group)} for key, group in groups.items()]
     rows = ray.data.from_items(items, override_num_blocks=min(len(items), _MOST_BLOCKS)).map_batches(
         _Actor,
         fn_constructor_kwargs={"make": make},
         batch_size=1,
-        concurrency=min(workers or room, len(items)),
+        compute=ray.data.ActorPoolStrategy(size=min(workers or room, len(items))),
         **needs,
     )
     done: set[str] = set()

@@ -395,7 +395,7 @@ def _is_ours(folder: Path) -> bool:
         return True
     try:
         return names == {MANIFEST, "captions", "tokens"} and "parts" in read_json(folder / MANIFEST)
-    except (*PARSER_ERRORS, InputError):
+    except PARSER_ERRORS:
         return False
 
 

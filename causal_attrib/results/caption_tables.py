@@ -96,10 +96,11 @@ def packed_tokens(tokens: Sequence[dict], names: Sequence[str]) -> dict[str, lis
     """
     import numpy as np
 
-    columns: dict[str, list | str] = {**token_columns(tokens, names)}
+    plain = token_columns(tokens, names)
+    columns: dict[str, list | str] = {**plain}
     for name in NUMBERS:
-        if name in columns:
-            values = columns[name]
+        if name in plain:
+            values = plain[name]
             numbers = np.array([math.nan if value is None else value for value in values], "<f8")
             if np.isnan(numbers).sum() > values.count(None):
                 raise _no_score(name)
@@ -240,7 +241,7 @@ def with_score_ids(block: Block) -> Block:
     ids = []
     for start, end, *of_caption in zip(starts, starts[1:], *told, strict=False):
         digest = hashlib.sha256("\0".join(of_caption).encode())
-        digest.update(numbers_NF[start:end])
+        digest.update(numbers_NF[start:end].tobytes())
         ids.append(f"s{digest.hexdigest()[:15]}")  # with a letter, so that no reader takes it for a number
     of_captions = pa.array(ids, pa.string())
     place_N = np.repeat(np.arange(len(ids)), np.diff(starts))

@@ -76,7 +76,7 @@ def _heads(lines: Sequence[bytes], checked: Callable[[dict], dict]) -> list[dict
             checked({**parse_json((line[:end] + b"}").decode()), "tokens": []})
             for line, end in zip(lines, ends, strict=True)
         ]
-    except (*PARSER_ERRORS, InputError):
+    except PARSER_ERRORS:
         return None
 
 
