@@ -12,7 +12,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from causal_attrib.errors import InputError
 from causal_attrib.io.parsing import PARSER_ERRORS, parse_json
 from causal_attrib.results.caption_tables import (
     AT_ONCE,
