@@ -42,15 +42,20 @@ def rows_of(folder: Path, pictures: int, captions: int) -> Path:
     return path
 
 
-def cpu() -> float:
-    """CPU seconds of this process and of all that it began, also of those that have ended."""
-    me, spent = psutil.Process(), 0.0
+def cpu() -> dict[str, float]:
+    """CPU seconds so far: of this process, of those that have the model, and of all others that these began (Ray's own).
+
+    Those that have ended count for who began them.
+    """
+    me, spent = psutil.Process(), {"this": 0.0, "workers": 0.0, "others": 0.0}
     for process in (me, *me.children(recursive=True)):
         try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:
+            times, words = process.cpu_times(), " ".join(process.cmdline())
+        except psutil.Error:
             continue
-        spent += times.user + times.system + times.children_user + times.children_system
+        who = "workers" if "spawn_main" in words or "MapWorker" in words else "others"
+        seconds = times.user + times.system + times.children_user + times.children_system
+        spent["this" if process == me else who] += seconds
     return spent
 
 
@@ -68,14 +73,16 @@ def main() -> None:
         folder = Path(name)
         source = rows_of(folder, arguments.pictures, arguments.captions)
 
-        def spent(output: Path, limit: int | None, **by) -> tuple[float, float, int]:  # noqa: ANN003
-            """CPU and wall seconds, and the number of captions."""
-            begun, last = (cpu(), time.perf_counter()), (0.0, 0.0, 0)
+        def spent(output: Path, limit: int | None, **by) -> tuple[dict[str, float], float, int]:  # noqa: ANN003
+            """CPU seconds by who spent them, wall seconds, and the number of captions."""
+            begun, began = cpu(), time.perf_counter()
+            last: tuple[dict[str, float], float, int] = ({}, 0.0, 0)
 
             def note(done: int, total: int) -> None:
                 nonlocal last
                 if done == total:
-                    last = (cpu() - begun[0], time.perf_counter() - begun[1], done)
+                    used = {who: seconds - begun[who] for who, seconds in cpu().items()}
+                    last = used, time.perf_counter() - began, done
 
             score_file(source, output, load, scoring={"verdict": arguments.verdict}, limit=limit, progress=note, **by)
             return last
@@ -85,17 +92,19 @@ def main() -> None:
             for ray in (None, "local") if arguments.ray else (None,):
                 who = f"{workers} {'workers' if ray is None else 'actors'}"
                 output = folder / f"{who}.jsonl"
-                start = spent(folder / f"{who} start.jsonl", workers * MOST_TOGETHER, workers=workers, ray=ray)
+                first = spent(folder / f"{who} start.jsonl", workers * MOST_TOGETHER, workers=workers, ray=ray)
                 whole = spent(output, None, workers=workers, ray=ray)
-                used, wall, count = (one - other for one, other in zip(whole, start, strict=True))
-                if not one_process:
-                    one_process = used / count
+                wall, count = whole[1] - first[1], whole[2] - first[2]
+                each = {part: 1000 * (whole[0][part] - first[0][part]) / count for part in whole[0]}
+                one_process = one_process or sum(each.values())
                 costs = [one.record["cost"] for one in caption_files.read(output, tokens=False)]
                 forwards = sum(cost["forwards"] / cost["captions"] for cost in costs)
+                start, total = sum(first[0].values()), sum(each.values())
+                parts = ", ".join(f"{part} {milliseconds:.1f}" for part, milliseconds in each.items())
                 print(
-                    f"{who}: {whole[2]} captions, {forwards:.0f} forwards; start and {start[2]} captions "
-                    f"{start[0]:.1f} s CPU, {start[1]:.1f} s; the others {1000 * used / count:.1f} ms CPU each "
-                    f"({100 * used / count / one_process - 100:+.0f} %), {count / wall:.1f} a second",
+                    f"{who}: {whole[2]} captions, {forwards:.0f} forwards; start and {first[2]} captions {start:.1f} s "
+                    f"CPU, {first[1]:.1f} s; the others {total:.1f} ms CPU each ({parts}; "
+                    f"{100 * total / one_process - 100:+.0f} %), {count / wall:.1f} a second",
                     flush=True,
                 )
 
