@@ -43,7 +43,7 @@ def rows_of(folder: Path, pictures: int, captions: int) -> Path:
 
 
 def cpu() -> dict[str, float]:
-    """CPU seconds so far: of this process, of those that have the model, and of all others that these began (Ray's own).
+    """CPU seconds so far: of this process, of those that have the model, and of all others that it began (Ray's own).
 
     Those that have ended count for who began them.
     """
