@@ -70,7 +70,7 @@ def test_every_number_is_written_as_python_writes_it():
         )
     )
 )
-@fuzz(every=2)
+@fuzz(every=4)
 def test_a_table_is_the_csv_of_the_standard_library(rows):
     kinds = {"text": pa.string(), "whole": pa.int64(), "number": pa.float64(), "true": pa.bool_()}
     columns = list(zip(*rows, strict=True)) or [[]] * 4
