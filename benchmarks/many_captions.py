@@ -24,6 +24,7 @@ import psutil
 
 import causal_attrib
 from causal_attrib.batch.caption_rows import MOST_TOGETHER
+from causal_attrib.batch.on_ray import check_ray
 from causal_attrib.batch.run import score_file
 from causal_attrib.results import caption_files
 from causal_attrib.scenes import write_dataset
@@ -69,6 +70,8 @@ def main() -> None:
     arguments = parser.parse_args()
     load = functools.partial(causal_attrib.load, device="cpu")
     load()  # this process has it at once from here on, as workers and actors do once they have begun
+    if arguments.ray:
+        check_ray()  # imports it
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = rows_of(folder, arguments.pictures, arguments.captions)
