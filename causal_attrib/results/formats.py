@@ -39,6 +39,8 @@ HTML_ID = "copo-attribution"
 _HTML_MARK = f'<script type="application/json" id="{HTML_ID}">'
 
 _CSV_MARK = "# copo: "
+# Columns with strings of strangers.
+OF_STRANGERS = ("caption_id", "image", "text")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
@@ -138,9 +140,9 @@ def caption_id(attribution: Attribution) -> str:
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def for_spreadsheets(frame: pd.DataFrame, names: Sequence[str] = ()) -> pd.DataFrame:
+def for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows with a ' before what a spreadsheet would run as a formula, in columns that hold strangers' strings."""
-    strings = [name for name in frame if name in ("caption_id", "image", "text", *names)]
+    strings = [name for name in frame if name in OF_STRANGERS]
     return frame.assign(**{name: frame[name].map(escaped_cell, na_action="ignore") for name in strings})
 
 
