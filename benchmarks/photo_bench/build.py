@@ -55,10 +55,13 @@ def build(arguments: argparse.Namespace) -> None:
         if arguments.steps:
             plan.steps = arguments.steps
         if arguments.kind == "fastvlm":
+            import fastvlm
             import reader
 
             torch.manual_seed(seed)
             teach(captioner.reader(train), features, photos, reader.PLAN, folder / "projector", seed)
+            teach(captioner, features, photos, plan, folder / "last_layers", seed)
+            plan = fastvlm.LATER
         teach(captioner, features, photos, plan, folder, seed)
         # The model folder appears under its name only when it is complete.
         unfinished = folder / "model.tmp"
