@@ -308,6 +308,8 @@ def compare(lines: list[dict], by: str, draws: int = 2000) -> list[list[str]]:
     arms = list(dict.fromkeys(line["arm"] for line in lines))
     found = {(line["arm"], line["seed"]): line for line in lines}
     seeds = sorted(seed for seed in {line["seed"] for line in lines} if all((arm, seed) in found for arm in arms))
+    if not seeds:
+        raise SystemExit(f"No captioner has run with all of {', '.join(arms)} yet; run the study again to go on.")
     rng = np.random.default_rng(0)
     count = len(lines[0]["curve"][0]["counts"])
     times_RP = np.vstack([np.ones(count), rng.multinomial(count, np.full(count, 1 / count), draws)])
@@ -328,7 +330,8 @@ def compare(lines: list[dict], by: str, draws: int = 2000) -> list[list[str]]:
         drawn[name] = {f: np.take_along_axis(np.stack(v, 1), seeds_RS, 1).mean(1) for f, v in values.items()}
         less = []
         for figure in ("CHAIR_i", "recall"):
-            less.append(interval(drawn[name][figure] - drawn["grpo"][figure]) if name not in ("start", "grpo") else "")
+            held_against = drawn.get("grpo") if name not in ("start", "grpo") else None
+            less.append(interval(drawn[name][figure] - held_against[figure]) if held_against else "")
         mean = {figure: float(np.mean(value)) for figure, value in beside.items()}
         means = [f"{mean['own_photo']:.3f}", f"{mean['kl']:.3f}", f"{mean['cpu_seconds']:.0f}"]
         rows.append([name, *(interval(drawn[name][figure]) for figure in FIGURES), *means, *less])
