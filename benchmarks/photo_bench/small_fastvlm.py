@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from train import Plan
 from transformers import EfficientNetModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-# Of 450 steps the later half only learnt photographs by heart: the fit split was told best after 225.
-PLAN = Plan(steps=300, captions_per_photo=2, contrast=1.0)
+PLAN = Plan(captions_per_photo=2)
 DROPOUT = 0.2
 IMAGE = "<image>"
 EOS = "<eos>"
