@@ -31,6 +31,10 @@ def captioner_of(kind: str, tower, photos):
         from small import SmallCaptioner
 
         return SmallCaptioner(tower, photos), Plan()
+    if kind == "small_fastvlm":
+        import small_fastvlm
+
+        return small_fastvlm.SmallFastVlmCaptioner(tower, photos), small_fastvlm.PLAN
     from fastvlm import PLAN, FastVlmCaptioner
 
     return FastVlmCaptioner(tower), PLAN
@@ -80,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True, help="folder in COCO's layout (see README.md)")
     parser.add_argument("--out", type=Path, required=True, help="folder for features, models, captions and figures")
-    parser.add_argument("--kind", choices=("small", "fastvlm"), default="small")
+    parser.add_argument("--kind", choices=("small", "small_fastvlm", "fastvlm"), default="small")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--test", type=int, default=110, help="annotated photographs to test on")
     parser.add_argument("--fit", type=int, default=100, help="photographs to stop training by")

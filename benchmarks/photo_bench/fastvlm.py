@@ -18,6 +18,7 @@ from transformers import (
     FastVlmConfig,
     FastVlmForConditionalGeneration,
     GenerationConfig,
+    LlamaForCausalLM,
     LlavaProcessor,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -67,14 +68,17 @@ def sentence(caption: str) -> str:
 class FastVlmCaptioner(nn.Module):
     """The captioner while it is taught: features of the tower in, log-probabilities of captions out."""
 
+    end_of_turn = "<|im_end|>"
+    longest = LONGEST
+    not_learnt = -100  # an id that is read and not learnt
+
     def __init__(self, tower: EfficientNetModel):
         super().__init__()
-        language, tokenizer = load_language_model()
-        self.tokenizer = with_image_token(tokenizer)
+        language, self.tokenizer = self.parts()
         self.processor = LlavaProcessor(
             image_processor=image_processor(CLIPImageProcessor), tokenizer=self.tokenizer, patch_size=32,
             vision_feature_select_strategy="full", image_token="<image>", num_additional_image_tokens=0,
-            chat_template=TEMPLATE,
+            chat_template=TEMPLATE.replace("<|im_end|>", self.end_of_turn),
         )  # fmt: skip
         self.end = self.tokenizer.eos_token_id
         config = FastVlmConfig(
@@ -88,11 +92,10 @@ class FastVlmCaptioner(nn.Module):
         self.model.tie_weights()
         self.model.generation_config = GenerationConfig(
             bos_token_id=self.tokenizer.bos_token_id, eos_token_id=self.end, pad_token_id=self.tokenizer.pad_token_id,
-            max_new_tokens=LONGEST,
+            max_new_tokens=self.longest,
         )  # fmt: skip
         self.language, self.projector = self.model.model.language_model, self.model.model.multi_modal_projector
-        frozen = [self.model.model.vision_tower, self.language.embed_tokens, *self.language.layers[:FROZEN_LAYERS]]
-        for part in frozen:
+        for part in [self.model.model.vision_tower, *self.frozen()]:
             part.requires_grad_(False)
         self.drop = nn.Dropout(0.1)
         content = [{"type": "image"}, {"type": "text", "text": PROMPT}]
@@ -102,6 +105,18 @@ class FastVlmCaptioner(nn.Module):
         if not is_image_T[:CELLS].all() or is_image_T[CELLS:].any():
             raise SystemExit("The prompt should begin with one token per cell of the picture, and does not.")
         self.asked_T = ids_T[CELLS:]
+
+    def parts(self) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+        """The language model, and its tokenizer with a word that stands for the image."""
+        language, tokenizer = load_language_model()
+        return language, with_image_token(tokenizer)
+
+    def frozen(self) -> list[nn.Module]:
+        """What is not learnt, beside the tower."""
+        return [self.language.embed_tokens, *self.language.layers[:FROZEN_LAYERS]]
+
+    def ids(self, caption: str) -> list[int]:
+        return [*self.tokenizer(sentence(caption))["input_ids"][: self.longest], self.end]
 
     def train(self, mode: bool = True):
         super().train(mode)
@@ -133,7 +148,7 @@ class FastVlmCaptioner(nn.Module):
 
         All captions of a photograph share one sequence, so that it is read once: each sees the prompt and itself.
         """
-        ids = [[self.tokenizer(sentence(one))["input_ids"][:LONGEST] + [self.end] for one in row] for row in captions]
+        ids = [[self.ids(one) for one in row] for row in captions]
         prompt = CELLS + len(self.asked_T)
         length = max(prompt + sum(map(len, row)) for row in ids)
         ids_BT = torch.full((len(ids), length), self.end)
@@ -162,10 +177,16 @@ class FastVlmCaptioner(nn.Module):
         ).last_hidden_state  # fmt: skip
         rows_N, places_N = torch.tensor(source).unbind(1)
         logits_NV = self.model.lm_head(states_BTD[rows_N, places_N]).float()
-        loss_N = nn.functional.cross_entropy(logits_NV, torch.tensor(target), reduction="none")
-        whose_N = torch.tensor(whose)
-        sum_C = torch.zeros(number).index_add(0, whose_N, loss_N)
-        return -sum_C, sum_C / whose_N.bincount()
+        target_N, whose_N = torch.tensor(target), torch.tensor(whose)
+        target_N[target_N == self.not_learnt] = -100
+        count_C = torch.zeros(number).index_add(0, whose_N, (target_N != -100).float()).clamp(min=1)
+
+        def by_caption(label_smoothing: float) -> Tensor:
+            loss_N = nn.functional.cross_entropy(logits_NV, target_N, reduction="none", label_smoothing=label_smoothing)
+            return torch.zeros(number).index_add(0, whose_N, loss_N)
+
+        sum_C = by_caption(0.0)
+        return -sum_C, (by_caption(smoothing) if smoothing else sum_C) / count_C
 
     def save(self, folder: Path) -> None:
         self.model.save_pretrained(folder)
