@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint types coverage fuzz site shots bench ray format clean
+.PHONY: demo test lint types coverage fuzz site shots bench ray remote format clean
 
 demo: .venv/installed
 	$(BIN)/copo score examples/park.png "a dog and a red frisbee on the grass at sunset"
@@ -48,6 +48,11 @@ site: .venv/installed-docs
 ray: .venv/installed-dev
 	$(INSTALL) --editable '.[ray]'
 	COPO_RAY=1 $(BIN)/pytest -q tests/batch/test_on_ray.py
+
+# Rows and pictures from S3, Google Cloud Storage and the hub, of which servers run here. Extras, and slow to begin.
+remote: .venv/installed-dev
+	$(INSTALL) --editable '.[remote]' 'moto[server]' gcp-storage-emulator
+	COPO_REMOTE=1 $(BIN)/pytest -q tests/batch/test_stores.py
 
 # All ratios in some three minutes; writes benchmarks/results/history.jsonl and the table in docs/engine.md.
 bench: .venv/installed-dev

@@ -20,7 +20,7 @@ import numpy as np
 from causal_attrib.batch.merge import merge
 from causal_attrib.io.journal import Journal
 from causal_attrib.results import caption_files
-from causal_attrib.results.caption_tables import blocks_of, token_columns
+from causal_attrib.results.caption_tables import blocks_of, packed_tokens
 from causal_attrib.results.tokens import FIELDS
 
 WORDS = "a dog and a red frisbee on the grass at noon beside two people who look at it".split()
@@ -36,7 +36,7 @@ def record(number: int, tokens: int, rows: int, draw: np.random.Generator) -> di
     columns = {name: draw.normal(size=tokens).tolist() for name in FIELDS}
     columns |= {"index": list(range(tokens)), "word": list(range(tokens)), "id": list(range(tokens)), "text": texts}
     columns |= {"char_start": [0, *ends[:-1]], "char_end": ends, "verdict": ["grounded"] * tokens}
-    columns["sufficiency_se"] = [None] * tokens
+    columns |= {"sufficiency_se": [None] * tokens, "p_false": draw.uniform(size=tokens).tolist()}
     return {
         "caption_id": str(number + 1),
         "batch": {"row": number, "rows": rows, "input": "a" * 64, "flags": "b" * 64},
@@ -70,7 +70,7 @@ def record(number: int, tokens: int, rows: int, draw: np.random.Generator) -> di
             "calibrated": True,
             "note": "calibrated",
         },
-        "tokens": token_columns(
+        "tokens": packed_tokens(
             [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)], FIELDS
         ),
     }
@@ -111,14 +111,18 @@ def main() -> None:
         for format in arguments.formats.split(","):
             path = str(folder / f"scores.{format}") if format != "folder" else f"{folder}/scores/"
             timed(f"  {format}", lambda path=path: caption_files.write_blocks(path, blocks_of(out_of(journals[0]))))
-        parts = [folder / "part1.parquet", folder / "part2.parquet"]
-        for part, journal in zip(parts, journals[1:], strict=True):
-            caption_files.write_blocks(part, blocks_of(out_of(journal)))
-        timed("merge of two", lambda: merge(folder / "merged.parquet", parts))
-        for file in caption_files.files_at(folder / "merged.parquet"):
-            whole = Path(str(file).replace("merged", "scores"))
-            assert file.read_bytes() == whole.read_bytes(), file
-        timed("read captions", lambda: caption_files.captions_frame(folder / "merged.parquet"))
+        print("merge of two of")
+        for format in arguments.formats.split(","):
+            suffix = "/" if format == "folder" else f".{format}"
+            parts, merged = [f"{folder}/part{number}{suffix}" for number in (1, 2)], f"{folder}/merged{suffix}"
+            for part, journal in zip(parts, journals[1:], strict=True):
+                caption_files.write_blocks(part, blocks_of(out_of(journal)))
+            timed(f"  {format}", lambda parts=parts, merged=merged: merge(merged, parts))
+            for file in caption_files.files_at(merged):
+                whole = Path(str(file).replace("merged", "scores"))
+                assert file.is_dir() or file.read_bytes() == whole.read_bytes(), file
+        if "parquet" in arguments.formats:
+            timed("read captions", lambda: caption_files.captions_frame(folder / "merged.parquet"))
         sizes = {one.name: one.stat().st_size for one in folder.iterdir() if one.is_file()}
         print(json.dumps({name: f"{size / 1e6:.1f} MB" for name, size in sorted(sizes.items())}))
 

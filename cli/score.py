@@ -9,6 +9,7 @@ import typer
 
 from causal_attrib.scores.settings import Settings
 from causal_attrib_cli import common, score_run
+from causal_attrib_cli.metrics import check_metrics
 from causal_attrib_cli.usage import Command
 
 _CAPTION = "What is scored"
@@ -133,14 +134,15 @@ def score(
         bool, typer.Option("--fresh", help="Forget what a run before has finished.", rich_help_panel=_MANY)
     ] = False,
     workers: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--workers",
             metavar="N",
             help="Processes that share the work; auto is one per GPU, or as cores and memory allow.",
+            show_default="1; with --ray as many as there is room for",
             rich_help_panel=_MANY,
         ),
-    ] = "1",
+    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -171,6 +173,15 @@ def score(
         bool,
         typer.Option("--log-json", help="Progress and failures as lines of JSON on stderr.", rich_help_panel=_MANY),
     ] = False,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics",
+            metavar="FILE",
+            help="Keep FILE.prom while it runs, for Prometheus: captions done, failed, a second.",
+            rich_help_panel=_MANY,
+        ),
+    ] = None,
     server: Annotated[
         str | None,
         typer.Option(
@@ -223,17 +234,19 @@ def score(
             "--limit": limit,
             "--shard": shard is not None,
             "--fresh": fresh,
-            "--workers": workers != "1",
+            "--workers": workers,
             "--ray": ray,
             "--cpus-per-worker": cpus_per_worker > 1,
             "--fetch": fetch,
             "--dry-run": dry_run,
             "--log-json": log_json,
+            "--metrics": metrics,
         }
         one = {"IMAGE": image, "--also": also, "--format": format, "--json": json}
         score_run.check_mode(input, out, one, many)
         gate = score_run.Gate(summary, fail_above)
         beside = [out] if out is None or input is None else score_run.files_of(out)
+        check_metrics(metrics, input)
         gate.check(verdict=bool(scoring["verdict"]), beside=beside, inputs=[image, input])
         load = functools.partial(common.load, model, debug=debug, **loading)
         if server is not None:
@@ -244,13 +257,22 @@ def score(
             captions = [caption, *(also or [])]
             score_run.score_one(str(image), captions, load, asked, scoring, place, gate, server=by, quiet=quiet)
         else:
-            how_many = int(workers) if workers.isdecimal() else workers
+            how_many = int(workers) if workers is not None and workers.isdecimal() else workers
             which = {"limit": limit, "shard": "1/1" if shard is None else shard, "fetch": fetch}
             of_model = {"model": None if model == "bundled" else model, **loading}
             if dry_run:
-                if gate.is_set:
-                    raise InputError("--dry-run writes and judges nothing; leave --summary and --fail-above out.")
-                score_run.forecast(input, out, load, asked, scoring, of_model, which, how_many)
+                if gate.is_set or metrics is not None:
+                    raise InputError(
+                        "--dry-run writes and judges nothing; leave --summary, --fail-above and --metrics out."
+                    )
+                if ray is not None:
+                    raise InputError(
+                        "--dry-run measures on this machine and not on a Ray cluster; leave --ray out, and say by "
+                        "--workers how many are to share the work."
+                    )
+                if fresh:
+                    raise InputError("--dry-run forgets nothing, and counts what is finished too; leave --fresh out.")
+                score_run.forecast(input, out, load, asked, scoring, of_model, which, how_many, log_json=log_json)
                 return
             which |= {"fresh": fresh, "workers": how_many, "ray": ray, "cpus_per_worker": cpus_per_worker}
             score_run.score_many(
@@ -265,4 +287,5 @@ def score(
                 strict=debug,
                 quiet=quiet,
                 log_json=log_json,
+                metrics=metrics,
             )

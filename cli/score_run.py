@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from causal_attrib_cli import common
+from causal_attrib_cli.metrics import Metrics
 
 if TYPE_CHECKING:
     from causal_attrib.io.failures import Failure
@@ -281,15 +282,26 @@ def score_many(
     strict: bool,
     quiet: bool,
     log_json: bool = False,
+    metrics: str | None = None,
 ) -> None:
     """Every row of a file, to another; `where` says which rows, and who scores them."""
     from causal_attrib.batch.run import score_file
 
-    lines = Lines(as_json=log_json)
+    lines, kept = Lines(as_json=log_json), Metrics(metrics, output)
     on_terminal = sys.stderr.isatty() and not log_json
     watched = common.progress("Scoring", quiet=quiet) if on_terminal else lines.watch(quiet=quiet)
     try:
         with watched as progress:
+
+            def note(done: int, total: int) -> None:
+                kept.note(done, total)
+                if progress is not None:
+                    progress(done, total)
+
+            def fail(failure: Failure) -> None:
+                kept.fail()
+                lines.fail(failure)
+
             done = score_file(
                 input,
                 output,
@@ -298,10 +310,11 @@ def score_many(
                 scoring=scoring,
                 model=model,
                 **where,
-                progress=progress,
-                on_failure=lines.fail,
+                progress=note,
+                on_failure=fail,
                 strict=strict,
             )
+            kept.finish()
     except KeyboardInterrupt:
         common.tell("Stopped. What is finished is kept; the same command goes on from there.", "yellow")
         raise typer.Exit(130) from None
@@ -335,12 +348,25 @@ def forecast(
     scoring: dict[str, Any],
     model: dict[str, Any],
     where: dict[str, Any],
-    workers: int | str,
+    workers: int | str | None,
+    *,
+    log_json: bool,
 ) -> None:
     """What a run would take, measured on two groups; nothing is written."""
     from causal_attrib.batch.forecast import measure
 
-    found = measure(input, output, load, asked=asked, scoring=scoring, model=model, workers=workers, **where)
+    found = measure(
+        input,
+        output,
+        load,
+        asked=asked,
+        scoring=scoring,
+        model=model,
+        workers=1 if workers is None else workers,
+        **where,
+    )
+    if log_json:
+        Lines(as_json=True).say(event="forecast", **asdict(found), per_second=found.per_second, hours=found.hours)
     common.stdout().print(found.told())
 
 

@@ -22,22 +22,23 @@ LONGEST = 24
 class Words:
     """A vocabulary of the words that captions use three times or more. Punctuation is no part of it."""
 
-    def __init__(self, photos: list[Photo], most: int = 8000):
+    def __init__(self, photos: list[Photo], most: int = 8000, more: tuple[str, ...] = ()):
         counts = Counter(word for photo in photos for caption in photo.captions for word in words(caption))
-        self.vocabulary = [*SPECIAL, *(word for word, count in counts.most_common(most) if count >= 3)]
+        common = [word for word, count in counts.most_common(most) if count >= 3]
+        self.vocabulary = [*SPECIAL, *dict.fromkeys([*more, *common])]
         self.index = {word: index for index, word in enumerate(self.vocabulary)}
 
     def ids(self, caption: str) -> list[int]:
         return [BOS, *(self.index.get(word, UNKNOWN) for word in words(caption)[:LONGEST]), EOS]
 
-    def tokenizer(self) -> PreTrainedTokenizerFast:
+    def tokenizer(self, longest: int = LONGEST + 2) -> PreTrainedTokenizerFast:
         tokenizer = Tokenizer(models.WordLevel(self.index, unk_token="<unk>"))
         no_punctuation = normalizers.Replace(Regex("[^a-z' ]"), " ")
         tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), no_punctuation])
         tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         return PreTrainedTokenizerFast(
             tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>", unk_token="<unk>",
-            model_max_length=LONGEST + 2,
+            model_max_length=longest,
         )  # fmt: skip
 
 
@@ -57,6 +58,25 @@ def build(tower: EfficientNetModel, vocabulary: Words, layers: int = 2, width: i
     written.decoder_start_token_id, written.pad_token_id, written.eos_token_id = BOS, PAD, EOS
     written.suppress_tokens, written.max_new_tokens = [PAD, BOS, UNKNOWN], LONGEST
     return model
+
+
+def words_seen(
+    tokens_BPD: Tensor, embedding_VD: Tensor, prior_V: Tensor, photos: list[Photo], vocabulary: Words
+) -> Tensor:
+    """Cross entropy of which words the captions of each photograph use, read off its best image token.
+
+    Image tokens so come to lie near the embeddings of the words for what they show.
+
+    Args:
+        prior_V: how much a word's presence in the captions speaks for it, whatever the picture.
+    """
+    score_BV = (tokens_BPD @ embedding_VD.T).float().amax(1) + prior_V
+    target_BV = torch.zeros_like(score_BV)
+    for row, photo in enumerate(photos):
+        used = {index for caption in photo.captions for index in vocabulary.ids(caption)}
+        target_BV[row, sorted(used)] = 1.0
+    loss_BV = nn.functional.binary_cross_entropy_with_logits(score_BV, target_BV, reduction="none")
+    return loss_BV[:, len(SPECIAL) :].sum(1).mean()
 
 
 class SmallCaptioner(nn.Module):
@@ -111,18 +131,8 @@ class SmallCaptioner(nn.Module):
         return said_BT.sum(1), loss_BT.sum(1) / learnt_BT.sum(1).clamp(min=1)
 
     def words_seen(self, tokens_BPD: Tensor, photos: list[Photo]) -> Tensor:
-        """Cross entropy of which words the captions of each photograph use, read off its best image token.
-
-        Image tokens so come to lie near the embeddings of the words for what they show.
-        """
         embedding_VD = self.model.decoder.get_input_embeddings().weight
-        score_BV = (tokens_BPD @ embedding_VD.T).float().amax(1) + self.prior_V
-        target_BV = torch.zeros_like(score_BV)
-        for row, photo in enumerate(photos):
-            used = {index for caption in photo.captions for index in self.words.ids(caption)}
-            target_BV[row, sorted(used)] = 1.0
-        loss_BV = nn.functional.binary_cross_entropy_with_logits(score_BV, target_BV, reduction="none")
-        return loss_BV[:, len(SPECIAL) :].sum(1).mean()
+        return words_seen(tokens_BPD, embedding_VD, self.prior_V, photos, self.words)
 
     def save(self, folder: Path) -> None:
         own.CaptionerConfig.register_for_auto_class()

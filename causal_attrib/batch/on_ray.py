@@ -75,12 +75,16 @@ def _scored(make: Callable[[], Scorer], groups: Groups, workers: int | None, cpu
     needs: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": cpus}
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
+    # What goes on is told by us, perhaps as JSON; Ray's own words stay in its log files.
+    for handler in logging.getLogger("ray.data").handlers:
+        if handler.get_name() == "console":
+            handler.setLevel(logging.ERROR)
     items = [{"key": key, "group": pickle.dumps(group)} for key, group in groups.items()]
     rows = ray.data.from_items(items, override_num_blocks=min(len(items), _MOST_BLOCKS)).map_batches(
         _Actor,
         fn_constructor_kwargs={"make": make},
         batch_size=1,
-        concurrency=min(workers or room, len(items)),
+        compute=ray.data.ActorPoolStrategy(size=min(workers or room, len(items))),
         **needs,
     )
     done: set[str] = set()

@@ -61,7 +61,7 @@ def score_file(
     progress: Callable[[int, int], None] | None = None,
     on_failure: Callable[[Failure], None] = lambda failure: None,
     strict: bool = False,
-    workers: int | str = 1,
+    workers: int | str | None = None,
     ray: str | None = None,
     cpus_per_worker: int = 1,
     fetch: bool = False,
@@ -84,7 +84,7 @@ def score_file(
         on_failure: called with each row that fails, when it does.
         strict: let through errors that no row is to blame for, to see where they come from.
         workers: processes that share the work, for which `load` must be a function that can be pickled; "auto" is one
-            for each GPU, or what cores and memory allow.
+            for each GPU, or what cores and memory allow. None is 1, and with `ray` as many as the cluster has room for.
         ray: share it by Ray Data, on the cluster at this address; "local" begins one here.
         fetch: fetch pictures that rows name by address (https://, s3://, ...); so it is for rows that were themselves
             given by address.
@@ -98,12 +98,12 @@ def score_file(
     calibration_of(settings)  # what is wrong with it is told before all else
     count: int | None
     if ray is None:
-        count = count_of(workers, model or {})
+        count = count_of(1 if workers is None else workers, model or {})
     else:
         from causal_attrib.batch.on_ray import check_ray, on_ray
 
         check_ray()
-        count = None if workers in (1, "auto") else count_of(workers, {})
+        count = None if workers in (None, "auto") else count_of(workers, {})
     if caption_files.format_of(output) == "folder":
         caption_files.check_folder(output)
     elif is_stream(output):

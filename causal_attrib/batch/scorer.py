@@ -16,7 +16,7 @@ from causal_attrib.io.pictures import Picture, read_picture
 from causal_attrib.io.remote import fetching
 from causal_attrib.results.attribution import Attribution
 from causal_attrib.results.caption_files import Scored
-from causal_attrib.results.caption_tables import block_of, blocks_of, token_columns
+from causal_attrib.results.caption_tables import block_of, blocks_of, packed_tokens
 from causal_attrib.scores.inputs import calibration_of
 from causal_attrib.scores.settings import Settings
 
@@ -77,14 +77,12 @@ class Scorer:
         self.asked, self.batch, self.strict = dict(asked or {}), dict(batch or {}), strict
         self._fetch, self._max_pixels = fetch, max_pixels
         self._calibration = calibration_of(self.settings)
-        if callable(model):
-            self.vlm: VLM = model()
-        elif model is None or isinstance(model, str):
-            from causal_attrib.vlm import load
+        from causal_attrib.vlm import VLM, load
 
-            self.vlm = load(model, **(loading or {}))
+        if callable(model):
+            self.vlm = model()
         else:
-            self.vlm = model
+            self.vlm = model if isinstance(model, VLM) else load(model, **(loading or {}))
         self._engine: Engine | None = None
 
     @property
@@ -202,7 +200,7 @@ class Scorer:
         record = attribution.to_dict()
         del record["cost"]["seconds"]
         names = attribution.columns if attribution.signals is None else (*attribution.columns, "signals")
-        record["tokens"] = token_columns(record["tokens"], names)
+        record["tokens"] = packed_tokens(record["tokens"], names)
         return Scored(row.caption_id, {"row": row.number, **self.batch}, record).to_dict()
 
     def _reason(self, error: Exception) -> dict:
@@ -234,7 +232,7 @@ def _table(rows: Sequence[CaptionRow], outcomes: Sequence[dict], *, judged: bool
 
     done = [outcome for outcome in outcomes if REASON not in outcome]
     (block,) = blocks_of(done, size=max(len(done), 1)) if done else [block_of([], judged=judged)]
-    names = [name for name in block.tokens.column_names if name not in ("caption_id", "image")]
+    names = [name for name in block.tokens.column_names if name not in ("caption_id", "image", "score_id")]
     kinds = pa.struct([(name, block.tokens.schema.field(name).type) for name in names])
     per_token = pa.StructArray.from_arrays(
         [block.tokens.column(name).combine_chunks() for name in names], fields=list(kinds)

@@ -27,6 +27,7 @@ LARGEST_PICTURE, LARGEST_ROWS = 256 * 2**20, 8 * 2**30
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _PIECE = 2**20
+_GOOGLE = ("gs", "gcs")
 _allowed: contextvars.ContextVar[bool] = contextvars.ContextVar("fetching", default=False)
 
 
@@ -94,17 +95,20 @@ def cache_folder() -> Path:
 
 def _fetched(address: str, largest: int) -> bytes:
     system, path = _system(address)
-    for left in reversed(range(TRIES)):
+    too_large = InputError(
+        f"{_short(address)} has more than {largest / 2**20:.0f} MB; fetch it yourself, and give the file."
+    )
+    # gcsfs tries six times itself, and cannot be told not to.
+    for left in reversed(range(1 if address.lower().startswith(tuple(_GOOGLE)) else TRIES)):
         try:
             with system.open(path, "rb", block_size=0 if "http" in str(system.protocol) else None) as file:
+                if (getattr(file, "size", None) or 0) > largest:
+                    raise too_large
                 data = bytearray()
                 while piece := file.read(_PIECE):
                     data += piece
                     if len(data) > largest:
-                        raise InputError(
-                            f"{_short(address)} has more than {largest / 2**20:.0f} MB; fetch it yourself, and give "
-                            "the file."
-                        )
+                        raise too_large
             return bytes(data)
         except InputError:
             raise
@@ -128,17 +132,23 @@ def _system(address: str) -> tuple[Any, str]:
         raise InputError(f"{_short(address)} needs fsspec; install it with pip install 'copo[remote]'.") from None
     scheme = address.partition("://")[0].lower()
     options: dict[str, Any] = {}
-    if scheme in ("http", "https"):
+    if scheme in ("http", "https", *_GOOGLE):
         try:
             import aiohttp
 
-            options = {"client_kwargs": {"timeout": aiohttp.ClientTimeout(sock_connect=TIMEOUT, sock_read=TIMEOUT)}}
+            timeout = aiohttp.ClientTimeout(sock_connect=TIMEOUT, sock_read=TIMEOUT)
+            options = {"requests_timeout": timeout} if scheme in _GOOGLE else {"client_kwargs": {"timeout": timeout}}
         except ImportError:
             pass  # told below
-    elif scheme == "s3":
-        options = {"config_kwargs": {"connect_timeout": TIMEOUT, "read_timeout": TIMEOUT}}
+    elif scheme in ("s3", "s3a"):
+        # botocore tries five times, and s3fs each of these five times, of which none would be told for an hour.
+        config = {"connect_timeout": TIMEOUT, "read_timeout": TIMEOUT, "retries": {"total_max_attempts": 1}}
+        options = {"config_kwargs": config}
     try:
-        return fsspec.core.url_to_fs(address, **options)
+        system, path = fsspec.core.url_to_fs(address, **options)
+        if "config_kwargs" in options:
+            system.retries = 1
+        return system, path
     except ImportError as error:
         raise InputError(
             f"{_short(address)} cannot be read ({error}); install it with pip install 'copo[remote]'."

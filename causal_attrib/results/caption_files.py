@@ -19,9 +19,7 @@ all else in its column `about`, are read as well.
 from __future__ import annotations
 
 import csv
-import io
 import itertools
-import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -40,16 +38,16 @@ from causal_attrib.results.caption_tables import (
     VERSION,
     Block,
     blocks_of,
-    caption_frame_kinds,
-    caption_row_of_text,
     captions_of,
     check_columns,
     check_finite,
     check_version,
     records_of,
+    with_score_ids,
 )
 from causal_attrib.results.checks import check_record
-from causal_attrib.results.tokens import VERDICT_COLUMNS
+from causal_attrib.results.table_parsing import blocks_of_lines, csv_blocks
+from causal_attrib.results.table_texts import csv_header, csv_lines, json_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,6 +119,28 @@ def check_tables(path: str | os.PathLike) -> None:
         raise InputError(f"{path} is the name of the table of captions beside {whole.name}; choose another name.")
     for file in files_at(path):
         check_writable(file)
+    for beside in files_at(path)[1:]:
+        if beside.is_file() and not _is_of_captions(beside):
+            raise InputError(
+                f"{beside} would be replaced by the table of captions beside {path.name}, and copo did not write it; "
+                "choose another name for the output."
+            )
+
+
+def _is_of_captions(path: Path) -> bool:
+    """Whether a file is a table of captions, of any version."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if path.suffix.lower() == ".csv":
+            with path.open(encoding="utf-8", newline="") as text:
+                names = next(csv.reader(text), [])
+        else:
+            names = pq.read_schema(path).names
+    except (*PARSER_ERRORS, pa.ArrowException):
+        return False
+    return {"caption_id", "about", "version"} <= {*names}
 
 
 def files_at(path: str | os.PathLike) -> list[Path]:
@@ -144,8 +164,7 @@ def write_blocks(path: str | os.PathLike, blocks: Iterable[Block], *, kept: str 
     elif format == "jsonl":
         with replacing(path, kept=kept) as file:
             for block in blocks:
-                for record in records_of(block):
-                    file.write(_json(record).encode() + b"\n")
+                file.writelines(json_lines(block))
     else:
         writer = {"parquet": _write_parquet, "csv": _write_csv}[format]
         # The file of tokens is put in place last, and one from before is gone by then: no reader ever sees the tokens
@@ -178,8 +197,11 @@ def read_blocks(path: str | os.PathLike) -> Iterator[Block]:
         InputError: no such file, or another one.
     """
     format = _format_there(path)
-    if format in ("folder", "parquet") and not _is_version_1(path, format):
-        yield from _told(path, _table_blocks(path, format))
+    if format == "jsonl":
+        with Path(path).open("rb") as lines:
+            yield from _told(path, blocks_of_lines(lines, lambda record: Scored.from_dict(record).to_dict()))
+    elif not _is_version_1(path, format):
+        yield from _told(path, map(with_score_ids, _table_blocks(path, format)))
     else:
         yield from blocks_of(one.to_dict() for one in read(path))
 
@@ -189,7 +211,7 @@ def captions_frame(path: str | os.PathLike) -> pd.DataFrame:
     import pandas as pd
 
     format = _format_there(path)
-    if format in ("folder", "parquet") and not _is_version_1(path, format):
+    if format != "jsonl" and not _is_version_1(path, format):
         blocks = _told(path, _table_blocks(path, format, tokens=False))
     else:
         blocks = read_blocks(path)
@@ -236,8 +258,6 @@ def _blocks(path: str | os.PathLike, *, tokens: bool) -> Iterator[Iterator[dict]
             yield (parse_json(line) for line in lines)
     elif _is_version_1(path, format):
         yield formats.records_of_version_1(Path(path), format)
-    elif format == "csv":
-        yield _read_csv(Path(path))
     else:
         for block in _table_blocks(path, format, tokens=tokens):
             yield (
@@ -285,6 +305,12 @@ def _write_parquet(tokens: BinaryIO, captions: BinaryIO, blocks: Iterable[Block]
 def _table_blocks(path: str | os.PathLike, format: str, *, tokens: bool = True) -> Iterator[Block]:
     import pyarrow.parquet as pq
 
+    if format == "csv":
+        for block in csv_blocks(Path(path), _captions_there(Path(path))):
+            for version in block.captions.column("version").unique().to_pylist():
+                check_version(version, path)
+            yield block
+        return
     for of_tokens, of_captions, count in _pairs(Path(path), format):
         with ExitStack() as stack:
             captions, table = (stack.enter_context(pq.ParquetFile(file)) for file in (of_captions, of_tokens))
@@ -348,7 +374,7 @@ def _captions_there(path: Path) -> Path:
 def check_folder(path: str | os.PathLike) -> None:
     """Raises InputError unless a folder of scored captions can be put there: nothing else's files are in the way."""
     path = Path(path)
-    if path.is_dir() and any(path.iterdir()) and not (path / MANIFEST).is_file():
+    if path.is_dir() and not _is_ours(path):
         raise InputError(f"{path} is a folder with other files in it; choose another place for the output.")
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file, and the output is to be a folder; choose another place.")
@@ -360,6 +386,17 @@ def check_folder(path: str | os.PathLike) -> None:
     except OSError as error:
         if not path.parent.is_dir():
             raise cannot_be_written(path, error) from None
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder holds scored captions and nothing else, or nothing."""
+    names = {one.name for one in folder.iterdir()}
+    if not names:
+        return True
+    try:
+        return names == {MANIFEST, "captions", "tokens"} and "parts" in read_json(folder / MANIFEST)
+    except PARSER_ERRORS:
+        return False
 
 
 def _write_folder(path: Path, blocks: Iterable[Block], kept: str) -> None:
@@ -404,49 +441,8 @@ def _write_folder(path: Path, blocks: Iterable[Block], kept: str) -> None:
 
 
 def _write_csv(tokens: BinaryIO, captions: BinaryIO, blocks: Iterable[Block]) -> None:
-    with ExitStack() as stack:
-        texts = []
-        for file in (captions, tokens):
-            texts.append(io.TextIOWrapper(file, "utf-8", newline=""))
-            stack.callback(texts[-1].detach)
-        for place, block in enumerate(blocks):
-            of_captions = block.captions.to_pandas().astype(caption_frame_kinds())
-            of_tokens = block.tokens.to_pandas().astype({"id": "Int64"})
-            for text, frame in zip(texts, (of_captions, of_tokens), strict=True):
-                formats.for_spreadsheets(frame, STRINGS).to_csv(
-                    text, index=False, header=not place, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n"
-                )
-        for text in texts:
-            text.flush()
-
-
-def _read_csv(path: Path) -> Iterator[dict]:
-    with (
-        path.open(encoding="utf-8", newline="") as text,
-        _captions_there(path).open(encoding="utf-8", newline="") as of,
-    ):
-        tokens = formats.csv_rows(text)
-        for cells in formats.csv_rows(of):
-            row = caption_row_of_text(formats.plain_cells(cells, STRINGS))
-            check_version(row["version"], path)
-            (record,) = captions_of([row])
-            some = list(itertools.islice(tokens, row["tokens"]))
-            if len(some) != row["tokens"] or any(
-                formats.plain_cell(one["caption_id"]) != record["caption_id"] for one in some
-            ):
-                raise ValueError("the tokens are not those of the captions")
-            of_tokens = (formats.token_of_text(one, record) for one in some)
-            judged = record.get("verdict") is not None
-            yield {
-                **record,
-                "tokens": [
-                    {name: token[name] for name in token if judged or name not in VERDICT_COLUMNS}
-                    for token in of_tokens
-                ],
-            }
-        if next(tokens, None) is not None:
-            raise ValueError("there are more tokens than the captions have")
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    for place, block in enumerate(blocks):
+        for file, table in ((captions, block.captions), (tokens, block.tokens)):
+            if not place:
+                file.write(csv_header(table))
+            file.write(csv_lines(table, formats.OF_STRANGERS + STRINGS))

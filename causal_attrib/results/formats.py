@@ -35,9 +35,12 @@ FORMATS = ("json", "jsonl", "csv", "parquet", "html")
 # What is drawn, and holds no numbers to load again.
 FIGURES = ("png", "pdf", "svg")
 # The element of the report that holds what is loaded again: one attribution, or a list of several.
-HTML_MARK = '<script type="application/json" id="copo-attribution">'
+HTML_ID = "copo-attribution"
+_HTML_MARK = f'<script type="application/json" id="{HTML_ID}">'
 
 _CSV_MARK = "# copo: "
+# Columns with strings of strangers.
+OF_STRANGERS = ("caption_id", "image", "text")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
@@ -137,9 +140,9 @@ def caption_id(attribution: Attribution) -> str:
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def for_spreadsheets(frame: pd.DataFrame, names: Sequence[str] = ()) -> pd.DataFrame:
+def for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows with a ' before what a spreadsheet would run as a formula, in columns that hold strangers' strings."""
-    strings = [name for name in frame if name in ("caption_id", "image", "text", *names)]
+    strings = [name for name in frame if name in OF_STRANGERS]
     return frame.assign(**{name: frame[name].map(escaped_cell, na_action="ignore") for name in strings})
 
 
@@ -325,7 +328,7 @@ def _read_jsonl(data: bytes) -> list[dict]:
 
 
 def _read_html(data: bytes) -> list[dict]:
-    found = re.search(f"{re.escape(HTML_MARK)}(.*?)</script>", data.decode(), re.DOTALL)
+    found = re.search(f"{re.escape(_HTML_MARK)}(.*?)</script>", data.decode(), re.DOTALL)
     if found is None:
         raise ValueError("the page holds no attribution")
     read = parse_json(found[1])

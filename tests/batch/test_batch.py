@@ -6,6 +6,7 @@ import json
 import math
 import multiprocessing
 import os
+import re
 import signal
 import time
 
@@ -270,6 +271,56 @@ def test_tables_that_do_not_belong_together_are_refused(whole, tmp_path):
         list(caption_files.read(path))
 
 
+@pytest.mark.parametrize("format", ["parquet", "csv"])
+def test_tables_of_two_runs_are_told_apart(whole, bundled, tmp_path, format):
+    """Same captions, same tokens, other numbers: `score_id` says which rows belong together, in both tables."""
+    source, written = whole
+    score_file(source, tmp_path / f"other.{format}", lambda: bundled, scoring={"mask": "mean"})
+    path, other = put(written[format], tmp_path / f"scores.{format}"), tmp_path / f"other.{format}"
+    read = pd.read_parquet if format == "parquet" else pd.read_csv
+    tokens, captions = read(path), read(caption_files.captions_path(path))
+    assert tokens["score_id"].unique().tolist() == captions["score_id"].tolist() and captions["score_id"].is_unique
+    assert not {*captions["score_id"]} & {*read(caption_files.captions_path(other))["score_id"]}
+    caption_files.captions_path(other).replace(caption_files.captions_path(path))
+    with pytest.raises(InputError, match="damaged"):
+        list(caption_files.read(path))
+
+
+@pytest.mark.parametrize("format", ["parquet", "csv"])
+def test_tables_without_score_id_load(whole, tmp_path, format):
+    """As the first files of version 2 were."""
+    _, written = whole
+    path = put(written[format], tmp_path / f"scores.{format}")
+    for file in caption_files.files_at(path):
+        if format == "parquet":
+            pyarrow.parquet.write_table(pyarrow.parquet.read_table(file).drop_columns(["score_id"]), file)
+        else:
+            file.write_bytes(re.sub(rb',"(score_id|s[0-9a-f]{15})"\n', b"\n", file.read_bytes()))
+    assert [one.to_dict() for one in caption_files.read(path)] == [
+        json.loads(line) for line in written["jsonl"][".jsonl"].splitlines()
+    ]
+    merge(tmp_path / f"merged.{format}", [path])
+    assert taken(tmp_path / f"merged.{format}") == written[format]
+
+
+@pytest.mark.parametrize("format", ["parquet", "csv"])
+def test_no_file_of_somebody_else_is_replaced(source, tmp_path, format):
+    """The name of the second table is ours, and so is the inside of a folder: what copo did not write there stays."""
+    mine = tmp_path / f"data.captions.{format}"
+    frame = pd.DataFrame({"caption_id": [1], "caption": ["mine"]})
+    frame.to_parquet(mine) if format == "parquet" else frame.to_csv(mine, index=False)
+    before = mine.read_bytes()
+    with pytest.raises(InputError, match=f"data.captions.{format} would be replaced by the table of captions"):
+        score_file(source, tmp_path / f"data.{format}", untouched)
+    with pytest.raises(InputError, match="would be replaced"):
+        merge(tmp_path / f"data.{format}", [source])
+    assert mine.read_bytes() == before
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "manifest.json").write_text('{"name": "mine"}')
+    with pytest.raises(InputError, match="other files in it"):
+        score_file(source, tmp_path / "app", untouched)
+
+
 def test_rows_may_come_as_csv_or_parquet(source, tmp_path):
     frame = pd.DataFrame(ROWS)
     frame.to_parquet(source.with_suffix(".parquet"))
@@ -509,6 +560,20 @@ def test_shards_make_the_same_file(whole, bundled, tmp_path, count, format):
     for other in caption_files.FORMATS:
         merge(tmp_path / f"merged.{other}", parts)
         assert taken(tmp_path / f"merged.{other}") == written[other]
+
+
+def test_lines_of_another_hand_are_merged_too(whole, tmp_path):
+    """Arrow reads lines as we write them, and Python those that are written in another way, and says what is wrong."""
+    _, written = whole
+    path, records = tmp_path / "other.jsonl", [json.loads(line) for line in written["jsonl"][".jsonl"].splitlines()]
+    path.write_text("".join(json.dumps(dict(reversed(one.items())), separators=(",", ":")) + "\r\n" for one in records))
+    merge(tmp_path / "merged.jsonl", [path])
+    assert {**taken(tmp_path / "merged.jsonl")}[".jsonl"].count(b"\n") == 6
+    caption_files.write(path, map(caption_files.Scored.from_dict, records))
+    assert path.read_bytes() == written["jsonl"][".jsonl"]
+    path.write_bytes(path.read_bytes().replace(b'"text": " dog"', b'"text": " cow"', 1))
+    with pytest.raises(InputError, match="damaged"):
+        merge(tmp_path / "merged.jsonl", [path])
 
 
 def test_rows_that_failed_in_a_shard_are_not_missing(tmp_path, bundled):

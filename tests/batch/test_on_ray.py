@@ -40,12 +40,12 @@ def source(tmp_path, monkeypatch):
     return source
 
 
-def kill_two_of(pids):
-    """A progress that kills, each time groups are done, a process that has the model, twice."""
+def kill_five_of(pids):
+    """A progress that kills, each time groups are done, a process that has the model, five times."""
     killed = []
 
     def kill(done, total):
-        if len(killed) < 2:
+        if len(killed) < 5:
             there = [int(path.name) for path in pids.iterdir() if int(path.name) not in killed]
             killed.append(there[0])
             os.kill(there[0], signal.SIGKILL)
@@ -57,9 +57,9 @@ def test_workers_that_are_killed_lose_and_double_nothing(source, bundled, tmp_pa
     pids = tmp_path / "pids"
     pids.mkdir()
     score_file(source, tmp_path / "one.jsonl", lambda: bundled)
-    killed, kill = kill_two_of(pids)
+    killed, kill = kill_five_of(pids)
     done = score_file(source, tmp_path / "two.jsonl", functools.partial(load, pids), workers=2, progress=kill)
-    assert (done.scored, [failure.id for failure in done.failures], len(killed)) == (18, ["missing"], 2)
+    assert (done.scored, [failure.id for failure in done.failures], len(killed)) == (18, ["missing"], 5)
     assert (tmp_path / "two.jsonl").read_bytes() == (tmp_path / "one.jsonl").read_bytes()
 
 
@@ -68,11 +68,11 @@ def test_an_actor_that_is_killed_loses_and_doubles_nothing(source, bundled, tmp_
     score_file(source, f"{tmp_path}/one/", lambda: bundled)
     pids = tmp_path / "pids"
     pids.mkdir()
-    killed, kill = kill_two_of(pids)
+    killed, kill = kill_five_of(pids)
     # What actors unpickle by name has to be importable there.
     monkeypatch.setenv("PYTHONPATH", os.getcwd())
     done = score_file(source, f"{tmp_path}/many/", functools.partial(load, pids), ray="local", workers=2, progress=kill)
-    assert (done.scored, [failure.id for failure in done.failures], len(killed)) == (18, ["missing"], 2)
+    assert (done.scored, [failure.id for failure in done.failures], len(killed)) == (18, ["missing"], 5)
     one, many = (list(caption_files.read(tmp_path / name)) for name in ("one", "many"))
     assert one == many and len({scored.caption_id for scored in many}) == 18
     for table in ("captions", "tokens"):

@@ -132,6 +132,8 @@ def test_a_row_of_many_that_fails(rows, bundled):
     assert [failure.row for failure in failed] == [2]
     with pytest.raises(InputError, match="the rows row 2 has the id '1'"):
         list(causal_attrib.score_many([rows[0], {**rows[1], "id": "1"}], model=bundled, progress=False))
+    with pytest.raises(InputError, match="A model cannot be 3; give a folder, a hub id, or a loaded VLM"):
+        causal_attrib.score_many(rows, model=3)
 
 
 def test_a_forecast_is_of_all_captions(rows, bundled, tmp_path):

@@ -125,7 +125,11 @@ def test_a_killed_command_is_gone_on_with(copo, folder):
             "written over by another",
         ),
         (("score", "--input", "rows.jsonl", "--output", "x.captions.csv"), "is the name of the table of captions"),
-        (("score", "--input", "rows.jsonl", "--dry-run", "--summary", "x.csv"), "leave --summary and --fail-above out"),
+        (("score", "--input", "rows.jsonl", "--dry-run", "--summary", "x.csv"), "leave --summary, --fail-above and"),
+        (("score", "--input", "rows.jsonl", "--dry-run", "--metrics", "x.prom"), "leave --summary, --fail-above and"),
+        (("score", "--input", "rows.jsonl", "--dry-run", "--ray"), "not on a Ray cluster; leave --ray out"),
+        (("score", "--input", "rows.jsonl", "--dry-run", "--fresh"), "leave --fresh out"),
+        (("score", "--input", "rows.jsonl", "--output", "x.csv", "--metrics", "x.txt"), "end the name in .prom"),
         (("score", "a.png", "a dog", "--server", "http://[::1"), "The server is 'http://[::1'; give its address"),
         (("score", "a.png", "a dog", "--server", "http://a:99999"), "give its address"),
         (("score", "a.png", "a dog", "--server", "http://a:9", "--token", "a\nb"), "no header can hold"),
@@ -192,18 +196,26 @@ def test_signals_of_many_captions(copo, picture, tmp_path, format):
 
 def test_a_dry_run_says_what_all_would_take_and_writes_nothing(copo, folder):
     before = sorted(folder.iterdir())
-    result = copo(*many(folder, "scores.csv"), "--dry-run", "--workers", "2")
+    result = copo(*many(folder, "scores.csv"), "--dry-run", "--workers", "2", "--log-json")
     assert result.exit_code == 0, result.output
+    told = json.loads(result.stderr)
+    assert (told["event"], told["captions"], told["workers"]) == ("forecast", 3, 2)
+    assert told["hours"] == pytest.approx(3 / told["per_second"] / 3600)
     captions, rate, hours, size = result.stdout.splitlines()
     assert captions == "3 captions to score; measured on 3, 0 of those tried failed"
     assert "captions a second by 2 workers" in rate and "worker-hours" in hours and "MB of output" in size
     assert sorted(folder.iterdir()) == before
 
 
-def test_a_log_in_json(copo, folder):
+def test_a_log_in_json_and_metrics(copo, folder):
     (folder / "b.png").write_bytes(b"damaged")
-    result = copo(*many(folder), "--log-json")
+    result = copo(*many(folder), "--log-json", "--metrics", folder / "copo.prom")
     assert result.exit_code == 1
+    lines = [line for line in (folder / "copo.prom").read_text().splitlines() if not line.startswith("#")]
+    label = f'{{output="{folder / "scores.parquet"}"}}'
+    values = {name.removesuffix(label): float(value) for name, value in (line.split() for line in lines)}
+    assert values.pop("copo_seconds") > 0 and values.pop("copo_captions_per_second") >= 0
+    assert values == {"copo_captions": 3, "copo_captions_done": 3, "copo_captions_failed": 1, "copo_finished": 1}
     failed, done = (json.loads(line) for line in result.stderr.splitlines()[:2])
     assert (failed["event"], failed["id"], failed["row"]) == ("failed", "cat", 1) and failed["time"].endswith("+00:00")
     assert (done["event"], done["captions"], done["failed"]) == ("done", 2, 1)

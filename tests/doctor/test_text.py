@@ -4,6 +4,7 @@ import copy
 from dataclasses import replace
 
 import pytest
+from tokenizers.normalizers import Replace
 
 from causal_attrib.doctor.text import image_tokens, prompt, spans
 from causal_attrib.vlm import VLM
@@ -74,6 +75,12 @@ def test_spans_beside_the_wrong_words(clone, case, changes):
 
 def test_a_prompt_that_is_asked(healthy, case):
     assert prompt(case(healthy)).passed
+
+
+def test_a_tokenizer_of_words_alone(healthy, case):
+    processor = copy.deepcopy(healthy.processor)
+    processor.tokenizer.backend_tokenizer.normalizer = Replace(".", "")
+    assert prompt(case(VLM(healthy.model, processor, name="words alone"))).passed
 
 
 def test_a_template_that_drops_the_prompt(healthy, case):

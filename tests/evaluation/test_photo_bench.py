@@ -119,3 +119,22 @@ def test_the_calibration_error_of_right_probabilities(script):
     assert pooled.if_right(np.array([0.5]), units) == pytest.approx(50.0)
     # 100 fair coins in one bin: the mean distance of their share from 1/2 is sqrt(2 / pi) / 20.
     assert pooled.if_right(np.full(100, 0.5), units) == pytest.approx(100 * math.sqrt(2 / math.pi) / 20, rel=0.1)
+
+
+def test_bags_of_words_are_read_off_image_tokens(script):
+    torch = pytest.importorskip("torch")
+    photo, words = script("data").Photo, script("small").Words
+    photos = [photo("a.jpg", 0, ["a dog"] * 3, None), photo("b.jpg", 1, ["a cat"] * 3, None)]
+    tokenizer = words(photos).tokenizer()
+    size = len(tokenizer)
+    reader = script("reader").Reader(torch.nn.Identity(), torch.eye(size), tokenizer, photos).eval()
+    # One image token is the dog's own direction, the other the cat's: cosines of 1 and, of two corners of a simplex,
+    # -1 / (size - 1).
+    own = {word: torch.eye(size)[tokenizer(word)["input_ids"][0]] - 1 / size for word in ("dog", "cat")}
+    said_C, nats_C = reader.logprobs(torch.stack([own["dog"], own["cat"]])[None], [["A dog!", "cats"]])
+    far = 10 * -1 / (size - 1)
+    shown = math.log(math.exp(10.0) + math.exp(far)) - math.log(2) - 1  # half of the captions have either: logit 0
+    article = far + math.log(9) - 1  # as if nine in ten had it
+    nothing = -2 * math.log1p(math.exp(shown)) - math.log1p(math.exp(article))
+    assert said_C.tolist() == pytest.approx([nothing + shown + article, nothing], rel=1e-5)
+    assert nats_C.tolist() == pytest.approx([-(nothing + shown + article) / 2, -nothing], rel=1e-5)

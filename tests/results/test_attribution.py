@@ -272,6 +272,17 @@ def test_frame():
     assert list(attribution_of([]).to_frame().columns) == list(COLUMNS)
 
 
+def test_a_dataset_of_hugging_face(monkeypatch):
+    pytest.importorskip("datasets")
+    attribution = attribution_of(["a", " b"], [{"necessity": 0.5}, {}])
+    data = attribution.to_dataset()
+    assert data.column_names == list(COLUMNS) and data[0]["text"] == "a"
+    assert (data[0]["necessity"], data[1]["necessity"]) == (0.5, None)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(InputError, match="A Dataset needs datasets; install it"):
+        attribution.to_dataset()
+
+
 def test_repr_is_short():
     assert repr(attribution_of(["dog"])) == "Attribution('dog', tokens=1)"
     assert len(repr(attribution_of(["dog " * 1000]))) < 100

@@ -13,6 +13,7 @@ from rich.console import Console
 from causal_attrib import Attribution, InputError, Token, views
 from causal_attrib.results import caption_files
 from causal_attrib.results.caption_files import Scored
+from causal_attrib.results.caption_tables import blocks_of, records_of
 from causal_attrib.results.formats import FORMATS
 from causal_attrib.results.tokens import NUMBERS
 from causal_attrib.views.coherence import CHANNELS
@@ -54,6 +55,7 @@ RECORD = Attribution(
     signals={"columns": {"kl": {"meaning": "how much", "pool": "sum", "truer": 1}}, "left_out": {"glsim": "no"}},
 ).to_dict()
 SCORED = Scored("1", {"row": 0, "rows": 1, "input": "aa", "flags": "bb"}, RECORD).to_dict()
+SCORED["tokens"] = SCORED.pop("tokens")  # last, where files have them
 
 
 def places(value, place=()):
@@ -134,6 +136,15 @@ def test_a_changed_line_of_many_can_be_shown_or_is_refused(tmp_path, place, valu
         look_at(Attribution.from_dict(one.record))
     except InputError as error:
         assert str(error).isprintable() and len(str(error)) < 600
+    # As a block it is the same, or refused as well, also where it is read column by column.
+    ways = (caption_files.read_blocks, lambda path: blocks_of(one.to_dict() for one in caption_files.read(path)))
+    found = []
+    for way in ways:
+        try:
+            found.append([record for block in way(path) for record in records_of(block)])
+        except InputError:
+            found.append(None)
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("format", FORMATS)

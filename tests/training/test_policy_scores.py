@@ -2,10 +2,12 @@
 
 import copy
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from tokenizers.normalizers import Replace
 
 import causal_attrib
 from causal_attrib.engine import PlainEngine
@@ -363,3 +365,13 @@ def test_an_outcome_that_judges_text_is_sampled(bundled, scorer):
 def test_settings_that_cannot_be_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
         Scoring(**settings)
+
+
+def test_what_a_tokenizer_drops_does_not_keep_a_policy_from_being_packed(bundled):
+    processor = copy.deepcopy(bundled.processor)
+    processor.tokenizer.backend_tokenizer.normalizer = Replace(" .", "")
+    scorer = PolicyScorer(bundled.model, processor, Scoring(level="word"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # that every edit takes its own forward
+        scores = scorer([rollout(scorer.vlm, " <think> a cake </think> <answer> yes </answer>")], LENGTH)
+    assert scores.scored_BT.sum() == 2

@@ -21,8 +21,8 @@ from causal_attrib.vlm.reference_image import reference_image
 from causal_attrib.vlm.text import decode
 from causal_attrib.words.reasoning import is_cut_off, split_response
 
-# Stands for the response where only the prompt matters.
-_PLACE = "."
+# Stands for the response where only the prompt matters: one that every tokenizer reads, as some drop punctuation.
+_PLACE = "a"
 
 
 class PromptMismatch(RuntimeError):

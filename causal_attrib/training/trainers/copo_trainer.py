@@ -30,6 +30,7 @@ from causal_attrib.training.scoring.spoilt import Spoil, like_batch, spoilt_inpu
 from causal_attrib.training.scoring.token_reward import TokenReward
 from causal_attrib.training.trainers.checkpoints import check_save_steps
 from causal_attrib.training.trainers.files import OwnFiles
+from causal_attrib.training.trainers.frozen_norms import keep_frozen_norms
 from causal_attrib.training.trainers.gathering import gathered
 from causal_attrib.training.trainers.sharding import check_sharding
 from causal_attrib.training.trainers.towers import see_once, without_none
@@ -106,6 +107,7 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
         self.last_batch: dict[str, Any] = {}
         self._read: _Read | None = None
         super().__init__(*args, **kwargs)
+        keep_frozen_norms(self.model)
         self.method = method or COPO()
         self.token_reward = token_reward
         self.scoring = scoring or Scoring()

@@ -12,6 +12,7 @@ from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 from causal_attrib.errors import InputError
 from causal_attrib.training.data.places import bare
 from causal_attrib.training.trainers.files import OwnFiles
+from causal_attrib.training.trainers.frozen_norms import keep_frozen_norms
 from causal_attrib.training.watch.phases import UPDATE, PhaseClock
 
 
@@ -49,6 +50,7 @@ class PreferenceTrainer(OwnFiles, DPOTrainer):
         args.remove_unused_columns = False
         collator = others.pop("data_collator", None) or PreferenceCollator(processing_class)
         super().__init__(model, args=args, processing_class=processing_class, data_collator=collator, **others)
+        keep_frozen_norms(self.model)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         with self.clock.phase(UPDATE):
