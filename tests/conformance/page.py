@@ -166,6 +166,7 @@ EXAMPLES = {
     "mistral_large4": "-",
     "glm5_next": "zai-org/GLM-5.3-Flash",
     "dots3_note": "dots-studio/dots3-note-prev",
+    "fast_vlm": "KamilaMila/FastVLM-7B",
     "kimi_k25": "moonshotai/Kimi-K2.6",
     "step3p7": "stepfun-ai/Step-3.7-Flash",
     "muse_glimmer": "meta-models/Muse-Glimmer-30B",
