@@ -37,7 +37,7 @@ models: .venv/installed-dev
 	COPO_ALL_MODELS=1 $(BIN)/pytest -q tests/engine tests/saliency
 	$(BIN)/python -m pytest -q -p tests.conformance.page tests/conformance --models-page docs/models.md
 
-# The tests with generated inputs, with 5,000 in place of 200 of each.
+# The tests with generated inputs, with 5,000 in place of 60 of each.
 fuzz: .venv/installed-dev
 	FUZZ_EXAMPLES=5000 $(BIN)/pytest -q -m fuzz
 

@@ -950,8 +950,8 @@ def fast_vlm():
             strides=[2, 2],
             num_block_repeats=[1, 1],
             expand_ratios=[1, 2],
-            hidden_dim=32,
-            hidden_size=128,
+            hidden_dim=1280,
+            hidden_size=1280,
             width_coefficient=1.0,
             depth_coefficient=1.0,
             dropout_rate=0.0,
@@ -1279,7 +1279,7 @@ def molmo2():
     model = tf.Molmo2ForConditionalGeneration(config)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if "adapter" in name and weight.dim() == 2:
+            if "multi_modal_projector" in name and weight.dim() == 2:
                 weight.normal_(0, 0.3)  # it pools what is next to alike: the picture would hardly be seen
     return model, processor, "<|image|>"
 

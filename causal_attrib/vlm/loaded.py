@@ -36,6 +36,7 @@ class LoadedModel:
         self.processor: Any = processor
         self.tokenizer: Any = processor.tokenizer
         self.family = choose_family(model, processor)
+        self._apart = True if self.family.keeps_apart else None
         self.name = name
         self.revision = revision
 
@@ -86,6 +87,29 @@ class LoadedModel:
     def mean_embedding(self, table: nn.Module) -> Tensor:
         """The mean of one of the family's tables."""
         return self.mean_embedding_D if table is self.family.embedding else self.mean_per_layer_embedding_D
+
+    @torch.no_grad()
+    def keeps_apart(self, inputs: dict[str, Tensor]) -> bool:
+        """Whether rows with different pictures are read in one forward as each alone; looked at once a model.
+
+        Where parts of a picture are numbered through the batch (Molmo 2), every row would be shown the first picture.
+
+        Args:
+            inputs: of one picture and prompt; it is held against the same with the picture in its negative.
+        """
+        if self._apart is None:
+            one = self.family.extend(inputs, [()], self.pad_id)
+            seen = {name for name, value in one.items() if value.is_floating_point() and "mask" not in name}
+            other = {name: -value if name in seen else value for name, value in one.items()}
+            alone_2V = torch.cat([self.family.logits(each, 1)[:, -1].float() for each in (one, other)])
+            both = {name: torch.cat([one[name], other[name]]) for name in one}
+            together_2V = self.family.logits(both, 1)[:, -1].float()
+            # An id that a model rules out has the logit -inf everywhere.
+            moved, apart = (
+                torch.where(a == b, 0.0, (a - b).abs()).max() for a, b in (alone_2V, (together_2V, alone_2V))
+            )
+            self._apart = bool(apart <= 0.5 * moved)
+        return self._apart
 
     def check_length(self, prompt: int, rest: int) -> None:
         """Raises InputError if the model does not read so many tokens."""

@@ -81,6 +81,8 @@ class Writer(Encoder):
         Args:
             longest: largest number of new tokens.
         """
+        if len(asked) > 1 and not self.keeps_apart(asked[0]):
+            return [ids for one in asked for ids in self._generate(one, longest, _RowNoise([None], 0))]
         inputs = {name: torch.cat([one[name] for one in asked]) for name in asked[0]}
         return self._generate(inputs, longest, _RowNoise([None] * len(asked), 0))
 

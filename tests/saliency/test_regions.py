@@ -86,9 +86,9 @@ def test_a_grid_that_is_too_fine_is_refused_with_the_finest_there_is(spec, fines
 
 def test_regions_that_would_hide_no_image_token_are_refused():
     """A token is hidden with a region that it lies in by more than half. Cells of a grid of 5 are 6/5 of a token of 6
-    x 6: the middle one has .6 of four rows' and columns' tokens, .36 of each."""
+    x 6: the eighth has .8 of a row of tokens and .6 of a column, .48 of the token where both meet."""
     six = one_grid(range(36), 6, 6)
-    for spec, place in (("grid:5", "Region 13 of 25"), ("grid:12", "Region 1 of 144"), ("grid:7", "Region")):
+    for spec, place in (("grid:5", "Region 8 of 25"), ("grid:12", "Region 1 of 144"), ("grid:7", "Region")):
         with pytest.raises(InputError, match=rf"{place} .* patch \(grid:6x6\)"):
             check_hides_tokens(cut(spec, six, (96, 96)), spec, six)
     speck = np.zeros((1, 96, 96), dtype=bool)
