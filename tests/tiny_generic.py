@@ -43,6 +43,14 @@ def ids(tokenizer, *tokens):
     return tokenizer.convert_tokens_to_ids(list(tokens))
 
 
+def _see_clearly(model):
+    """What a random tower gives of two pictures is next to alike, and would hardly be seen."""
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "multi_modal_projector" in name and weight.dim() == 2:
+                weight.normal_(0, 0.3)
+
+
 # -- inputs of their own along the row --------------------------------------------------------------------------------
 
 
@@ -963,7 +971,15 @@ def fast_vlm():
     )
     images = tf.CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
     processor = tf.LlavaProcessor(images, tokenizer, patch_size=8, vision_feature_select_strategy="full")
-    return tf.FastVlmForConditionalGeneration(config), processor, "<image>"
+    model = tf.FastVlmForConditionalGeneration(config)
+    _see_clearly(model)
+    tower = model.model.vision_tower.train()
+    for norm in tower.modules():
+        norm.momentum = 1.0  # what a random tower gives would come to nothing on its way
+    with torch.no_grad():
+        tower(torch.randn(4, 3, 64, 64))
+    tower.eval()
+    return model, processor, "<image>"
 
 
 def granite_docling():
@@ -1277,10 +1293,7 @@ def molmo2():
         pictures = images(size=SQUARE, max_crops=2, overlap_margins=[1, 1])
         processor = stills_only("Molmo2Processor", pictures, None, tokenizer)
     model = tf.Molmo2ForConditionalGeneration(config)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "multi_modal_projector" in name and weight.dim() == 2:
-                weight.normal_(0, 0.3)  # it pools what is next to alike: the picture would hardly be seen
+    _see_clearly(model)
     return model, processor, "<|image|>"
 
 
