@@ -973,12 +973,12 @@ def fast_vlm():
     processor = tf.LlavaProcessor(images, tokenizer, patch_size=8, vision_feature_select_strategy="full")
     model = tf.FastVlmForConditionalGeneration(config)
     _see_clearly(model)
-    tower = model.model.vision_tower.train()
-    for norm in tower.modules():
-        norm.momentum = 1.0  # what a random tower gives would come to nothing on its way
     with torch.no_grad():
-        tower(torch.randn(4, 3, 64, 64))
-    tower.eval()
+        for weight in model.model.vision_tower.parameters():
+            if weight.dim() == 4:
+                weight.normal_(
+                    0, weight[0].numel() ** -0.5
+                )  # what a random tower gives would come to nothing on its way
     return model, processor, "<image>"
 
 

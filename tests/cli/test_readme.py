@@ -82,9 +82,9 @@ def arguments(command: str) -> list[str]:
 def test_every_command_that_is_written_can_be_read():
     """No flag in README and docs that the command does not have, whether it is run below or not."""
     within = {line.replace("...", ""): page for page, text in PAGES.items() for line in _INLINE.findall(text)}
-    unread = []
+    unread, whole = [], typer.main.get_command(app)
     for command, page in (within | WRITTEN).items():
-        given, group = arguments(command), typer.main.get_command(app)
+        given, group = arguments(command), whole
         context = group.make_context("copo", [], resilient_parsing=True)
         try:
             while hasattr(group, "commands") and given:
