@@ -945,43 +945,6 @@ def dots3_note():
     return tf.Dots3NoteForConditionalGeneration(config), processor, "<|imgpad|>"
 
 
-def fast_vlm():
-    """Its checkpoints have a tower of timm's, a map of features as this one gives."""
-    tokenizer = byte_level()
-    config = tf.FastVlmConfig(
-        vision_config=tf.EfficientNetConfig(
-            image_size=64,
-            kernel_sizes=[3, 3],
-            in_channels=[32, 16],
-            out_channels=[16, 32],
-            depthwise_padding=[],
-            strides=[2, 2],
-            num_block_repeats=[1, 1],
-            expand_ratios=[1, 2],
-            hidden_dim=1280,
-            hidden_size=1280,
-            width_coefficient=1.0,
-            depth_coefficient=1.0,
-            dropout_rate=0.0,
-            drop_connect_rate=0.0,
-        ),
-        text_config=text_config(tokenizer, model_type="qwen2"),
-        image_token_index=tokenizer.image_token_id,
-        image_seq_length=64,
-    )
-    images = tf.CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
-    processor = tf.LlavaProcessor(images, tokenizer, patch_size=8, vision_feature_select_strategy="full")
-    model = tf.FastVlmForConditionalGeneration(config)
-    _see_clearly(model)
-    with torch.no_grad():
-        for weight in model.model.vision_tower.parameters():
-            if weight.dim() == 4:
-                weight.normal_(
-                    0, weight[0].numel() ** -0.5
-                )  # what a random tower gives would come to nothing on its way
-    return model, processor, "<image>"
-
-
 def granite_docling():
     tokenizer = add_tokens(byte_level(), "<fake_token_around_image>", "<global-img>", "<end_of_utterance>")
     add_tokens(tokenizer, *(f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)))
@@ -1453,7 +1416,6 @@ GENERIC = (
     mistral_large4,
     glm5_next,
     dots3_note,
-    fast_vlm,
     kimi_k25,
     step3p7,
     muse_glimmer,
@@ -1488,7 +1450,6 @@ WITHOUT_BOXES = (
     "mistral_large4",
     "glm5_next",
     "dots3_note",
-    "fast_vlm",
     "kimi_k25",
     "step3p7",
     "muse_glimmer",
@@ -1561,7 +1522,6 @@ RARE = (
     "mistral_large4",
     "glm5_next",
     "dots3_note",
-    "fast_vlm",
     "kimi_k25",
     "step3p7",
     "muse_glimmer",

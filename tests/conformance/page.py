@@ -64,6 +64,7 @@ UNTRIED = {
     "NemotronH_Omni_Reasoning_V3": TORCHVISION,
     "PPFormulaNetForConditionalGeneration": "torchvision crops its pictures to what is written on them, so that what "
     "is seen hangs on the picture",
+    "FastVlmForConditionalGeneration": TIMM,
     "PerceptionLMForConditionalGeneration": TIMM,
     "Qwen4ExpForConditionalGeneration": "its table of n-grams reads hidden words too, so that scores with "
     "`--mask zero` or `mean` are refused at first use; the rest was not tried",
@@ -166,7 +167,6 @@ EXAMPLES = {
     "mistral_large4": "-",
     "glm5_next": "zai-org/GLM-5.3-Flash",
     "dots3_note": "dots-studio/dots3-note-prev",
-    "fast_vlm": "KamilaMila/FastVLM-7B",
     "kimi_k25": "moonshotai/Kimi-K2.6",
     "step3p7": "stepfun-ai/Step-3.7-Flash",
     "muse_glimmer": "meta-models/Muse-Glimmer-30B",
