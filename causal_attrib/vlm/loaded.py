@@ -89,25 +89,27 @@ class LoadedModel:
         return self.mean_embedding_D if table is self.family.embedding else self.mean_per_layer_embedding_D
 
     @torch.no_grad()
-    def keeps_apart(self, inputs: dict[str, Tensor]) -> bool:
+    def keeps_apart(self, one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
         """Whether rows with different pictures are read in one forward as each alone; looked at once a model.
 
         Where parts of a picture are numbered through the batch (Molmo 2), every row would be shown the first picture.
 
         Args:
-            inputs: of one picture and prompt; it is held against the same with the picture in its negative.
+            one, other: inputs of the same shapes (batch 1). Of the second only the picture is taken; if it is that of
+                the first, which tells nothing, the answer is no.
         """
         if self._apart is None:
-            one = self.family.extend(inputs, [()], self.pad_id)
-            seen = {name for name, value in one.items() if value.is_floating_point() and "mask" not in name}
-            other = {name: -value if name in seen else value for name, value in one.items()}
-            alone_2V = torch.cat([self.family.logits(each, 1)[:, -1].float() for each in (one, other)])
-            both = {name: torch.cat([one[name], other[name]]) for name in one}
+            second = one | pictures_in(other)
+            rows = [self.family.extend(inputs, [()], self.pad_id) for inputs in (one, second)]
+            alone_2V = torch.cat([self.family.logits(row, 1)[:, -1].float() for row in rows])
+            both = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
             together_2V = self.family.logits(both, 1)[:, -1].float()
             # An id that a model rules out has the logit -inf everywhere.
             moved, apart = (
                 torch.where(a == b, 0.0, (a - b).abs()).max() for a, b in (alone_2V, (together_2V, alone_2V))
             )
+            if moved == 0:
+                return False
             self._apart = bool(apart <= 0.5 * moved)
         return self._apart
 
@@ -119,6 +121,11 @@ class LoadedModel:
                 f"Picture and prompt take {prompt} tokens and the caption {rest} more, but {self.name} reads at most "
                 f"{longest}; shorten the caption."
             )
+
+
+def pictures_in(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What of a model's inputs is the picture: numbers that are no ids, and no masks, which may be such numbers too."""
+    return {name: value for name, value in inputs.items() if value.is_floating_point() and "mask" not in name}
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import torch
 
+from causal_attrib.vlm import VLM
 from causal_attrib.vlm.text import decode
 from tests.saliency.common import noise
 from tests.tiny_models import tiny
@@ -16,7 +17,13 @@ def test_a_model_that_would_be_shown_the_first_picture_takes_them_one_by_one():
     mixed_V = vlm.family.logits({name: torch.cat([row[name] for row in rows]) for name in together}, 1)[1, -1]
     # It would: the second of two pictures is not seen.
     assert (mixed_V - alone_2V[1]).abs().max() > 0.5 * (alone_2V[0] - alone_2V[1]).abs().max() > 1e-3
-    assert not vlm.keeps_apart(asked[0])
+    assert not vlm.keeps_apart(*asked)
     written = [ids for one in asked for ids in vlm.write_together([one], 6)]
     assert vlm.write_together(asked, 6) == written and decode(vlm.tokenizer, written[0])
-    assert tiny("aya_vision").keeps_apart(tiny("aya_vision").ask(noise(), "What is it?"))
+
+
+def test_one_that_keeps_them_apart_is_found_out_by_two_pictures_that_differ():
+    vlm = tiny("aya_vision")
+    known = VLM(vlm.model, vlm.processor, name="fresh")
+    same, other = (known.ask(noise(seed=seed), "What is it?") for seed in range(2))
+    assert not known.keeps_apart(same, same) and known.keeps_apart(same, other) and known.keeps_apart(same, same)

@@ -73,7 +73,7 @@ class Reader:
         """
         rows, family = self.target.rows, self.vlm.family
         count = len(shown_NX)
-        if count > 1 and not self.vlm.keeps_apart(self.encoding.prompt_inputs):
+        if count > 1 and not self.vlm.keeps_apart(self.encoding.prompt_inputs, self.encoding.reference_inputs):
             return torch.cat([self.scores(shown_1X) for shown_1X in shown_NX.split(1)])
         inputs = family.extend(self.encoding.prompt_inputs, list(rows) * count, self.vlm.pad_id)
         # Pictures lie along the first axis of what a processor gives, whether it is one entry each or several (tiles).
