@@ -48,7 +48,7 @@ class Plan:
     weight: float = 1.0
     trials: int = 200
     pool: int = 1200
-    plants: str = "/tmp/planted_models"
+    plants: str = f"{tempfile.gettempdir()}/planted_models"
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,9 @@ def run(arm: str, seed: int, plan: Plan, target_kl: float | None) -> dict:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     folder = planted_model(seed, plan)
+    # Where planted models lie is of the machine, not of the run.
     line = {"arm": arm, "seed": seed, "plan": dataclasses.asdict(plan)}
+    del line["plan"]["plants"]
     if arm == "start":
         return line | measure(*load(folder), plan, seed)
     began = time.process_time()

@@ -31,13 +31,15 @@ _SCORES = {
     "completions/mean_length": "tokens of a completion",
     "copo/sufficiency": "sufficiency of scored tokens",
     "copo/necessity": "necessity of scored tokens",
+    "copo/dependency": "dependence of tokens on the picture, nats",
+    "copo/spoilt_kl": "KL to what is said behind the masked picture, nats per token",
     "copo/flipped_share": "share of tokens whose advantage changed its sign",
     "symmpo/preferred": "share of pairs whose chosen response is preferred",
     "symmpo/preferred_with_picture": "the same between two pictures",
     "rewards/accuracies": "share of pairs whose chosen response is preferred",
 }
 # Where the log of a reward near 0 or of a policy that is its own reference says little.
-_NO_SCORE = {"loss": ("grpo", "copo", "hero", "cepo")}
+_NO_SCORE = {"loss": ("grpo", "copo", "hero", "cepo", "pgpo")}
 
 
 def model_card(plan: Plan, entries: Sequence[dict], versions: dict[str, str], commit: str | None = None) -> str:

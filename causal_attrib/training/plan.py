@@ -143,12 +143,6 @@ def make_plan(recipe: Recipe, resume: str | None = None, progress: Callable[[int
             for name, reward in zip(recipe.reward, rewards, strict=True):
                 check_reward(name, reward, some, path, alone=len(rewards) == 1)
             _check_outcome(some, path, recipe, scoring)
-    counts = {bool(row.get("image") or row.get("images")) for row in rows}
-    if len(counts) > 1 and (recipe.use_vllm or arguments.world_size > 1):
-        raise InputError(
-            f"{recipe.data} has rows with and without a picture, which TRL neither hands to vLLM in one batch nor "
-            "gathers from several processes; train on one kind, or in one process without use_vllm."
-        )
     updates(arguments, len(rows))
     if checkpoint is not None and of_rollouts(arguments):
         check_boundary(checkpoint, arguments, updates_per_epoch(arguments, len(rows)))

@@ -19,6 +19,10 @@ refuses that. VPPO's entropy penalty is the actor's: verl's `entropy_coeff` at -
     register()  # and run with algorithm.adv_estimator=copo
     register("vppo", top=0.4, low=0.9)
 
+The KL to a reference must not be taken out of rewards, where it would stand on every token: estimators refuse verl's
+`use_kl_in_reward`. EasyR1 tells them nothing of its settings, and takes the KL out of rewards unless
+`algorithm.use_kl_loss` or `algorithm.disable_kl` is true.
+
 This file imports torch alone, and verl's pinned transformers may be older than what the rest of the package takes: then
 install the package with `pip install --no-deps` (vppo and pgpo need its `objectives`), or for copo copy the file.
 

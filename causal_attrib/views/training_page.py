@@ -36,6 +36,8 @@ PANELS: tuple[tuple[str, dict[str, str]], ...] = (
             "cepo/question_to_answer": "question to answer",
         },
     ),
+    ("dependence on the picture, nats per token", {"copo/dependency": "", "copo/spoilt_kl": "KL to the masked one"}),
+    ("reward of a token", {"copo/token_reward": ""}),
     ("KL to the start, nats per token", {"kl": ""}),
     ("tokens of a completion", {"completions/mean_length": ""}),
     ("tokens whose advantage changed its sign, share", {"copo/flipped_share": ""}),

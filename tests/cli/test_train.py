@@ -261,7 +261,9 @@ def test_fsdp_is_refused_for_methods_that_run_parts_of_the_model(refused, flags,
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", "1")
     assert "which FSDP 1 has split up; use FSDP 2 (fsdp_version: 2), ZeRO-2, DDP" in refused("train", *flags())
-    assert "The method cepo has not been tried under FSDP" in refused("train", *flags(method="cepo"))
+    assert "The method cepo has a frozen copy of the model beside it, which FSDP" in refused(
+        "train", *flags(method="cepo")
+    )
 
 
 def test_a_missing_package_is_named(refused, flags, monkeypatch):

@@ -17,7 +17,7 @@ from causal_attrib.training import CopoGRPOTrainer
 from causal_attrib.training.plan import make_plan
 from causal_attrib.training.recipe.check import check_recipe
 from causal_attrib.training.recipe.keys import Recipe
-from causal_attrib.training.recipe.method import COPO
+from causal_attrib.training.recipe.method import COPO, GRPO
 from causal_attrib.training.run import build
 from causal_attrib.training.scoring.policy_scores import Scoring
 from causal_attrib.training.trainers.lora import freeze_vision, lora_config
@@ -225,7 +225,7 @@ class StandIn:
         pass
 
     def image_features(self, images):
-        return [{"mm_placeholders": {"image": [None] * len(of_prompt)}} for of_prompt in images]
+        return [of_prompt and {"mm_placeholders": {"image": [None] * len(of_prompt)}} for of_prompt in images]
 
     def generate(self, prompts, features=None, n=1, sampling_params=None, **_):
         if sampling_params is not None:  # as vllm.LLM has it
@@ -237,7 +237,7 @@ class StandIn:
 
     # vLLM in the same process.
     def _output(self, prompt):
-        ids = self.complete(prompt["prompt_token_ids"], prompt["multi_modal_data"]["image"])
+        ids = self.complete(prompt["prompt_token_ids"], prompt.get("multi_modal_data", {}).get("image"))
         logprobs = [{token: Named(logprob=-token / 100, rank=1)} for token in ids]
         return Named(prompt_token_ids=prompt["prompt_token_ids"], outputs=[Named(token_ids=ids, logprobs=logprobs)])
 
@@ -272,9 +272,9 @@ class Watched(CopoGRPOTrainer):
         batch["advantages"] = by_id(batch["completion_ids"]) * batch["completion_mask"]
 
 
-@pytest.mark.parametrize("mode", ["server", "colocate"])
-@pytest.mark.parametrize("pictures", [1, 2])
-def test_what_vllm_writes_keeps_its_scores_and_advantages(mode, pictures, monkeypatch, tmp_path):
+@pytest.fixture
+def stands(monkeypatch):
+    """What was made in the place of vLLM."""
     stands = []
 
     def make(**options):
@@ -287,6 +287,12 @@ def test_what_vllm_writes_keeps_its_scores_and_advantages(mode, pictures, monkey
     monkeypatch.setattr(vllm_generation, "is_vllm_available", lambda: True)
     for variable in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(variable, {"WORLD_SIZE": "1", "MASTER_ADDR": "localhost"}.get(variable, "0"))
+    return stands
+
+
+@pytest.mark.parametrize("mode", ["server", "colocate"])
+@pytest.mark.parametrize("pictures", [1, 2])
+def test_what_vllm_writes_keeps_its_scores_and_advantages(mode, pictures, stands, tmp_path):
     shown = [row["image"] for row in noise_rows(4)]
     rows = [
         {"images": shown[n : n + pictures], "prompt": row["prompt"], "image_index": pictures - 1}
@@ -313,6 +319,18 @@ def test_what_vllm_writes_keeps_its_scores_and_advantages(mode, pictures, monkey
         len(said["mm_placeholders"]["image"]) if isinstance(said, dict) else _count(said) for _, said in vllm.asked
     }
     assert counts == {pictures}
+
+
+@pytest.mark.parametrize("mode", ["server", "colocate"])
+def test_vllm_gets_rows_of_text_beside_those_with_pictures(mode, stands, tmp_path):
+    rows = [{"images": [row["image"]] * (n % 2), "prompt": row["prompt"]} for n, row in enumerate(noise_rows(2))]
+    settings = {"use_vllm": True, "vllm_mode": mode, "max_steps": 1}
+    trainer = grpo_trainer(tiny("llava_clip_llama"), rows, tmp_path, method=GRPO(), **settings)
+    trainer.train()
+    (vllm,) = stands
+    assert {length > 16: said is not None for length, said in vllm.asked} == {False: False, True: True}
+    (line,) = [line for line in trainer.state.log_history if "loss" in line]
+    assert line["grad_norm"] > 0
 
 
 def _count(said):

@@ -81,6 +81,28 @@ def test_a_reward_that_fails_is_named_and_memory_is_not_its_fault():
             checked("mine:raising", raising)(completions=SAID)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [lambda c: c.count("a"), lambda c: "a" in c, lambda c: c == "a", lambda c: c != "a", lambda c: c.index("a")],
+)
+def test_messages_that_are_taken_for_text_are_told(asked):
+    """TRL hands over lists of messages, and a list holds no text: the reward would be the same throughout."""
+    said = [[{"role": "assistant", "content": "a dog"}]] * 2
+    reward = checked("mine:wants_text", lambda completions, **_: [float(asked(c)) for c in completions])
+    with pytest.raises(InputError, match=r"failed with TypeError \(a completion is a list of messages, and completion"):
+        reward(completions=said)
+    # Where TRL hands over texts they are texts.
+    assert checked("mine:wants_text", lambda completions, **_: ["a" in c for c in completions])(completions=SAID) == [
+        1.0,
+        0.0,
+        0.0,
+    ]
+    messages = checked(
+        "mine", lambda completions, **_: [len(c[-1]["content"]) if c == said[0] else 0 for c in completions]
+    )
+    assert messages(completions=said) == [5.0, 5.0]
+
+
 def test_an_asynchronous_one_stays_one():
     from trl.trainer.utils import is_async_callable
 

@@ -1,7 +1,8 @@
 """Run by test_two_processes.py in two processes: one step with a gate, and what each process saw of it.
 
 Then one whose loss one of the processes cannot hold against the formula, since its prompt is another than the policy
-saw; scores of a model that FSDP 2 shares out; and a run of `copo train`, and another that is resumed in its middle.
+saw; steps with a picture in one process and none in the other; scores and PAPO's loss of a model that FSDP 2 shares
+out; and a run of `copo train`, and another that is resumed in its middle.
 """
 
 import copy
@@ -49,6 +50,7 @@ def main(folder: Path) -> None:
     told = trainer.told | {"logged": logged(trainer, "copo/prompts_kept", "copo/scored_tokens", "loss", "grad_norm")}
     told["weights"] = sum(parameter.double().abs().sum().item() for parameter in trainer.model.parameters())
     told["loss"] = {kind: held_against_the_formula(folder / kind, kind) for kind in ("alike", "mixed")}
+    told["of_text"] = beside_text(folder / "beside_text")
     (folder / f"{trainer.accelerator.process_index}.json").write_text(json.dumps(told))
     sharded(folder)
     resumed(folder, trainer.accelerator)
@@ -82,6 +84,30 @@ def held_against_the_formula(folder: Path, kind: str) -> bool | None:
     return None if check is None else check.sign is None
 
 
+def beside_text(folder: Path) -> dict:
+    """Two steps, in each of which one process has a picture and the other has none."""
+    from causal_attrib.training.recipe.method import GRPO
+    from causal_attrib.training.watch.loss_check import check_loss
+
+    rows = [{"images": [row["image"]] * (n % 2), "prompt": row["prompt"]} for n, row in enumerate(noise_rows(2))]
+    trainer = grpo_trainer(
+        tiny("llava_clip_llama"),
+        rows,
+        folder,
+        method=GRPO(),
+        gradient_accumulation_steps=1,
+        gradient_checkpointing=True,
+        ddp_backend="gloo",
+    )
+    trainer.train()
+    return {
+        "pictures": sum(trainer.last_batch.get("num_images") or [0]),
+        "weights": sum(parameter.double().abs().sum().item() for parameter in trainer.model.parameters()),
+        "gradients": [line["grad_norm"] for line in trainer.state.log_history if "loss" in line],
+        "checked": check_loss(trainer) is not None,
+    }
+
+
 def sharded(folder: Path) -> None:
     """Scores of a model whose parameters FSDP 2 shares out, of which one process needs forwards and the other none.
 
@@ -92,7 +118,7 @@ def sharded(folder: Path) -> None:
     from torch.distributed.fsdp import fully_shard
 
     from causal_attrib.training.scoring.policy_scores import PolicyScorer, Scoring
-    from causal_attrib.training.scoring.rollout import Rollout
+    from causal_attrib.training.scoring.rollout import Rollout, encode_prompt
     from causal_attrib.training.trainers.gathering import gathered
 
     vlm, scoring = tiny("llava_clip_llama"), Scoring(outcome="grounding")
@@ -107,20 +133,36 @@ def sharded(folder: Path) -> None:
     with gathered(model):
         scores = PolicyScorer(model, vlm.processor, scoring)(own, 4)
     shared_out = all(hasattr(weight, "full_tensor") for weight in model.parameters())
-    # And an update goes on from there.
-    inputs = {"input_ids": torch.tensor([[300, 301, 302]])}
-    logits, wanted = model(**inputs).logits, vlm.model(**inputs).logits
-    logits.square().mean().backward()
+    # And an update goes on from there, which reads twice for one loss.
+    shown = encode_prompt(vlm, rollouts[0]).prompt_inputs
+    read, gradient = perceived(model, shown)
+    wanted_read, wanted = perceived(copy.deepcopy(vlm.model), shown)
     told = {
         "scored": int(scores.scored_BT.sum()),
         "alike": torch.equal(scores.scored_BT, whole.scored_BT)
         and torch.allclose(scores.necessity_BT, whole.necessity_BT, atol=1e-6)
         and torch.allclose(scores.sufficiency_BT, whole.sufficiency_BT, atol=1e-6),
         "shared_out": shared_out and all(hasattr(weight, "full_tensor") for weight in model.parameters()),
-        "same_logits": torch.allclose(logits, wanted, atol=1e-5),
-        "gradient": sum(w.grad.full_tensor().abs().sum().item() for w in model.parameters() if w.grad is not None),
+        "same_read": torch.allclose(read, wanted_read, atol=1e-5),
+        "same_gradient": gradient.keys() == wanted.keys()
+        and all(torch.allclose(gradient[name].full_tensor(), wanted[name], atol=1e-5) for name in wanted),
+        "gradient": max(one.abs().max().item() for one in wanted.values()),
     }
     (folder / f"sharded_{get_rank()}.json").write_text(json.dumps(told))
+
+
+def perceived(model, shown: dict) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Log-probabilities of four tokens behind a picture and behind it turned round, and the gradient of PAPO's loss."""
+    from causal_attrib.objectives import perception_loss
+
+    said_2BT = torch.stack(
+        [
+            model(**shown | {"pixel_values": pixels}).logits.log_softmax(-1)[:, -4:, 300]
+            for pixels in (shown["pixel_values"], shown["pixel_values"].flip(-1))
+        ]
+    )
+    perception_loss(*said_2BT, torch.ones(said_2BT.shape[1:]), gamma=1.0).sum().backward()
+    return said_2BT.detach(), {name: w.grad for name, w in model.named_parameters() if w.grad is not None}
 
 
 def resumed(folder: Path, accelerator) -> None:

@@ -38,10 +38,13 @@ def write(folder, lines, samples=(), at=""):
 
 
 def test_curves_are_of_what_was_logged():
-    logged = [*entries(0.25, 0.5, **{"copo/sufficiency": 0.1}), {"step": 2, "eval_reward": 0.75}]
+    scores = {"copo/sufficiency": 0.1, "copo/dependency": 0.2, "copo/spoilt_kl": 0.3}
+    logged = [*entries(0.25, 0.5, **scores), {"step": 2, "eval_reward": 0.75}]
     plot = curves([TrainingRun("a", logged)])
     drawn = {ax.get_title(loc="left"): ax for ax in plot.axes if ax.axison}
-    assert set(drawn) == {"reward", "scores", "loss", "seconds between two lines of the log"}
+    depends = "dependence on the picture, nats per token"
+    assert set(drawn) == {"reward", "scores", depends, "loss", "seconds between two lines of the log"}
+    assert [line.get_ydata().tolist() for line in drawn[depends].lines] == [[0.2, 0.2], [0.3, 0.3]]
     assert [line.get_xydata().tolist() for line in drawn["reward"].lines] == [[[1, 0.25], [2, 0.5]], [[2, 0.75]]]
     # A logged None is no point, and panels without a point are left out.
     with pytest.raises(InputError, match="Nothing has been logged yet"):

@@ -18,6 +18,38 @@ from causal_attrib.errors import InputError
 _LARGEST = 3.4e38
 
 
+class Conversation(list):
+    """A list of messages that is no text, and says so where a list would answer a question about text with no.
+
+    TRL hands completions of models that see over as messages; a reward that took them for text would be 0 throughout.
+
+    >>> "dog" in Conversation([{"role": "assistant", "content": "a dog"}])
+    Traceback (most recent call last):
+    TypeError: a completion is a list of messages, and completion[-1]["content"] is its text
+    """
+
+    def count(self, value: Any) -> int:
+        return super().count(_no_text(value))
+
+    def index(self, value: Any, *between: Any) -> int:
+        return super().index(_no_text(value), *between)
+
+    def __contains__(self, value: object) -> bool:
+        return super().__contains__(_no_text(value))
+
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(_no_text(other))
+
+    def __ne__(self, other: object) -> bool:
+        return super().__ne__(_no_text(other))
+
+
+def _no_text(value: Any) -> Any:
+    if isinstance(value, str):
+        raise TypeError('a completion is a list of messages, and completion[-1]["content"] is its text')
+    return value
+
+
 def checked(name: str, reward: Callable[..., Any]) -> Callable[..., Any]:
     """The same reward, plain or asynchronous, which returns numbers or raises an `InputError` that names it.
 
@@ -28,7 +60,7 @@ def checked(name: str, reward: Callable[..., Any]) -> Callable[..., Any]:
 
     def judge(**told: Any) -> list[float | None]:
         try:
-            given = reward(**told)
+            given = reward(**told | _as_conversations(told["completions"]))
             # A generator runs here.
             given = list(given) if inspect.isgenerator(given) else given
         except Exception as error:
@@ -37,7 +69,7 @@ def checked(name: str, reward: Callable[..., Any]) -> Callable[..., Any]:
 
     async def judge_later(**told: Any) -> list[float | None]:
         try:
-            given = await reward(**told)
+            given = await reward(**told | _as_conversations(told["completions"]))
         except Exception as error:
             raise _failed(name, error) from error
         return numbers(name, given, len(told["completions"]))
@@ -46,6 +78,10 @@ def checked(name: str, reward: Callable[..., Any]) -> Callable[..., Any]:
     # TRL logs a reward under it; what is callable need not have one.
     made.__name__ = getattr(reward, "__name__", name.rpartition(":")[2])
     return made
+
+
+def _as_conversations(completions: Iterable[Any]) -> dict[str, list]:
+    return {"completions": [Conversation(one) if type(one) is list else one for one in completions]}
 
 
 def is_async(reward: Callable[..., Any]) -> bool:

@@ -32,6 +32,7 @@ from causal_attrib.training.trainers.checkpoints import check_save_steps
 from causal_attrib.training.trainers.files import OwnFiles
 from causal_attrib.training.trainers.gathering import gathered
 from causal_attrib.training.trainers.sharding import check_sharding
+from causal_attrib.training.trainers.towers import see_once, without_none
 from causal_attrib.training.watch.completions import SampledBatch
 from causal_attrib.training.watch.phases import REWARD, SAMPLE, SCORE, UPDATE, PhaseClock
 
@@ -119,6 +120,9 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
         check_save_steps(self.args)
         check_whole_groups(self.method, self.args)
         check_loss_type(self.method, self.loss_type)
+        see_once(self.model)
+        for model in filter(None, (self.model, self.ref_model)):
+            without_none(model)
         if not Version(TESTED[0]) <= Version(trl.__version__) < Version(TESTED[1]):
             warnings.warn(
                 f"TRL {trl.__version__} is none of the versions this was tested with (from {TESTED[0]}, before "
@@ -136,6 +140,7 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         inputs = [row | {"prompt": bare(row["prompt"])} if isinstance(row["prompt"], list) else row for row in inputs]
         with self.clock.phase(SAMPLE):
+            self._agree_on_pictures(inputs)
             batch = super()._generate_and_score_completions(inputs)
             if batch["advantages"].ndim != 1:
                 raise RuntimeError(
@@ -149,11 +154,25 @@ class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
             self._set_advantages(inputs, batch, scores, mask_BT)
             return batch
 
+    def _agree_on_pictures(self, inputs: list[dict[str, Any]]) -> None:
+        """Keep pictures out of TRL's table of completions where a process has none.
+
+        TRL 1.16 gathers them for it on the processes that have some, which would wait for ever for one without.
+        """
+        if self.accelerator.num_processes > 1 and self.args.log_multimodal:
+            has = torch.tensor([any(map(pictures_of, inputs))], device=self.accelerator.device)
+            self.log_multimodal = bool(self.accelerator.gather(has).all())
+
     def _tokenize_prompts(self, *args: Any, **kwargs: Any) -> Any:
         # What TRL 1.16 says of a prompt without pictures beside one with some, no processor of transformers takes.
         ids, images, fields = super()._tokenize_prompts(*args, **kwargs)
-        # vLLM is handed them as they are, and takes no list without one.
-        return ids, images if self.use_vllm or not images else [of_prompt or [] for of_prompt in images], fields
+        return ids, images and [of_prompt or [] for of_prompt in images], fields
+
+    def _generate_single_turn(self, prompt_ids: list, images: list | None, *args: Any, **kwargs: Any) -> Any:
+        # vLLM takes no list without one.
+        return super()._generate_single_turn(
+            prompt_ids, images and [of_prompt or None for of_prompt in images], *args, **kwargs
+        )
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
         with self.clock.phase(REWARD):

@@ -11,7 +11,7 @@ def check_sharding(method: Method, *, fsdp: int, zero_stage: int | None, token_r
 
     FSDP 2 gives a model back whole for a while (`trainers.gathering`); FSDP 1 has made one vector of all parameters of
     a part, and ZeRO-3 gathers them by hooks that wait for all processes, of which one may run more forwards than
-    another.
+    another. papo's second forward is one that all processes make.
 
     Args:
         fsdp: the version of FSDP that shares parameters out; 0 for none.
@@ -20,9 +20,15 @@ def check_sharding(method: Method, *, fsdp: int, zero_stage: int | None, token_r
     """
     if isinstance(method, DPO) or not (fsdp or zero_stage == 3):
         return
-    if isinstance(method, (CEPO, PAPO)):
+    if isinstance(method, CEPO):
         raise InputError(
-            f"The method {method.name} has not been tried under FSDP and ZeRO-3; use ZeRO-2, DDP or one GPU."
+            "The method cepo has a frozen copy of the model beside it, which FSDP and ZeRO-3 would split up too; use "
+            "ZeRO-2, DDP or one GPU."
+        )
+    if isinstance(method, PAPO) and fsdp < 2:
+        raise InputError(
+            "The method papo has two forwards in one loss, which has not been tried under FSDP 1 and ZeRO-3; use FSDP "
+            "2 (fsdp_version: 2), ZeRO-2, DDP or one GPU."
         )
     runs_parts = method.needs_effects or method.needs_entropy or method.dependence is not None
     if (runs_parts or token_reward) and fsdp < 2:
