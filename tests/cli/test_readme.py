@@ -37,6 +37,7 @@ _NOT_RUN = {
         r"\b(ID|ID_OR_PATH|FILE|DIR|IMAGE|OUT|SCENES)\b|photo\.jpg|--model|--image|--server|\.\.\.|rows\.jsonl|asked\.jsonl"
         r"|objects\.json|_pope_|contrasts|data\.jsonl|runs/|SLURM|--ray|worlds/|://|\{1\.\.8\}|random\.json|responses"
     ),
+    "begins workers, which import torch anew and are tested with the library": re.compile(r"--workers"),
     "takes minutes": re.compile(r"copo (train|doctor|eval|serve|select)|--proof|--count"),
 }
 
