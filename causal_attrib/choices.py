@@ -72,14 +72,23 @@ MOST_TOKENS, MOST_DRAWN, MOST_SCENES = 131_072, 10_000, 10_000
 DEFAULT_PROMPT = "Describe this image."
 
 
-def setting(default: Any, help: str, *, shown: str | None = None, metavar: str | None = None) -> Any:
+def setting(
+    default: Any, help: str, *, shown: str | None = None, metavar: str | None = None, flag: str | None = None
+) -> Any:
     """A field of a class of settings, with what the help of the command line says of it.
 
     Args:
         shown: the default in words, where the value would not say it.
         metavar: what stands for the value in the help.
+        flag: what the flag is called, where the name of the field is the flag of something else.
     """
-    return field(default=default, metadata={"help": help, "shown": shown, "metavar": metavar})
+    return field(default=default, metadata={"help": help, "shown": shown, "metavar": metavar, "flag": flag})
+
+
+def flag_of(settings: type, name: str) -> str:
+    """The flag of a field of settings."""
+    (about,) = (each.metadata for each in fields(settings) if each.name == name)
+    return f"--{about['flag'] or name.replace('_', '-')}"
 
 
 def kind_of(settings: type, name: str) -> type:

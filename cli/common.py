@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
-from causal_attrib.choices import kind_of
+from causal_attrib.choices import flag_of, kind_of
 from causal_attrib.scores.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def option(settings: type, name: str, panel: str | None = None) -> Any:
     """The flag of a field of settings: its help, its default in words and what stands for its value."""
     about = next(field.metadata for field in fields(settings) if field.name == name)
     return typer.Option(
-        f"--{name.replace('_', '-')}",
+        flag_of(settings, name),
         help=about["help"],
         show_default=about["shown"] or True,
         metavar=about["metavar"],

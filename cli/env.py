@@ -10,6 +10,7 @@ import typer
 
 from causal_attrib import __version__
 from causal_attrib_cli.settings import InForce
+from causal_attrib_cli.usage import Command
 
 _PACKAGES = (
     "torch",
@@ -22,6 +23,12 @@ _PACKAGES = (
     "bitsandbytes",
     "torchvision",
 )
+
+
+class Env(Command):
+    """The command, which tells what is wrong with the settings where others end."""
+
+    needs_settings = False
 
 
 def env(
@@ -44,6 +51,8 @@ def env(
         problems += _torchvision_problems()
     in_force: InForce = context.obj or InForce()
     facts["settings"] = in_force.lines() or ["none"]
+    if in_force.fault is not None:
+        problems.append(str(in_force.fault).rstrip("."))
     if problems:
         facts["problems"] = problems
     if json:

@@ -9,7 +9,7 @@ import typer
 from causal_attrib_cli import common, settings
 from causal_attrib_cli.diff import diff
 from causal_attrib_cli.doctor import doctor
-from causal_attrib_cli.env import env
+from causal_attrib_cli.env import Env, env
 from causal_attrib_cli.eval import app as evaluations
 from causal_attrib_cli.merge import merge
 from causal_attrib_cli.merge_adapter import merge_adapter
@@ -33,20 +33,26 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings=spellings(),
 )
+_OF_MAPS = {"html": "report", "level": "map-level", "samples": "map-samples"}
+_OF_TRL = {"allow_extra_args": True, "ignore_unknown_options": True}
+_LENGTH = {"max-completion-length": "max-new-tokens"}
+# The short helps are for the list of commands, on 80 columns.
 app.command(cls=Score, context_settings=spellings({"output": "out"}))(score)
-app.command(cls=Command)(merge)
-app.command(cls=Command)(diff)
+app.command(cls=Command, short_help="Join the files that copo score --shard wrote.")(merge)
+app.command(cls=Command, short_help="What changed between two files of scored captions.")(diff)
 app.command(cls=Command)(report)
-app.command(cls=Command, context_settings=spellings({"html": "report"}))(saliency)
-app.command(cls=Command, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
-app.command(cls=Command, context_settings=spellings({"max-completion-length": "max-new-tokens"}))(select)
-app.command(cls=Command)(pairs)
-app.command(cls=Command)(vicrit)
-app.command(cls=Command)(merge_adapter)
-app.command(cls=Command)(doctor)
-app.command(cls=Command)(scenes)
-app.command(cls=Command)(serve)
-app.command(cls=Command)(env)
+app.command(cls=Command, context_settings=spellings(_OF_MAPS), short_help="Map each word to its part of the image.")(
+    saliency
+)
+app.command(cls=Command, context_settings=_OF_TRL, short_help="Fine-tune a vision-language model.")(train)
+app.command(cls=Command, context_settings=spellings(_LENGTH), short_help="Keep the prompts worth training on.")(select)
+app.command(cls=Command, short_help="Write rows with a contrastive picture as plain pairs.")(pairs)
+app.command(cls=Command, short_help="Write rows whose captions have one false word.")(vicrit)
+app.command(cls=Command, short_help="Add an adapter to its base model.")(merge_adapter)
+app.command(cls=Command, short_help="Check that scores of a model can be trusted.")(doctor)
+app.command(cls=Command, short_help="Render labelled scenes, whose truth is known.")(scenes)
+app.command(cls=Command, short_help="A page and an HTTP API on a model that stays loaded.")(serve)
+app.command(cls=Env, short_help="Versions, devices and settings, for bug reports.")(env)
 app.add_typer(evaluations, name="eval")
 app.add_typer(pope, name="pope")
 
@@ -70,9 +76,8 @@ def copo(
 ) -> None:
     """Which words of a caption rest on the image? Per-token causal attribution of vision-language models."""
     with common.told_plainly(debug=debug, quiet=quiet):
-        context.obj = settings.read()
         given = {name: True for name, is_set in (("debug", debug), ("quiet", quiet)) if is_set}
-        context.default_map = settings.defaults(context.obj, context.command, given)
+        context.obj, context.default_map = settings.in_force(context.command, given)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from causal_attrib_cli.usage import Command, Group
 app = typer.Typer(cls=Group, no_args_is_help=True, help="Questions like POPE's, for your own images.")
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, short_help="Build yes/no questions, half of them about absent objects.")
 def build(
     objects: Annotated[str, typer.Option("--objects", metavar="FILE", help="Objects of each image.")],
     out: Annotated[str, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.")],

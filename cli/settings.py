@@ -18,9 +18,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
+
+from causal_attrib.errors import InputError
 
 ENVIRONMENT = {"COPO_MODEL": "model", "COPO_DEVICE": "device"}
 # What stands outside of a command's table means the same everywhere.
@@ -41,11 +43,13 @@ class InForce:
     source:   the file, if there is one
     file:     what stands in it
     variables: of the environment, those that are set
+    fault:    what is wrong with the file: help is given all the same, and `copo env` says it; nothing else is done
     """
 
     source: str | None = None
     file: dict[str, Any] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
+    fault: InputError | None = None
 
     def lines(self) -> list[str]:
         """Each setting with where it comes from."""
@@ -53,15 +57,30 @@ class InForce:
         return told + [f"{ENVIRONMENT[name]} = {value!r} ({name})" for name, value in self.variables.items()]
 
 
-def read(folder: str | os.PathLike[str] = ".", environment: Mapping[str, str] = os.environ) -> InForce:
-    """The settings of a folder and of the environment.
+def in_force(root: Any, given: Mapping[str, Any]) -> tuple[InForce, dict[str, Any]]:
+    """The settings of this folder and of the environment, and what they are for `root`, the group of all commands; what
+    is wrong with the file is in `fault`.
+
+    Args:
+        given: flags that stood before the command.
+    """
+    variables = {name: os.environ[name] for name in ENVIRONMENT if os.environ.get(name)}
+    found = InForce(variables=variables)
+    try:
+        found = read(variables)
+        return found, defaults(found, root, given)
+    except InputError as error:
+        return replace(found, fault=error), {}
+
+
+def read(variables: dict[str, str]) -> InForce:
+    """The settings of this folder.
 
     Raises:
         InputError: the file is no TOML.
     """
-    variables = {name: environment[name] for name in ENVIRONMENT if environment.get(name)}
     for name in ("copo.toml", "pyproject.toml"):
-        path = Path(folder) / name
+        path = Path(name)
         if not path.is_file():
             continue
         content = _toml(path)
@@ -110,28 +129,32 @@ def _of_group(found: InForce, group: Any, general: dict[str, Any], tables: dict[
         if hasattr(command, "commands"):
             values[name] = _of_group(found, command, general, own)
             continue
-        flags = {param.name: param for param in command.params if param.param_type_name == "option"}
+        options = [param for param in command.params if param.param_type_name == "option"]
+        flags = {_plain(flag.lstrip("-")): option for option in options for flag in option.opts if flag[:2] == "--"}
+        # Earlier spellings too.
+        spelt = command.context_settings.get("token_normalize_func", str)
         taken = {flag: value for flag, value in general.items() if flag in flags and _is_for(name, flag)}
-        for flag, value in own.items():
-            _refuse(found, _plain(flag), value)
-            if _plain(flag) not in flags or name in _HAS_A_RECIPE:
+        for given, value in own.items():
+            flag = _plain(spelt(given))
+            _refuse(found, flag, value)
+            if flag not in flags or name in _HAS_A_RECIPE:
                 why = "which takes its settings from a recipe" * (name in _HAS_A_RECIPE)
-                _fail(found, f"has {flag!r} for copo {name}, {why or 'which has no such flag'}")
-            taken[_plain(flag)] = value
+                _fail(found, f"has {given!r} for copo {name}, {why or 'which has no such flag'}")
+            taken[flag] = value
         for flag, value in taken.items():
-            _check_kind(found, flags[flag], value)
-        values[name] = taken
+            _check_kind(found, flag, flags[flag], value)
+        values[name] = {flags[flag].name: value for flag, value in taken.items()}
     return values
 
 
-def _check_kind(found: InForce, flag: Any, value: object) -> None:
+def _check_kind(found: InForce, flag: str, option: Any, value: object) -> None:
     """Refuse what would be read as the text of a list, or as the number of a yes."""
     several = isinstance(value, list)
-    if isinstance(value, dict) or several != flag.multiple and not (flag.multiple and isinstance(value, str)):
-        wanted = "a list of texts" if flag.multiple else "one value (names in one text, with commas)"
-        _fail(found, f"has {value!r} for {flag.name}, which takes {wanted}")
-    if isinstance(value, bool) and not flag.is_flag:
-        _fail(found, f"has {value!r} for {flag.name}, which is no switch; give it a value")
+    if isinstance(value, dict) or several != option.multiple and not (option.multiple and isinstance(value, str)):
+        wanted = "a list of texts" if option.multiple else "one value (names in one text, with commas)"
+        _fail(found, f"has {value!r} for {flag}, which takes {wanted}")
+    if isinstance(value, bool) and not option.is_flag:
+        _fail(found, f"has {value!r} for {flag}, which is no switch; give it a value")
 
 
 def _is_for(command: str, flag: str) -> bool:
@@ -146,8 +169,6 @@ def _refuse(found: InForce, flag: str, value: object = None) -> None:
 
 
 def _fail(found: InForce, what: str) -> NoReturn:
-    from causal_attrib.errors import InputError
-
     raise InputError(f"{found.source} {what}.")
 
 
@@ -167,7 +188,6 @@ def _toml(path: Path) -> dict[str, Any]:
         import tomllib
     else:
         import tomli as tomllib
-    from causal_attrib.errors import InputError
 
     try:
         return tomllib.loads(path.read_text("utf-8"))

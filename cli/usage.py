@@ -26,11 +26,11 @@ _FIRST = {
     "saliency": "question answer of token foil method object_mask out proof report json model device seed quiet",
     "train": "config model method data reward output_dir resume dry_run num_generations max_completion_length "
     "learning_rate max_steps num_train_epochs lambda_s lambda_n outcome full json seed quiet",
-    "chair": "captions model images save max_new_tokens fresh objects instances references against group_by bootstrap "
+    "chair": "captions model images save max_new_tokens fresh objects instances references compare group_by bootstrap "
     "seed json out quiet",
-    "detection": "captions model images save max_new_tokens fresh samples objects instances signals fit curves "
+    "detection": "captions model images save max_new_tokens fresh drawn_captions objects instances signals fit curves "
     "bootstrap seed json out quiet",
-    "pope": "questions answers corrected model images save max_new_tokens fresh bootstrap seed json out quiet",
+    "pope": "questions answers compare corrected model images save max_new_tokens fresh bootstrap seed json out quiet",
 }
 
 # Names of TRL and of earlier versions, for the names there are; they are in no help.
@@ -54,13 +54,27 @@ def spellings(more: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 
 class Command(TyperCommand):
-    """A command whose help fits two screens; `--help-all` shows the rest."""
+    """A command whose help fits two screens; `--help-all` shows the rest.
+
+    Its help is there whatever stands in the file of settings; with a wrong one it does nothing else.
+    """
+
+    needs_settings = True
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if _ALL in args:
             ctx.meta[_ALL] = True
             args = ["--help"]
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        fault = _fault(ctx)
+        if fault is not None and self.needs_settings:
+            from causal_attrib_cli import common
+
+            with common.told_plainly(debug=bool(ctx.find_root().params.get("debug")), quiet=False):
+                raise fault
+        return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         params = [param for param in self.get_params(ctx) if not getattr(param, "hidden", False)]
@@ -117,8 +131,15 @@ class Group(TyperGroup):
 
                 command = context.command_path if context is not None else self.name
                 said = error.format_message().rstrip(".")
-                common.tell(f"Error: {said}; see {command} --help.", "red")
+                # A flag that seems to be missing may stand in the file that cannot be read.
+                fault = None if context is None else _fault(context)
+                common.tell(f"Error: {said}; see {command} --help." if fault is None else f"Error: {fault}", "red")
             sys.exit(getattr(error, "exit_code", 1))
+
+
+def _fault(ctx: Any) -> Exception | None:
+    """What is wrong with the file of settings."""
+    return getattr(ctx.find_root().obj, "fault", None)
 
 
 def _help(command: Any, ctx: Any, shown: Sequence[Any], width: int, *, brief: bool, more: bool) -> str:

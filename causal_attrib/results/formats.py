@@ -35,7 +35,8 @@ FORMATS = ("json", "jsonl", "csv", "parquet", "html")
 # What is drawn, and holds no numbers to load again.
 FIGURES = ("png", "pdf", "svg")
 # The element of the report that holds what is loaded again: one attribution, or a list of several.
-HTML_MARK = '<script type="application/json" id="copo-attribution">'
+HTML_ID = "copo-attribution"
+_HTML_MARK = f'<script type="application/json" id="{HTML_ID}">'
 
 _CSV_MARK = "# copo: "
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
@@ -325,7 +326,7 @@ def _read_jsonl(data: bytes) -> list[dict]:
 
 
 def _read_html(data: bytes) -> list[dict]:
-    found = re.search(f"{re.escape(HTML_MARK)}(.*?)</script>", data.decode(), re.DOTALL)
+    found = re.search(f"{re.escape(_HTML_MARK)}(.*?)</script>", data.decode(), re.DOTALL)
     if found is None:
         raise ValueError("the page holds no attribution")
     read = parse_json(found[1])

@@ -31,6 +31,7 @@ from causal_attrib.serve.limits import Limits
 from causal_attrib.serve.openapi import openapi
 from causal_attrib.serve.resident import FullError, GivenUpError, Resident, Ticket
 from causal_attrib.serve.results import Results
+from causal_attrib.views import html_page
 
 # Seconds between looks at whether somebody still waits.
 _LOOK = 0.5
@@ -241,11 +242,10 @@ def make_app(service: Service, token: str | None) -> Starlette:
         return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
 
     async def asset(request: Request) -> Response:
-        kinds = {"page.css": "text/css", "page.js": "text/javascript"}
         name = request.path_params["name"]
-        if name not in kinds:
+        if name not in _ASSETS:
             raise HTTPException(404, f"There is no {name}.")
-        return Response(_asset(name), media_type=kinds[name])
+        return Response(_ASSETS[name](name), media_type="text/javascript" if name.endswith(".js") else "text/css")
 
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok", "waiting": service.resident.waiting})
@@ -298,3 +298,7 @@ def _page() -> str:
 
 def _asset(name: str) -> str:
     return (resources.files("causal_attrib.serve") / "assets" / name).read_text(encoding="utf-8")
+
+
+# What the page asks for, and what reads it: the style that all pages share is that of the reports.
+_ASSETS = {"base.css": html_page.asset, "page.css": _asset, "page.js": _asset}

@@ -11,8 +11,8 @@ from html import escape
 from typing import Any
 
 from causal_attrib.evaluation.intervals import Estimate
-from causal_attrib.views import drawing, report_page
 from causal_attrib.views.captions_data import TYPES, VERDICTS, Captions, bins_of
+from causal_attrib.views.html_page import html_page, text
 from causal_attrib.views.picture import data_uri, scored_picture
 
 _THUMB = 160
@@ -60,26 +60,11 @@ def diff_page(found: Any, captions: Captions, title: str) -> str:
 
 
 def _page(title: str, kind: str, body: str, rows: list[list[Any]], total: int) -> str:
-    style, script = report_page._asset("captions.css"), report_page._asset("captions.js")
-    hashes = [report_page._hash(source) for source in (style, script)]
-    allowed = f"default-src 'none'; img-src data:; style-src {hashes[0]}; script-src {hashes[1]}"
-    data = report_page._json({"rows": rows, "verdicts": VERDICTS})
     of_all = "" if len(rows) == total else f" (the first {len(rows):,} of {total:,})"
     options = "".join(f'<option value="{place}">{name}</option>' for place, name in enumerate(VERDICTS))
     changed = '<option value="change">change of p(false)</option>' if rows and len(rows[0]) > 7 else ""
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{allowed}; base-uri 'none'; form-action 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{escape(drawing.visible(title))}</title>
-<style>{style}</style>
-</head>
-<body>
-<header><p class="eyebrow">COPO report</p><h1><bdi>{escape(drawing.visible(title))}</bdi></h1></header>
-<main>
+    return html_page(
+        f"""<main>
 {body}
 <section class="list" aria-label="{kind}">
 <h2>Captions{of_all}</h2>
@@ -93,16 +78,19 @@ def _page(title: str, kind: str, body: str, rows: list[list[Any]], total: int) -
 </form>
 <noscript><p class="note">The list with search, sorting and each caption's words needs scripts; the first ones are
 below.</p>{_plain_list(rows[:_WITHOUT_SCRIPT])}</noscript>
+<div class="heads" aria-hidden="true"><span>p(false)</span><span class="k" id="other">outcome</span>
+<span>caption</span></div>
 <div class="view" id="view" tabindex="0" role="listbox" aria-label="Captions"><div id="space"></div></div>
 <article id="detail" class="detail" aria-live="polite" hidden></article>
 </section>
 </main>
-<footer><p class="note">Numbers are rounded to three digits; the file has all of them.</p></footer>
-<script type="application/json" id="copo-captions">{data}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
+<footer><p class="note">Numbers are rounded to three digits; the file has all of them.</p></footer>""",
+        kind="COPO report",
+        title=title,
+        styles=["captions.css"],
+        scripts=["captions.js"],
+        data={"copo-captions": {"rows": rows, "verdicts": VERDICTS}},
+    )
 
 
 def _counts(captions: Captions) -> str:
@@ -211,9 +199,10 @@ def _thumbnails(captions: Captions) -> str:
             if pixels is not None
             else '<span class="gone">not there</span>'
         )
+        kind = "p false" if row[3] > 0.5 else "p"
         shown += (
-            f'<button type="button" class="thumb" data-row="{number}">{picture}<span class="p">{row[3]:.2f}</span>'
-            f"<span>{escape(drawing.visible(row[2][:80]))}</span></button>"
+            f'<button type="button" class="thumb" data-row="{number}">{picture}<span class="{kind}">{row[3]:.2f}</span>'
+            f"<span>{text(row[2][:80])}</span></button>"
         )
     if not shown:
         return ""
@@ -226,8 +215,9 @@ def _changes(rows: Sequence[tuple[str, int, float, float, Estimate]], counted: s
     ends = [abs(end) for *_, change in rows for end in (change.low, change.high, change.value) if end is not None]
     most = max(ends, default=1.0) or 1.0
     listed = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{count:,}</td><td>{first:.3f}</td><td>{second:.3f}</td>'
-        f'<td>{_shown(change, "+.3f")}</td><td class="wide">{_interval(change, -most, most)}</td></tr>'
+        f'<tr><th scope="row">{escape(name).replace("_", "_<wbr>")}</th><td>{count:,}</td><td>{first:.3f}</td>'
+        f"<td>{second:.3f}</td><td>{_shown(change, '+.3f')}</td>"
+        f'<td class="wide">{_interval(change, -most, most)}</td></tr>'
         for name, count, first, second, change in rows
     )
     return _table(("", counted, "A", "B", "B &minus; A", ""), listed)
@@ -247,7 +237,7 @@ def _transitions(moved: dict[tuple[str, str], int]) -> str:
 
 def _table(heads: Sequence[str], rows: str) -> str:
     """A table that scrolls sideways where it has no room; an empty head is that of a drawing."""
-    cells = "".join(f'<th scope="col">{head}</th>' if head else "<td></td>" for head in heads)
+    cells = "".join(f'<th scope="col">{head}</th>' if head else '<td class="drawing"></td>' for head in heads)
     return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
@@ -272,12 +262,12 @@ def _shown(estimate: Estimate, digits: str = ".1f") -> str:
         return "&ndash;"
     if estimate.low is None or estimate.high is None:
         return format(estimate.value, digits)
-    return f"{estimate.value:{digits}} [{estimate.low:{digits}}, {estimate.high:{digits}}]"
+    return f'{estimate.value:{digits}} <span class="ends">[{estimate.low:{digits}}, {estimate.high:{digits}}]</span>'
 
 
 def _plain_list(rows: Sequence[list[Any]]) -> str:
     listed = "".join(
-        f"<tr><td>{'' if row[3] is None else format(row[3], '.2f')}</td><td>{escape(drawing.visible(row[2]))}</td></tr>"
-        for row in rows
+        f"<tr><td>{'' if row[3] is None else format(row[3], '.2f')}</td><td>{text(row[2])}</td></tr>" for row in rows
     )
-    return f"<table><thead><tr><th>p(false)</th><th>caption</th></tr></thead><tbody>{listed}</tbody></table>"
+    heads = "<thead><tr><th>p(false)</th><th>caption</th></tr></thead>"
+    return f"<table class='plain'>{heads}<tbody>{listed}</tbody></table>"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 from causal_attrib.results.attribution import Attribution, Token
+from causal_attrib.results.effects import effect_nats
 from causal_attrib.results.maps import PER_MAP
 from causal_attrib.views import coherence as words
 from causal_attrib.views import drawing, refinement
@@ -14,6 +18,10 @@ from causal_attrib.views.report_data import VERDICT_CLASSES, Colouring, ReportCa
 
 _COLUMNS = ("logprob", "entropy", "sufficiency", "necessity", "causal_completeness")
 _SHORT = {"logprob": "log-prob"}
+_EFFECT = "effect in nats"
+# Signals that stand side by side on a page 1,280 wide.
+_ABREAST = 8
+_WORDS = ' class="words"'
 _NO_SCRIPTS = "Scripts do not run here: the words keep this colouring, and the table below has all numbers."
 # A caption is set the larger the shorter it is: up to so many characters, in this size.
 _SIZES = ((90, "large"), (300, "medium"))
@@ -76,30 +84,38 @@ def article(caption: ReportCaption, place: int, count: int, chosen: str | None) 
 
 def table(caption: ReportCaption, place: int, count: int, chosen: str | None) -> str:
     """All numbers of one caption, a row per unit; sorted by the page's script."""
-    colouring = caption.colourings.get(chosen or "")
-    classes = colouring.classes if colouring else ["unscored"] * len(caption.attribution)
-    rows = "\n".join(
-        _row(caption, token, at, of)
-        for at, (token, of) in enumerate(zip(caption.attribution.tokens, classes, strict=True))
-    )
-    names = [_SHORT.get(name, meaning.HEADINGS[name]) for name in _columns(caption.attribution)]
-    headings = "".join(f'<th scope="col">{name}</th>' for name in names)
-    note = ""
-    if caption.attribution.verdict is not None:
-        # The first that one looks for; a narrow page cuts off the last columns.
-        headings = f'<th scope="col" class="words">verdict</th>{headings}'
-        note = f'\n<p class="note">Verdicts: {escape(caption.attribution.verdict["note"])}.</p>'
     title = "Numbers" if count == 1 else f"Numbers of caption {place + 1}"
     return f"""<section class="numbers" data-caption="{place}">
 <h2 id="numbers-{place}">{title}</h2>
-<div class="scroll" role="region" aria-labelledby="numbers-{place}" tabindex="0">
-<table>
-<thead><tr><th scope="col" aria-sort="ascending">#</th><th scope="col">{caption.unit}</th>{headings}</tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table>
-</div>{note}
+{_grid(caption, f"numbers-{place}", _columns(caption.attribution), chosen)}
+</section>"""
+
+
+def notes(captions: list[ReportCaption]) -> str:
+    """What is to be known of the numbers of all captions: each once."""
+    of_each = [caption.attribution for caption in captions]
+    told = [f"Verdicts: {escape(one.verdict['note'])}." for one in of_each if one.verdict is not None]
+    if any(_effects(one) for one in of_each):
+        told.append("The effect in nats is the change of the outcome's log-odds where the word is hidden.")
+    return f'<p class="note">{" ".join(dict.fromkeys(told))}</p>' if told else ""
+
+
+def signals(caption: ReportCaption, place: int, count: int, chosen: str | None) -> str:
+    """The signals of one caption, in as many tables as they need width; empty where none were asked for."""
+    attribution, names = caption.attribution, caption.attribution.signal_names
+    if not names:
+        return ""
+    title = "Signals" if count == 1 else f"Signals of caption {place + 1}"
+    each = math.ceil(len(names) / math.ceil(len(names) / _ABREAST))
+    of_name = {name: [(token.signals or {}).get(name) for token in attribution.tokens] for name in names}
+    columns = [_Column(name, values, [drawing.number(value) for value in values]) for name, values in of_name.items()]
+    parts = [columns[first : first + each] for first in range(0, len(names), each)]
+    tables = "\n".join(_grid(caption, f"signals-{place}", part, chosen) for part in parts)
+    opened = " open" if len(names) <= _ABREAST else ""
+    return f"""<section class="signals" data-caption="{place}">
+<details{opened}><summary><h2 id="signals-{place}">{title} ({len(names)})</h2></summary>
+{tables}
+</details>
 </section>"""
 
 
@@ -210,23 +226,87 @@ def _key(colouring: Colouring | None) -> str:
 </div>"""
 
 
-def _row(caption: ReportCaption, token: Token, at: int, colour: str) -> str:
-    columns = _columns(caption.attribution)
-    cells = "".join(f"<td{_value(token, name)}>{meaning.written(token, name)}</td>" for name in columns)
-    if caption.attribution.verdict is not None:
-        cells = f'<td class="words"{_value(token, "evidence")}>{escape(token.verdict or "–")}</td>{cells}'
+@dataclass(frozen=True)
+class _Column:
+    """A column of numbers: what a row shows, and what it is sorted by."""
+
+    heading: str
+    values: Sequence[float | None]
+    cells: Sequence[str]
+    is_text: bool = False
+
+
+def _columns(attribution: Attribution) -> list[_Column]:
+    """What is known of each unit, signals apart."""
+    tokens, columns = attribution.tokens, []
+
+    def add(name: str) -> None:
+        values = [getattr(token, name) for token in tokens]
+        columns.append(
+            _Column(
+                _SHORT.get(name, meaning.HEADINGS[name]), values, [meaning.written(token, name) for token in tokens]
+            )
+        )
+
+    if attribution.verdict is not None:
+        # The first that one looks for.
+        verdicts = [token.verdict or "–" for token in tokens]
+        columns.append(_Column("verdict", [token.evidence for token in tokens], verdicts, is_text=True))
+        add("p_false")
+        add("evidence")
+    for name in _COLUMNS[:-1]:
+        add(name)
+    effects = _effects(attribution)
+    if effects:
+        columns.append(_Column(_EFFECT, effects, [drawing.number(effect, 2) for effect in effects]))
+    add(_COLUMNS[-1])
+    return columns
+
+
+def _effects(attribution: Attribution) -> list[float | None]:
+    """The effects in nats; none where the outcome has none."""
+    effects = [effect_nats(attribution.outcome, token.necessity) for token in attribution.tokens]
+    return effects if any(effect is not None for effect in effects) else []
+
+
+def _grid(caption: ReportCaption, title: str, columns: Sequence[_Column], chosen: str | None) -> str:
+    """A table with a row per unit, which on a narrow screen becomes a list; each cell says what it is there."""
+    colouring = caption.colourings.get(chosen or "")
+    classes = colouring.classes if colouring else ["unscored"] * len(caption.attribution)
+    headings = "".join(
+        f'<th scope="col"{_WORDS if column.is_text else ""}>{escape(column.heading).replace("_", "_<wbr>")}</th>'
+        for column in columns
+    )
+    rows = "\n".join(
+        _row(caption, token, at, of, columns)
+        for at, (token, of) in enumerate(zip(caption.attribution.tokens, classes, strict=True))
+    )
+    return f"""<div class="scroll" role="region" aria-labelledby="{title}" tabindex="0">
+<table class="units">
+<thead><tr><th scope="col" aria-sort="ascending">#</th><th scope="col">{caption.unit}</th>{headings}</tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+</div>"""
+
+
+def _row(caption: ReportCaption, token: Token, at: int, colour: str, columns: Sequence[_Column]) -> str:
+    cells = "".join(
+        f'<td{_WORDS if column.is_text else ""}{_value(column.values[at])} data-label="{escape(column.heading)}">'
+        f"{escape(column.cells[at])}</td>"
+        for column in columns
+    )
     mark = f' <abbr title="{caption.warning}">!</abbr>' if token.index in caption.marks else ""
     classes = " ".join(filter(None, ("chip", colour, _mark(caption, token))))
-    name = f'<bdi class="{classes}">{escape(caption.shown(token))}</bdi>{mark}'
+    # A token that goes on with a word.
+    on = at > 0 and caption.attribution.tokens[at - 1].word == token.word
+    dot = '<span class="goes-on">·</span>' if on else ""
+    name = f'{dot}<bdi class="{classes}">{escape(caption.shown(token))}</bdi>{mark}'
     return f'<tr data-unit="{at}"><td data-value="{at}">{at + 1}</td><th scope="row">{name}</th>{cells}</tr>'
 
 
-def _columns(attribution: Attribution) -> tuple[str, ...]:
-    return _COLUMNS if attribution.verdict is None else (*_COLUMNS, "evidence", "p_false")
-
-
-def _value(token: Token, name: str) -> str:
-    value = getattr(token, name)
+def _value(value: float | None) -> str:
     return "" if value is None else f' data-value="{value!r}"'
 
 

@@ -6,21 +6,18 @@ show their maps and regions their words. A notebook shows the same page in a fra
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Sequence
 from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.pictures import ImageLike
 from causal_attrib.results.attribution import Attribution
-from causal_attrib.results.formats import HTML_MARK
-from causal_attrib.views import drawing, overlay, report_body
+from causal_attrib.results.formats import HTML_ID
 from causal_attrib.views import explanations as meaning
+from causal_attrib.views import overlay, report_body
+from causal_attrib.views.html_page import html_page, text
 from causal_attrib.views.picture import data_uri, scored_picture, why_missing
 from causal_attrib.views.report_data import ReportCaption, share_scales
 
@@ -56,8 +53,7 @@ def report(
     attributions = [attributions] if isinstance(attributions, Attribution) else list(attributions)
     captions = _captions(attributions, maps)
     records = [attribution.to_dict() for attribution in attributions]
-    data = _json(records[0] if len(records) == 1 else records)
-    return _page(captions, picture, _SIDE, "report", f"{HTML_MARK}{data}</script>")
+    return _page(captions, picture, _SIDE, "report", {HTML_ID: records[0] if len(records) == 1 else records})
 
 
 def report_bytes(
@@ -74,7 +70,7 @@ def report_bytes(
 
 def notebook(attribution: Attribution, maps: Maps | None = None) -> str:
     """The report in a frame of its own, so that neither its style nor its script meets the notebook's."""
-    page = _page(_captions([attribution], maps), None, _SIDE_IN_NOTEBOOK, "embedded", "")
+    page = _page(_captions([attribution], maps), None, _SIDE_IN_NOTEBOOK, "embedded", {})
     style = "width:100%;height:40rem;border:0;resize:vertical;overflow:auto"
     return f'<iframe sandbox="allow-scripts" title="COPO report" style="{style}" srcdoc="{escape(page)}"></iframe>'
 
@@ -98,32 +94,15 @@ def _captions(attributions: list[Attribution], maps: Maps | None | Sequence[Maps
     return captions
 
 
-def _page(captions: list[ReportCaption], picture: ImageLike | None, side: int, kind: str, data: str) -> str:
+def _page(
+    captions: list[ReportCaption], picture: ImageLike | None, side: int, kind: str, data: dict[str, object]
+) -> str:
     pixels = scored_picture(captions[0].attribution.image, picture)
-    style = f"{_asset('report.css')}\n:root {{ --ratio: {_ratio(captions, pixels):.4f} }}\n"
-    script = "".join(map(_asset, ("report.js", "report_maps.js", "report_events.js")))
-    allowed = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
     count, first = len(captions), captions[0].attribution
     chosen = next((name for name in meaning.SHOWN if any(name in each.colourings for each in captions)), None)
     title = Path(first.image.get("path") or "A picture").name
     each = [(caption, place, count, chosen) for place, caption in enumerate(captions)]
-    record = _json([caption.record(_CELLS // count) for caption in captions])
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{allowed}; base-uri 'none'; form-action 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{escape(drawing.visible(first.caption[:80] or title))}</title>
-<style>{style}</style>
-</head>
-<body class="{kind}{" long" if any(len(one.attribution.caption) > _LONG for one in captions) else ""}">
-<header>
-<p class="eyebrow">COPO report</p>
-<h1><bdi>{escape(drawing.visible(title))}</bdi></h1>
-</header>
-<main class="{"several" if count > 1 else "single"}">
+    body = f"""<main class="{"several" if count > 1 else "single"}">
 {report_body.opening(captions)}
 <div class="look">
 {_figure(captions, pixels, side)}
@@ -139,18 +118,25 @@ def _page(captions: list[ReportCaption], picture: ImageLike | None, side: int, k
 {"".join(report_body.coherence(*one[:3]) for one in each)}
 {"".join(report_body.sentences(*one[:3]) for one in each)}
 {"".join(report_body.table(*one) for one in each)}
+{report_body.notes(captions)}
+{"".join(report_body.signals(*one) for one in each)}
 </div>
 </main>
 <footer>
 {report_body.foot(captions)}
 </footer>
-<p id="status" class="unseen" role="status"></p>
-{data}
-<script type="application/json" id="copo-report">{record}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
+<p id="status" class="unseen" role="status"></p>"""
+    return html_page(
+        body,
+        kind="COPO report",
+        title=title,
+        window=first.caption[:80] or title,
+        styles=["report.css"],
+        scripts=["report.js", "report_maps.js", "report_events.js"],
+        data={**data, "copo-report": [caption.record(_CELLS // count) for caption in captions]},
+        own_style=f":root {{ --ratio: {_ratio(captions, pixels):.4f} }}\n",
+        classes=f"{kind}{' long' if any(len(one.attribution.caption) > _LONG for one in captions) else ''}",
+    )
 
 
 def _ratio(captions: list[ReportCaption], pixels: Image.Image | None) -> float:
@@ -165,11 +151,11 @@ def _figure(captions: list[ReportCaption], pixels: Image.Image | None, side: int
     image = captions[0].attribution.image
     with_maps = any(caption.maps is not None for caption in captions)
     if pixels is None and not with_maps:
-        return f'<p class="missing">{escape(drawing.visible(why_missing(image)))}</p>'
+        return f'<p class="missing">{text(why_missing(image))}</p>'
     if pixels is None:
         # An empty drawing, for the map to lie on.
         shown = '<svg class="picture" role="img" aria-label="no picture"></svg>'
-        told = f'<p class="missing">{escape(drawing.visible(why_missing(image)))}</p>'
+        told = f'<p class="missing">{text(why_missing(image))}</p>'
     else:
         name = escape(Path(image.get("path") or "the scored picture").name)
         shown, told = f'<img class="picture" alt="{name}" src="{data_uri(pixels, side)}">', ""
@@ -205,16 +191,3 @@ def _card(captions: list[ReportCaption]) -> str:
 </div>
 <div class="detail" hidden></div>
 </section>"""
-
-
-def _json(value: object) -> str:
-    # "<" would let a caption that holds "</script>" end the element.
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", r"\u003c")
-
-
-def _asset(name: str) -> str:
-    return (resources.files("causal_attrib.views") / "assets" / name).read_text(encoding="utf-8")
-
-
-def _hash(source: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

@@ -7,18 +7,16 @@ script.
 from __future__ import annotations
 
 import base64
-import hashlib
 import math
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from causal_attrib.errors import InputError
-from causal_attrib.views import drawing
 from causal_attrib.views.figure import MUTED, RULE, TEXT, Plot, new_plot
+from causal_attrib.views.html_page import html_page, text
 from causal_attrib.views.training_log import TrainingRun
 
 # Panels, each with the keys of the log that it shows and what these are called.
@@ -96,31 +94,19 @@ def page(runs: Sequence[TrainingRun], drawn: bytes | None = None) -> str:
         InputError: nothing has been logged.
     """
     image = base64.b64encode(drawn or curves(runs)._repr_png_()).decode()
-    allowed = f"default-src 'none'; img-src data:; style-src {_hash(_STYLE)}; base-uri 'none'; form-action 'none'"
-    title = ", ".join(run.name for run in runs)
     samples = "".join(_samples(run, several=len(runs) > 1) for run in runs)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{allowed}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{_text(title)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<header><p class="eyebrow">COPO training</p><h1><bdi>{_text(title)}</bdi></h1></header>
-<main>
-<div class="wide"><img class="curves" alt="Curves of the training log; the table has their ends."
+    return html_page(
+        f"""<main>
+<div class="scroll"><img class="curves" alt="Curves of the training log; the table has their ends."
 src="data:image/png;base64,{image}"></div>
 {_ends(runs)}
 {_recipes(runs)}
 {samples}
-</main>
-</body>
-</html>
-"""
+</main>""",
+        kind="COPO training",
+        title=", ".join(run.name for run in runs),
+        styles=["training.css"],
+    )
 
 
 # -- the figure -------------------------------------------------------------------------------------------------------
@@ -137,14 +123,14 @@ def _panel(ax: Axes, title: str) -> None:
 
 def _legend(ax: Axes) -> None:
     if ax.get_legend_handles_labels()[1]:
-        for text in ax.legend(fontsize=7, frameon=False).get_texts():
-            text.set_parse_math(False)  # the name of a run is no formula
+        for label in ax.legend(fontsize=7, framealpha=0.8, edgecolor="none").get_texts():
+            label.set_parse_math(False)  # the name of a run is no formula
 
 
 def _label(run: str, key: str) -> str:
     """No label where there is one line of one run; a legend leaves out what begins with an underscore."""
-    text = ", ".join(part for part in (run, key) if part)
-    return text if not text.startswith("_") else f" {text}"
+    label = ", ".join(part for part in (run, key) if part)
+    return label if not label.startswith("_") else f" {label}"
 
 
 def _phases(run: TrainingRun) -> list[str]:
@@ -193,11 +179,11 @@ def _ends(runs: Sequence[TrainingRun]) -> str:
                 f"<td>{values[0]:.4g}</td><td>{values[-1]:.4g}</td>" if values else "<td></td><td></td>"
                 for values in found
             )
-            rows.append(f"<tr><th scope='row'>{_text(f'{title}: {called}' if called else title)}</th>{cells}</tr>")
-    heads = "".join(f"<th scope='colgroup' colspan='2'><bdi>{_text(run.name)}</bdi></th>" for run in runs)
+            rows.append(f"<tr><th scope='row'>{text(f'{title}: {called}' if called else title)}</th>{cells}</tr>")
+    heads = "".join(f"<th scope='colgroup' colspan='2'><bdi>{text(run.name)}</bdi></th>" for run in runs)
     sub = "<th scope='col'>first</th><th scope='col'>last</th>" * len(runs)
     return (
-        "<div class='wide'><table><thead>"
+        "<div class='scroll'><table><thead>"
         f"<tr><td></td>{heads}</tr><tr><td></td>{sub}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -210,14 +196,14 @@ def _recipes(runs: Sequence[TrainingRun]) -> str:
     if not keys:
         return ""
     rows = "".join(
-        f"<tr><th scope='row'>{_text(key)}</th>"
-        + "".join(f"<td>{_text(str(run.recipe.get(key, '')))}</td>" for run in runs)
+        f"<tr><th scope='row'>{text(key)}</th>"
+        + "".join(f"<td>{text(str(run.recipe.get(key, '')))}</td>" for run in runs)
         + "</tr>"
         for key in keys
     )
     told = "What differs between the recipes" if len(runs) > 1 else "Recipe"
     opened = " open" if len(runs) > 1 else ""
-    return f"<details{opened}><summary>{told}</summary><div class='wide'><table>{rows}</table></div></details>"
+    return f"<details{opened}><summary>{told}</summary><div class='scroll'><table>{rows}</table></div></details>"
 
 
 def _samples(run: TrainingRun, *, several: bool) -> str:
@@ -231,7 +217,7 @@ def _samples(run: TrainingRun, *, several: bool) -> str:
     chosen = set(steps[::-stride])
     limit = max((abs(value) for sample in run.samples for value in sample.get("added") or ()), default=0.0)
     parts = "".join(_sample(sample, limit) for sample in run.samples if sample["step"] in chosen)
-    of_run = f" of <bdi>{_text(run.name)}</bdi>" if several else ""
+    of_run = f" of <bdi>{text(run.name)}</bdi>" if several else ""
     key = (
         "<p class='note'>Blue tokens are reinforced by what the method adds to their advantage, red ones (dotted) held "
         "back; point at one for the number.</p>"
@@ -246,45 +232,18 @@ def _sample(sample: dict[str, Any], limit: float) -> str:
     words = "".join(
         _token(str(token), float(value), limit) for token, value in zip(sample["tokens"], added, strict=False)
     )
-    reference = f" · reference {_text(str(sample['reference']))}" if sample.get("reference") is not None else ""
+    reference = f" · reference {text(str(sample['reference']))}" if sample.get("reference") is not None else ""
     return (
         f"<article><p class='head'>update {sample['step']} · reward {sample['reward']:.3g} · advantage "
-        f"{sample['advantage']:+.2f}{reference}</p><p class='asked'><bdi>{_text(str(sample['prompt']))}</bdi></p>"
+        f"{sample['advantage']:+.2f}{reference}</p><p class='asked'><bdi>{text(str(sample['prompt']))}</bdi></p>"
         f"<p class='said'><bdi>{words}</bdi></p></article>"
     )
 
 
 def _token(token: str, value: float, limit: float) -> str:
     share = min(5, math.ceil(5 * abs(value) / limit)) if limit and abs(value) >= 0.005 else 0
-    text = _text(token)
-    if not share:
-        return text
-    return f"<span class='{'up' if value > 0 else 'down'} s{share}' title='{value:+.2f}'>{text}</span>"
-
-
-def _text(text: str) -> str:
-    return escape(drawing.visible(text))
-
-
-def _hash(source: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
-
-
-_SHARES = (12, 24, 38, 54, 70)
-_STYLE = (
-    ":root{color-scheme:light dark;--up:#0072B2;--down:#D55E00}"
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:0 auto;padding:1rem}"
-    "h1{font-size:1.5rem;margin:.2rem 0 1rem;overflow-wrap:anywhere}h2{font-size:1.15rem;margin-top:2rem}"
-    ".eyebrow,.head,.note{font-size:.85rem;opacity:.75;margin:0}.curves{max-width:100%;background:#fff}"
-    "@media(max-width:40rem){.curves{max-width:none;width:56rem}}"
-    ".wide{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;margin:1rem 0}"
-    "td,th{padding:.2rem .7rem;text-align:right;border-bottom:1px solid #8884;font-weight:normal}"
-    "th[scope=row]{text-align:left}thead th{font-weight:600}"
-    "article{border-top:1px solid #8884;padding:.6rem 0}.asked{margin:.2rem 0;font-weight:600}"
-    ".said{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}.down{text-decoration:underline dotted}"
-    + "".join(
-        f".{way}.s{step}{{background:color-mix(in srgb,var(--{way}) {share}%,transparent)}}"
-        for way in ("up", "down")
-        for step, share in enumerate(_SHARES, start=1)
-    )
-)
+    word = token.lstrip(" ")
+    if not share or not word:
+        return text(token)
+    space = token[: len(token) - len(word)]
+    return f"{space}<span class='{'up' if value > 0 else 'down'} s{share}' title='{value:+.2f}'>{text(word)}</span>"

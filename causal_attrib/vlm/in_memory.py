@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -33,8 +34,11 @@ def load(
 ) -> VLM:
     """Load a vision-language model, or give the one that is in memory.
 
-    The same arguments give the same object while somebody holds it (the small model in the package is kept), unless its
-    files, its weights or its settings have changed since. Models of the hub and adapters are always loaded.
+    The same arguments give the same object: a model is loaded once per process, and no further copy of it is made while
+    somebody holds it. Only weak references are kept here, so that the last one who lets go of a model frees its memory;
+    the small model in the package stays. A model whose weights or settings have changed since, or whose files (for an
+    adapter those of its base too), is loaded again. A model of the hub is looked up when it is loaded, and not again
+    while it is held; `anew` finds what its branch has become.
 
     Args:
         model: a local folder in Hugging Face format or a hub id; None (or "bundled") is the small model in the package.
@@ -78,17 +82,27 @@ def load(
 
 
 def _key(model: str | None, given: dict[str, Any]) -> tuple | None:
-    """What two calls have in common that are to get the same model; None where it cannot be told at once: the files of
-    a hub model may be others by now, and the base of an adapter lies elsewhere."""
+    """What two calls have in common that are to get the same model; None where it cannot be told."""
     name = loading.name_of(model)
-    folder = Path(loading.BUNDLED_FOLDER if name == loading.BUNDLED else name)
     try:
-        if not (folder / "config.json").is_file():
-            return None
-        files = sorted((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in folder.iterdir())
-    except (OSError, ValueError):
+        return name, _files(loading.BUNDLED_FOLDER if name == loading.BUNDLED else name), tuple(given.items())
+    except (OSError, ValueError, KeyError, TypeError):
         return None  # what is wrong with it is told by who loads it
-    return name, str(folder.resolve()), tuple(files), tuple(given.items())
+
+
+def _files(place: str, *, is_base: bool = False) -> tuple:
+    """What tells a folder from what it was: its files, and for an adapter those of its base. Of the hub a name does."""
+    folder = Path(place)
+    if not folder.is_dir():
+        return (place,)
+    entries = [(path, path.stat()) for path in folder.iterdir()]
+    files = sorted((path.name, stat.st_size, stat.st_mtime_ns) for path, stat in entries)
+    described = folder / "adapter_config.json"
+    if is_base or (folder / "config.json").is_file() or not described.is_file():
+        return str(folder.resolve()), *files
+    base = str(json.loads(described.read_text("utf-8"))["base_model_name_or_path"])
+    of_base = _files(loading.BUNDLED_FOLDER if base == loading.BUNDLED else base, is_base=True)
+    return str(folder.resolve()), *files, of_base
 
 
 def _state(vlm: VLM) -> tuple:
@@ -99,5 +113,6 @@ def _state(vlm: VLM) -> tuple:
         id(model),
         model.training,
         model.config._attn_implementation,
+        getattr(vlm.processor, "chat_template", None),
         tuple((name, tensor.data_ptr(), tensor.dtype, tensor._version) for name, tensor in tensors),
     )

@@ -38,10 +38,10 @@ def chair(
             rich_help_panel=_CAPTIONS,
         ),
     ] = None,
-    against: Annotated[
+    compare: Annotated[
         str | None,
         typer.Option(
-            "--against",
+            "--compare",
             metavar="FILE",
             help="Captions of the same images by another system, to compare with.",
             rich_help_panel=_CAPTIONS,
@@ -122,7 +122,7 @@ def chair(
         from causal_attrib.evaluation.chair.benchmark import check_truth, evaluate
         from causal_attrib.io.json_files import write_rows
 
-        read_from = [captions, against, objects, instances, references, lexicon]
+        read_from = [captions, compare, objects, instances, references, lexicon]
         eval_common.check_output(out)
         eval_common.check_rows(per_caption)
         common.check_outputs([out, per_caption, running.save], read_from)
@@ -133,7 +133,7 @@ def chair(
             objects=objects,
             instances=instances,
             references=references,
-            against=against,
+            against=compare,
             image_key=image_key,
             caption_key=caption_key,
             group_by=[] if group_by is None else [key.strip() for key in group_by.split(",")],
@@ -186,7 +186,7 @@ def _view(result: ChairResult) -> list[RenderableType]:
 
 def _compared(difference: ChairDifference) -> str:
     return (
-        f"Difference to --against, in points: CHAIR_s {eval_common.shown(difference.chair_s)}, "
+        f"Difference to --compare, in points: CHAIR_s {eval_common.shown(difference.chair_s)}, "
         f"CHAIR_i {eval_common.shown(difference.chair_i)}, recall {eval_common.shown(difference.recall)}, "
         f"precision {eval_common.shown(difference.precision)}"
     )

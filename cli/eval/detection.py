@@ -43,10 +43,10 @@ def detection(
             rich_help_panel=_CAPTIONS,
         ),
     ] = None,
-    samples: Annotated[
+    drawn_captions: Annotated[
         int,
         typer.Option(
-            "--samples",
+            "--drawn-captions",
             metavar="H",
             help="Captions to draw at temperature 1 beside the greedy one.",
             rich_help_panel=_CAPTIONS,
@@ -117,7 +117,7 @@ def detection(
                 unknown_images=unknown_images,
                 captions=captions,
                 prompt=prompt,
-                samples=samples,
+                samples=drawn_captions,
                 planted=planted,
                 signals=signals,
                 max_new_tokens=running.max_new_tokens,

@@ -32,7 +32,7 @@ def faithfulness(
         str, typer.Option("--methods", metavar="A,B,...", help="Methods of `copo saliency`, as they are by default.")
     ] = "occlusion,integrated_gradients,gradient_x_input,gradient",
     baseline: Annotated[
-        str, typer.Option("--baseline", metavar="NAME", help="What a hidden cell shows: blur, neutral, mean, swap.")
+        str, typer.Option("--baseline", metavar="NAME", help="What a hidden region shows: blur, neutral, mean, swap.")
     ] = "blur",
     steps: Annotated[int, typer.Option("--steps", metavar="K", help="In how many steps cells are hidden.")] = 16,
     orders: Annotated[int, typer.Option("--orders", metavar="N", help="Orders at random, 19 or more.")] = 20,

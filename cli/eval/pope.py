@@ -39,10 +39,13 @@ def pope(
             rich_help_panel=_FILES,
         ),
     ] = None,
-    baseline: Annotated[
+    compare: Annotated[
         list[str] | None,
         typer.Option(
-            "--baseline", metavar="FILE", help="Answers of another system, to compare with.", rich_help_panel=_FILES
+            "--compare",
+            metavar="FILE",
+            help="Answers of another system, to compare with; once per split.",
+            rich_help_panel=_FILES,
         ),
     ] = None,
     corrected: Annotated[
@@ -120,7 +123,7 @@ def pope(
     with common.told_plainly(debug=debug, quiet=quiet):
         from causal_attrib.evaluation.pope import evaluate
 
-        read_from = [*questions, *(answers or []), *(baseline or []), *(corrected or [])]
+        read_from = [*questions, *(answers or []), *(compare or []), *(corrected or [])]
         eval_common.check_output(out)
         common.check_outputs([out, running.save], read_from)
         running.check("--answers", answers, needed=False)
@@ -128,7 +131,7 @@ def pope(
         result = evaluate(
             questions,
             answers if run is None or running.save is None else saved(running.save, questions),
-            baseline=baseline,
+            baseline=compare,
             corrected=corrected,
             pair_by=pair_by,
             unanswered=unanswered,
@@ -207,7 +210,7 @@ def _over_splits(splits: Splits, by: str) -> list[str]:
 
 def _compared(difference: YesNoDifference) -> str:
     return (
-        f"Difference to the baseline, in points: accuracy {eval_common.shown(difference.accuracy)}, "
+        f"Difference to --compare, in points: accuracy {eval_common.shown(difference.accuracy)}, "
         f"F1 {eval_common.shown(difference.f1)}; right here only {difference.only_first}, there only "
         f"{difference.only_second}, exact McNemar p = {difference.p_value:.3g}"
     )

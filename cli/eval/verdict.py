@@ -48,9 +48,11 @@ def verdict(
             rich_help_panel=_WORDS,
         ),
     ] = False,
-    level: Annotated[str, typer.Option("--level", metavar="NAME", help="Level of scoring: token, word.")] = "token",
+    level: Annotated[
+        str, typer.Option("--level", metavar="NAME", help="What is hidden at once: token, word.")
+    ] = "token",
     against: Annotated[
-        str, typer.Option("--against", metavar="NAME", help="The reference image: colour, blur.")
+        str, typer.Option("--against", metavar="NAME", help="What grounding holds the image against: colour, blur.")
     ] = "colour",
     calibration: Annotated[
         str | None,

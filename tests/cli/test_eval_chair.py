@@ -161,10 +161,10 @@ def test_two_systems_on_the_same_images(copo, refused, files):
         (files / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     flags = ("--objects", files / "objects.json", "--lexicon", files / "synonyms.txt", "--bootstrap", "200")
     flags = ("eval", "chair", "--captions", files / "a.jsonl", *flags)
-    found = record(copo, *flags, "--against", files / "b.jsonl")
+    found = record(copo, *flags, "--compare", files / "b.jsonl")
     alone = [record(copo, *flags[:3], files / f"{name}.jsonl", *flags[4:])["systems"][0] for name in ("a", "b")]
     for name in ("chair_s", "recall"):
         assert found["difference"][name]["value"] == alone[0][name]["value"] - alone[1][name]["value"]
     assert found["systems"] == alone[:1]
-    assert "Difference to --against, in points: CHAIR_s" in copo(*flags, "--against", files / "b.jsonl").stdout
-    assert "leave --group-by out" in refused(*flags, "--against", files / "b.jsonl", "--group-by", "model")
+    assert "Difference to --compare, in points: CHAIR_s" in copo(*flags, "--against", files / "b.jsonl").stdout
+    assert "leave --group-by out" in refused(*flags, "--compare", files / "b.jsonl", "--group-by", "model")

@@ -27,7 +27,7 @@ def test_a_table_and_its_json(copo, worlds, tmp_path):
     flags = ("--images", worlds, "--objects", worlds / "objects.json", "--signals", "logprob,evidence,base_rate")
     said, curves, out = tmp_path / "said.jsonl", tmp_path / "curves.pdf", tmp_path / "scores.json"
     result = copo(
-        *("eval", "detection", "--model", "bundled", *flags, "--samples", 1, "--bootstrap", 100),
+        *("eval", "detection", "--model", "bundled", *flags, "--drawn-captions", 1, "--bootstrap", 100),
         *("--save", said, "--curves", curves, "--out", out),
     )
     assert result.exit_code == 0, result.output

@@ -57,7 +57,7 @@ def test_three_real_splits_and_a_baseline(copo, tmp_path):
         right = [{"question_id": row["question_id"], "text": row["label"].capitalize()} for row in asked]
         wrong = [{**row, "text": "Yes"} for row in right]
         flags += ["--questions", path, "--answers", write(tmp_path / f"{name}.jsonl", right)]
-        flags += ["--baseline", write(tmp_path / f"{name}_yes.jsonl", wrong)]
+        flags += ["--compare", write(tmp_path / f"{name}_yes.jsonl", wrong)]
     found = record(copo, *flags)
     assert [one["name"] for one in found["sets"]] == [f"coco_pope_{name}.json" for name in SPLITS]
     assert found["mean_f1"]["value"] == 100 and found["pooled"]["questions"] == 9000
@@ -163,7 +163,7 @@ def test_mme(copo, tmp_path):
         (["--parser", "logprob"], "a.jsonl line 1 has no 'logprob_yes'"),
         (["--label-key", "truth"], "q.jsonl line 1 has no key 'truth'"),
         (["--answer-key", "said"], "a.jsonl line 1 has no key 'said'"),
-        (["--baseline", "b", "--baseline", "c"], "as many --baseline"),
+        (["--compare", "b", "--baseline", "c"], "as many --compare"),
         (["--questions", "other.jsonl"], "2 --questions need as many --answers"),
         (["--bootstrap", "1"], "1 bootstrap resamples"),
         (["--bootstrap", "99999999999999999999"], "More than 100,000 bootstrap resamples"),

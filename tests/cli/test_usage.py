@@ -41,6 +41,12 @@ def copo_at_80():
     return lambda *arguments: CliRunner(env={"COLUMNS": "80"}).invoke(app, list(arguments))
 
 
+def test_lists_of_commands_are_not_cut(copo_at_80):
+    for group in ([], ["eval"], ["pope"]):
+        shown = copo_at_80(*group, "--help").stdout
+        assert "..." not in shown.split("\n", 1)[1] and max(map(len, shown.splitlines())) <= 80
+
+
 def test_what_is_first_is_a_flag():
     for name, flags in usage._FIRST.items():
         (command,) = (command for path, command in COMMANDS.items() if path[-1] == name)
@@ -53,6 +59,39 @@ def test_json_and_out_are_called_so_everywhere(path):
     assert ("--json" in flags) == (path != ("serve",)) and "--output" not in flags
     # TRL's own name for it, which a recipe has too.
     assert ("--max-completion-length" in flags) == (path == ("train",))
+
+
+# What each of these says is the same in every command that has it.
+MEANINGS = {
+    "--level": {"score", "train", "eval verdict"},
+    "--against": {"score", "train", "eval verdict"},
+    "--samples": {"score", "train"},
+    "--baseline": {"saliency", "eval faithfulness"},
+    "--map-level": {"saliency"},
+    "--map-samples": {"saliency"},
+    "--compare": {"eval chair", "eval pope"},
+    "--drawn-captions": {"eval detection"},
+}
+# What they were called before, for the same.
+BEFORE = {
+    "saliency": {"level": "map-level", "samples": "map-samples", "html": "report"},
+    "eval chair": {"against": "compare"},
+    "eval pope": {"baseline": "compare"},
+    "eval detection": {"samples": "drawn-captions"},
+}
+
+
+def test_a_flag_means_one_thing_everywhere():
+    having = {
+        flag: {" ".join(path) for path, command in COMMANDS.items() if any(flag in one.opts for one in command.params)}
+        for flag in MEANINGS
+    }
+    assert having == MEANINGS
+    for path, names in BEFORE.items():
+        command = COMMANDS[tuple(path.split())]
+        spelling = command.context_settings["token_normalize_func"]
+        assert {name: spelling(name) for name in names} == names
+        assert {f"--{name}" for name in names.values()} <= {flag for option in command.params for flag in option.opts}
 
 
 def test_wrong_use_is_one_sentence(refused):
@@ -146,7 +185,38 @@ def test_the_environment_goes_before_the_file_and_flags_before_both(copo, folder
 )
 def test_a_wrong_file_is_told(refused, folder, text, said):
     (folder / "copo.toml").write_text(text)
-    assert said in refused("env")
+    assert said in refused("score", "a.png", "a dog")
+
+
+def test_help_is_there_whatever_stands_in_the_file(copo, refused, folder):
+    (folder / "copo.toml").write_text("model =")
+    # Before a flag that may stand in the file, too.
+    assert "is no TOML" in refused("pope", "build")
+    for words in (["--help"], ["score", "--help"], ["eval", "--help"], ["eval", "chair", "--help-all"], ["--version"]):
+        shown = copo(*words)
+        assert (shown.exit_code, shown.stderr) == (0, "") and shown.stdout, words
+
+
+def test_env_tells_what_is_wrong_with_a_file(copo, folder, monkeypatch):
+    monkeypatch.setenv("COPO_DEVICE", "cpu")
+    (folder / "copo.toml").write_text("[score]\nlevl = 'word'\n")
+    shown = copo("env", "--json")
+    facts = json.loads(shown.stdout)
+    assert shown.exit_code == 0
+    assert facts["problems"] == ["copo.toml has 'levl' for copo score, which has no such flag"]
+    assert facts["settings"] == ["score.levl = 'word' (copo.toml)", "device = 'cpu' (COPO_DEVICE)"]
+    (folder / "copo.toml").write_text("model =")
+    lines = copo("env").stdout.splitlines()
+    assert lines[-1].startswith("problems     copo.toml is no TOML") and lines[-2].endswith(
+        "device = 'cpu' (COPO_DEVICE)"
+    )
+
+
+def test_a_file_may_have_the_old_spellings(copo, folder):
+    (folder / "copo.toml").write_text("[saliency]\nlevel = 'letter'\n")
+    assert "There is no level of occlusion 'letter'" in copo("saliency", "a.png", "a dog").stderr
+    (folder / "copo.toml").write_text("[saliency]\nmap-level = 'pixl'\n")
+    assert "There is no level of occlusion 'pixl'" in copo("saliency", "a.png", "a dog").stderr
 
 
 def test_a_figure_is_no_result(refused, picture, tmp_path):

@@ -81,7 +81,7 @@ def test_of_several_notes_each_says_how_many_captions_it_is_of():
 
 def test_on_a_phone_every_verdict_has_its_number_in_sight(opened):
     page = opened(captions_page(count_captions(FEW), "x"), viewport={"width": 390, "height": 844})
-    assert page.locator(".kinds .scroll").evaluate("it => it.scrollWidth <= it.clientWidth")
+    assert all(box.evaluate("it => it.scrollWidth <= it.clientWidth") for box in page.locator(".scroll").all())
     heads = [head for head in page.locator(".kinds thead th:visible").all_inner_texts()]
     assert [head.replace("\n", " ") for head in heads] == ["kind", G, P, U, A]
 

@@ -1,5 +1,6 @@
 """The report in a real browser: what it must never run, and how it stands on every screen and on paper."""
 
+import contextlib
 import dataclasses
 import hashlib
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from causal_attrib import Attribution, Token, views
+from causal_attrib.choices import SIGNALS
 from causal_attrib.results.maps import Maps
 from tests.views.browser import FULL, pixel, pressed, word
 
@@ -87,6 +89,10 @@ def test_two_hundred_tokens(opened, scene):
     for part in ("#stage", "#card"):
         box = page.locator(part).bounding_box()
         assert box["y"] >= 0 and box["y"] + box["height"] <= 900
+    # Over the tables it does not stay.
+    page.locator(".numbers tbody tr").last.scroll_into_view_if_needed()
+    box = page.locator("#stage").bounding_box()
+    assert box["y"] + box["height"] <= page.locator(".numbers").bounding_box()["y"]
 
 
 def test_several_captions_stand_side_by_side_and_each_has_its_maps(opened, scene):
@@ -190,13 +196,79 @@ def test_the_page_opens_with_the_verdict_and_is_coloured_by_it(opened, judged, s
     assert page.locator(".caption .ramp").is_visible() and not page.locator(".caption .swatches").is_visible()
 
 
-def test_no_column_is_cut_off(opened, judged):
-    page = opened(views.report([judged, judged]))
+@pytest.fixture
+def signalled(judged):
+    """The judged scene with an outcome in nats, and with every signal that one picture has."""
+    names = [name for name in SIGNALS if not name.endswith("_other")]
+    tokens = [
+        dataclasses.replace(token, signals={name: -12.3456 - at - token.index for at, name in enumerate(names)})
+        for token in judged
+    ]
+    signals = {"columns": {name: {"pool": "sum"} for name in names}, "left_out": {}}
+    return dataclasses.replace(
+        judged, tokens=tokens, signals=signals, outcome={"name": "grounding", "value": 0.5, "scale": 5}
+    )
+
+
+def test_no_column_is_cut_off(opened, signalled):
+    page = opened(views.report([signalled, signalled]))
+    for many in page.get_by_text(f"({len(signalled.signal_names)})").all():
+        many.click()
+    headings = page.locator(".units").first.get_by_role("columnheader").all_inner_texts()
+    assert headings[2:] == [
+        *("verdict", "p(false)", "evidence", "log-prob", "entropy", "sufficiency", "necessity"),
+        *("effect in nats", "causal completeness"),
+    ]
+    # 5 (logit(.5) - logit(0)): the outcome is rounded to 0 at 1e-12.
+    assert page.locator(".units").first.locator('td[data-label="effect in nats"]').nth(1).inner_text() == "138.16"
+    of_signals = page.locator('.signals[data-caption="0"] .units')
+    told = [name for table in of_signals.all() for name in table.get_by_role("columnheader").all_inner_texts()[2:]]
+    assert told == list(signalled.signal_names)
     for width in (1280, 1440, 1920):
         page.set_viewport_size({"width": width, "height": 900})
         for table in page.locator(".scroll").all():
             assert table.evaluate("it => it.scrollWidth <= it.clientWidth")
-            assert table.get_by_role("columnheader", name="p(false)").is_visible()
+            assert table.get_by_role("columnheader").last.is_visible()
+    # Each table sorts by itself, and a row of it is as good as the word.
+    last = of_signals.last.get_by_role("columnheader").last
+    last.get_by_role("button").click()
+    assert last.get_attribute("aria-sort") == "descending"
+    of_signals.last.locator("tbody tr").nth(1).click()
+    assert pressed(page) == ["dog"] and page.locator("tr.on").count() == 1 + of_signals.count()
+
+
+def test_on_a_phone_a_table_is_a_list_with_all_numbers(opened, signalled):
+    page = opened(views.report(signalled), **PHONE)
+    page.locator(".signals summary").tap()
+    for table in page.locator(".scroll").all():
+        assert table.evaluate("it => it.scrollWidth <= it.clientWidth")
+    row = page.locator(".numbers tbody tr").nth(3)
+    cells = {cell.get_attribute("data-label"): cell for cell in row.locator("td[data-label]").all()}
+    assert list(cells)[:3] == ["verdict", "p(false)", "evidence"] and cells["p(false)"].inner_text() == "0.970"
+    # Each says what it is, and nothing runs over the edge or into another.
+    boxes = [cell.bounding_box() for cell in cells.values()]
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
+    for at, one in enumerate(boxes):
+        for other in boxes[at + 1 :]:
+            assert one["y"] + one["height"] <= other["y"] + 1 or one["x"] + one["width"] <= other["x"] + 1
+    shown = page.evaluate("it => getComputedStyle(it, '::before').content", cells["necessity"].element_handle())
+    assert shown == '"necessity"'
+
+
+def test_rows_of_a_table_stay_whole_on_paper(opened, scene):
+    """In Chromium's PDF no row begins on one page and ends on the next, and each page of it has the headings."""
+    pdfium = pytest.importorskip("pypdfium2", reason="pypdfium2 is not installed: pip install pypdfium2")
+    page = opened(views.report(long_caption(scene, 60)[0]))
+    # Rows of several lines and of different heights, so that the end of a page would go through one.
+    page.locator(".numbers tbody th").evaluate_all(
+        "all => all.forEach((it, at) => { it.innerHTML = `begin${at}.${'<br>'.repeat(1 + at % 7)}end${at}.`; })"
+    )
+    with contextlib.closing(pdfium.PdfDocument(page.pdf(format="A4"))) as document:
+        texts = [leaf.get_textpage().get_text_bounded() for leaf in document]
+    on = {end: [{at for at in range(60) if f"{end}{at}." in text} for text in texts] for end in ("begin", "end")}
+    assert on["begin"] == on["end"] and sorted(at for rows in on["end"] for at in rows) == list(range(60))
+    with_rows = [text for text, rows in zip(texts, on["end"], strict=True) if rows]
+    assert len(with_rows) > 4 and all("necessity" in text for text in with_rows)
 
 
 def test_a_page_has_one_scale_and_nothing_covers_an_outcome(opened, scene):

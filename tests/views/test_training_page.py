@@ -67,7 +67,7 @@ def test_a_page_says_what_the_log_says_and_runs_nothing():
     text = page([TrainingRun("<i>run</i>", entries(0.25, 0.5), [sample(1), hostile], {"method": "copo"})])
     assert re.search(r"<th scope='row'>reward</th><td>0.25</td><td>0.5</td>", text)
     assert "default-src 'none'" in text and not re.search(r"<script|<b>|<i>|\x1b|https?://", text)
-    assert "<span class='up s5' title='+0.50'>a</span><span class='down s3' title='-0.25'> dog</span>" in text
+    assert "<span class='up s5' title='+0.50'>a</span> <span class='down s3' title='-0.25'>dog</span>" in text
     assert text.index("update 1 ·") < text.index("update 2 ·")
 
 

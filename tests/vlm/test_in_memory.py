@@ -1,6 +1,7 @@
 """A second call of `load` gives the model of the first, unless it would be another one."""
 
 import gc
+import json
 import shutil
 
 import pytest
@@ -39,6 +40,23 @@ def test_a_model_or_folder_that_changed_is_loaded_again(folder):
     assert third is not second and not third.model.training
     (loading.Path(folder) / "notes.txt").write_text("trained on")
     assert causal_attrib.load(folder, device="cpu") is not third
+
+
+def test_an_adapter_is_loaded_once_too(folder, tmp_path):
+    peft = pytest.importorskip("peft")
+    settings = peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    peft.get_peft_model(loading.load(folder, device="cpu").model, settings).save_pretrained(tmp_path / "adapter")
+    described = tmp_path / "adapter" / "adapter_config.json"
+    described.write_text(json.dumps(json.loads(described.read_text()) | {"base_model_name_or_path": folder}))
+    first = causal_attrib.load(tmp_path / "adapter", device="cpu")
+    assert causal_attrib.load(str(tmp_path / "adapter"), device="cpu") is first
+    assert causal_attrib.load(tmp_path / "adapter", device="cpu", anew=True) is not first
+    # Its base is as much of it as the adapter.
+    (loading.Path(folder) / "notes.txt").write_text("trained on")
+    second = causal_attrib.load(tmp_path / "adapter", device="cpu")
+    assert second is not first
+    (tmp_path / "adapter" / "notes.txt").write_text("trained on")
+    assert causal_attrib.load(tmp_path / "adapter", device="cpu") is not second
 
 
 def test_who_lets_go_of_a_model_frees_it(folder):

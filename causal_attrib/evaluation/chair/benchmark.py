@@ -138,7 +138,7 @@ def evaluate(
     if prompt is not None and run is None:
         raise InputError("--prompt is for a run of the model; add --model ID_OR_PATH, or leave --prompt out.")
     if against is not None and group_by:
-        raise InputError("--against compares two files of one system each; leave --group-by out.")
+        raise InputError("--compare is for two files of one system each; leave --group-by out.")
     check_draws(resamples=resamples, seed=seed)
 
     matcher = Matcher(read_lexicon(lexicon), rules)

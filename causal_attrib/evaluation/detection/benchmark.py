@@ -296,7 +296,7 @@ def _check(
     if captions is None and images is None:
         raise InputError("There is nothing to describe; give --images DIR, or --captions FILE.")
     if captions is not None and samples:
-        raise InputError("--samples lets the model draw captions and --captions has some; leave one of them out.")
+        raise InputError("--drawn-captions lets the model draw some and --captions has some; leave one of them out.")
     check_count("The number of samples", samples, MOST_DRAWN, 0)
     check_count("The number of new tokens", longest, MOST_TOKENS)
 
@@ -348,7 +348,7 @@ def _without(
     reasons: dict[str, str] = {}
     drawn = [sum(given.sample > 0 for given in one.captions) for one in pictured] if captions is not None else [samples]
     if min(drawn) < 2:
-        reasons[CONSISTENCY] = "it needs two or more sampled captions of each picture; add --samples 5."
+        reasons[CONSISTENCY] = "it needs two or more sampled captions of each picture; add --drawn-captions 5."
     if truth is None:
         reasons |= dict.fromkeys(
             (*ASKED, *NAMING, VIEWS, CONSISTENCY),
@@ -474,7 +474,7 @@ def _units(table: pd.DataFrame, names: Sequence[str]) -> tuple[combining.Units, 
         which = "none of them" if not false_N.any() else "each of them"
         raise InputError(
             f"The captions name {len(false_N)} things and {which} is hallucinated, so that there is nothing to tell "
-            "apart; take more or other pictures, or draw captions with --samples."
+            "apart; take more or other pictures, or draw captions with --drawn-captions."
         )
     images = {image: place for place, image in enumerate(dict.fromkeys(of.image))}
     features = {name: of[name].to_numpy(dtype=float) for name in names if name not in (BASE_RATE, PROBE)}

@@ -159,7 +159,7 @@ def evaluate(
         raise InputError("There are no questions; give a file of them.")
     if unanswered not in UNANSWERED:
         raise InputError(f"--unanswered cannot be {unanswered!r}; choose error or skip.")
-    for flag, files in (("--answers", answer_files), ("--baseline", baseline_files), ("--corrected", corrected_files)):
+    for flag, files in (("--answers", answer_files), ("--compare", baseline_files), ("--corrected", corrected_files)):
         if files and len(files) != len(question_files):
             raise InputError(
                 f"{len(question_files)} --questions need as many {flag}, in the same order; give them all."

@@ -30,6 +30,7 @@ from causal_attrib.choices import (
     check_batch_size,
     check_count,
     check_seed,
+    flag_of,
     one_of,
     setting,
 )
@@ -92,12 +93,14 @@ class Choice:
     """Which maps are made, and how; None stands for the method's default, or for nothing where it has no use for it."""
 
     method: Method = setting("occlusion", f"{', '.join(METHODS)}.", metavar="NAME")
-    level: MapLevel | None = setting(None, f"{_either(MAP_LEVELS)}.", shown=_OWN, metavar="NAME")
+    level: MapLevel | None = setting(
+        None, f"What a map is over: {_either(MAP_LEVELS)}.", shown=_OWN, metavar="NAME", flag="map-level"
+    )
     regions: RegionsLike | None = setting(
         None, "grid:8, patch, window:1+3, or a file of masks.", shown=_OWN, metavar="SPEC"
     )
     baseline: Baseline | None = setting(
-        None, f"What hides a region: {', '.join(BASELINES)}.", shown=_OWN, metavar="NAME"
+        None, f"What a hidden region shows: {', '.join(BASELINES)}.", shown=_OWN, metavar="NAME"
     )
     other: ImageLike | None = setting(None, "The image that swap takes from.", metavar="IMAGE")
     reduce: Reduction | None = setting(None, f"How channels or features become one: {_either(REDUCTIONS)}.", shown=_OWN)
@@ -105,7 +108,11 @@ class Choice:
         None, "Width of the blur of pixel maps, as a share of the longer side.", shown=str(SMOOTH)
     )
     samples: int | None = setting(
-        None, "Noisy copies (smoothgrad) or pairs of orders (regions).", shown=_OWN, metavar="N"
+        None,
+        "Noisy copies (smoothgrad) or pairs of orders (regions).",
+        shown=_OWN,
+        metavar="N",
+        flag="map-samples",
     )
     steps: int = setting(32, "Steps of the integral (integrated_gradients).", metavar="N")
     noise: float = setting(0.15, "Noise (smoothgrad), as a share of the input's range.")
@@ -207,7 +214,8 @@ def check_used(method: Method, given: Mapping[str, object], *, proof: bool = Fal
         if given.get(name) is not None and name not in of_method + of_proof:
             others = [one for one in METHODS if name in USED[one]]
             remedy = "add --baseline swap" if name == "other" else f"it is for {', '.join(others)}"
-            raise InputError(f"The method {method} has no use for --{name}; leave it out ({remedy}).")
+            flag = flag_of(Choice, name)
+            raise InputError(f"The method {method} has no use for {flag}; leave it out ({remedy}).")
 
 
 def check_words(of: str, words: str | Sequence[str] | None, foil: str | None, caption: str | None = None) -> None:

@@ -107,17 +107,20 @@ class Recipe:
         None, SCORES, "What scores are differences of, as in copo score.", CausalSettings.outcome
     )
     against: str | None = _key(
-        None, SCORES, f"What grounding holds the picture against: {', '.join(REFERENCES)}.", CausalSettings.against
+        None, SCORES, f"What grounding holds the image against: {', '.join(REFERENCES)}.", CausalSettings.against
     )
     samples: int | None = _key(
-        None, SCORES, "Sampled completions per prefix.", f"0, or {SAMPLES_FOR_TEXT} if the outcome judges text"
+        None,
+        SCORES,
+        "Sampled completions per prefix, for sufficiency.",
+        f"0, or {SAMPLES_FOR_TEXT} if the outcome judges text",
     )
     estimator: str | None = _key(None, SCORES, f"How sufficiency is read: {', '.join(ESTIMATORS)}.", SHOWN_ESTIMATOR)
     coupling: str | None = _key(
         None, SCORES, f"How samples of prefixes are drawn: {', '.join(COUPLINGS)}.", SHOWN_COUPLING
     )
     mask: str | None = _key(None, SCORES, f"How a token is hidden: {', '.join(FILLS)}.", CausalSettings.mask)
-    level: str | None = _key(None, SCORES, "What is scored as one: token, word, span.", "token")
+    level: str | None = _key(None, SCORES, "What is hidden at once: token, word, span.", "token")
     subset: str | None = _key(None, SCORES, "Which are scored: all, entropy, content.", "all")
     share: float | None = _key(None, SCORES, "Share of them, for the subset entropy.", "0.2")
     engine: str | None = _key(None, SCORES, f"How forwards are run: {', '.join(ENGINES)}.", CausalSettings.engine)

@@ -1,6 +1,7 @@
 "use strict";
 // The list of captions: rows are drawn where they are in sight, whatever their number, and everything is set as text.
 (() => {
+  document.documentElement.classList.add("js");
   const { rows, verdicts } = JSON.parse(document.getElementById("copo-captions").textContent);
   const at = (id) => document.getElementById(id);
   const view = at("view"), space = at("space"), detail = at("detail"), count = at("count");
@@ -59,6 +60,8 @@
     const now = `${first} ${last} ${chosen}`;
     if (now === drawn) return;
     drawn = now;
+    const changes = at("sort").value === "change";
+    at("other").textContent = changes ? "change" : "outcome";
     const made = document.createDocumentFragment();
     for (let place = first; place < last; place++) {
       const row = rows[shown[place]];
@@ -70,7 +73,7 @@
       line.setAttribute("aria-setsize", shown.length);
       line.setAttribute("aria-posinset", place + 1);
       line.setAttribute("aria-selected", shown[place] === chosen);
-      const other = row.length > CHANGE && at("sort").value === "change" ? row[CHANGE] : row[VALUE];
+      const other = changes ? row[CHANGE] : row[VALUE];
       line.append(element("span", "n", number(row[P], 2)), element("span", "n k", number(other, 2)),
         painted(row, element("span")));
       made.append(line);

@@ -18,14 +18,19 @@ captions.forEach((caption, place) => {
   const of = (selector) => document.querySelector(`${selector}[data-caption="${place}"]`);
   caption.name = captions.length > 1 ? `Caption ${place + 1}` : "Caption";
   caption.article = of(".caption");
-  caption.table = of(".numbers");
+  caption.tables = [...document.querySelectorAll(`:is(.numbers, .signals)[data-caption="${place}"] .units`)];
   caption.key = caption.article.querySelector(".key");
   const spans = [...caption.article.querySelectorAll(".text .t"), ...caption.article.querySelectorAll(".answers .t")];
   caption.units.forEach((unit, at) => {
-    Object.assign(unit, { caption, at, span: spans[at], row: caption.table.querySelector(`tr[data-unit="${at}"]`) });
+    Object.assign(unit, { caption, at, span: spans[at], rows: [] });
     unit.span.copo = unit;
-    if (unit.row) unit.row.copo = unit;
   });
+  for (const table of caption.tables) {
+    for (const row of table.tBodies[0].rows) {
+      row.copo = caption.units[row.dataset.unit];
+      row.copo.rows.push(row);
+    }
+  }
   if (caption.maps) caption.maps.values = Int8Array.from(atob(caption.maps.data), (letter) => letter.charCodeAt(0));
 });
 
@@ -51,7 +56,7 @@ function shade(part, classes) {
 function colour(caption, classes) {
   caption.units.forEach((unit, at) => {
     shade(unit.span, classes[at] || "");
-    if (unit.row) shade(unit.row.querySelector(".chip"), classes[at] || "");
+    for (const row of unit.rows) shade(row.querySelector(".chip"), classes[at] || "");
   });
 }
 
@@ -120,7 +125,7 @@ function show(unit) {
   unit.span.classList.add("on");
   unit.span.classList.toggle("pinned", shown.pinned);
   unit.span.setAttribute("aria-pressed", String(shown.pinned));
-  if (unit.row) unit.row.classList.add("on");
+  for (const row of unit.rows) row.classList.add("on");
   for (const each of unit.caption.units) each.span.classList.toggle("kin", each !== unit && each.map !== null && each.map === unit.map);
 }
 

@@ -13,7 +13,7 @@ for (const caption of captions) {
     unit.span.setAttribute("aria-pressed", "false");
     unit.span.tabIndex = at ? -1 : 0;
   });
-  for (const part of [caption.article, caption.table]) {
+  for (const part of [caption.article, ...caption.tables]) {
     part.addEventListener("pointerover", (event) => {
       const unit = unitOf(event);
       // Between two words the last one stays, so that nothing flickers.
@@ -73,11 +73,11 @@ if (canvas) {
 
 // ---- the tables: numbers come largest first, words and places in their own order; a second click turns it round
 
-for (const { table } of captions) {
-  const body = table.querySelector("tbody");
+for (const table of captions.flatMap((caption) => caption.tables)) {
+  const body = table.tBodies[0];
   const headings = [...table.querySelectorAll("thead th")];
   headings.forEach((heading, column) => {
-    const button = element("button", heading.textContent);
+    const button = element("button", [...heading.childNodes]);
     button.type = "button";
     heading.replaceChildren(button);
     button.addEventListener("click", () => {
@@ -100,9 +100,9 @@ function by(column, sign) {
 }
 
 // A browser that cannot open a closed <details> for print by style alone opens it here.
-const settings = document.querySelector("footer details");
-let wasOpen = settings.open;
-addEventListener("beforeprint", () => { wasOpen = settings.open; settings.open = true; });
-addEventListener("afterprint", () => { settings.open = wasOpen; });
+const folded = [...document.querySelectorAll("details")];
+let wereOpen = [];
+addEventListener("beforeprint", () => { wereOpen = folded.map((one) => one.open); for (const one of folded) one.open = true; });
+addEventListener("afterprint", () => folded.forEach((one, at) => { one.open = wereOpen[at]; }));
 
 colourByScore();
