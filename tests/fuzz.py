@@ -1,4 +1,4 @@
-"""A fuzz test tries 200 generated inputs, or as many as FUZZ_EXAMPLES says (`make fuzz`)."""
+"""A fuzz test tries 60 generated inputs, or as many as FUZZ_EXAMPLES says (`make fuzz`)."""
 
 import os
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, settings
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 
 
 def fuzz(test: Callable | None = None, *, every: int = 1) -> Callable:

@@ -1,5 +1,6 @@
 """Tiny models of architectures that have no tests of their own elsewhere: each builds the model and its processor."""
 
+import torch
 import transformers as tf
 from tokenizers import models, normalizers
 from transformers.models.qwen3_omni_moe.configuration_qwen3_omni_moe import Qwen3OmniMoeThinkerConfig
@@ -26,11 +27,28 @@ LINEAR = {
     "linear_num_key_heads": 2,
     "linear_num_value_heads": 4,
 }
+# A tower that learns places on a grid.
+PLACED = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "pos_emb_height": 8,
+    "pos_emb_width": 8,
+}
 LFM2 = {"model_type": "lfm2", "layer_types": ["conv", "full_attention", "conv"], "block_multiple_of": 32}
 
 
 def ids(tokenizer, *tokens):
     return tokenizer.convert_tokens_to_ids(list(tokens))
+
+
+def _see_clearly(model):
+    """What a random tower gives of two pictures is next to alike, and would hardly be seen."""
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "multi_modal_projector" in name and weight.dim() == 2:
+                weight.normal_(0, 0.3)
 
 
 # -- inputs of their own along the row --------------------------------------------------------------------------------
@@ -827,6 +845,106 @@ def mistral_large4():
     return tf.MistralLarge4ForConditionalGeneration(config), processor, "[IMG]"
 
 
+def glm5_next():
+    tokenizer = byte_level(named={"image_token": "<|image|>", "video_token": "<|video|>"})
+    marks = ["<|begin_of_image|>", "<|end_of_image|>", "<|begin_of_video|>", "<|end_of_video|>"]
+    image_start, image_end, video_start, video_end = ids(add_tokens(tokenizer, *marks), *marks)
+    config = tf.Glm5NextConfig(
+        text_config=text_config(
+            tokenizer,
+            num_key_value_heads=4,
+            layer_types=["linear_attention", "indexed_attention"],
+            mlp_layer_types=["dense", "sparse"],
+            indexer_types=["full", "full"],
+            kv_lora_rank=16,
+            q_lora_rank=16,
+            v_head_dim=16,
+            qk_nope_head_dim=16,
+            n_routed_experts=4,
+            num_experts_per_tok=2,
+            moe_intermediate_size=32,
+            index_topk=64,
+            index_kpool=4,
+            index_head_dim=16,
+            index_n_heads=16,
+            linear_head_dim=16,
+            linear_num_heads=4,
+            hc_mult=2,
+        ),
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 4,
+            "out_hidden_size": 64,
+            "image_size": 112,
+            "projection_intermediate_size": 64,
+        },
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=tokenizer.video_token_id,
+        image_start_token_id=image_start,
+        image_end_token_id=image_end,
+        video_start_token_id=video_start,
+        video_end_token_id=video_end,
+    )
+    images = tf.Glm5NextImageProcessorPil(patch_size=14, size={"shortest_edge": 56**2, "longest_edge": 112**2})
+    processor = stills_only("Glm5NextProcessor", images, tokenizer, None)
+    model = tf.Glm5NextForConditionalGeneration(config)
+    return model, processor, "<|begin_of_image|><|image|><|end_of_image|>"
+
+
+def dots3_note():
+    tokenizer = add_tokens(byte_level(named={"image_token": "<|imgpad|>"}), "<|video_pad|>", "<|audio_comp_pad|>")
+    video, audio = ids(tokenizer, "<|video_pad|>", "<|audio_comp_pad|>")
+    latent = {"q_lora_rank": 16, "kv_lora_rank": 16, "head_dim": 32, "qk_nope_head_dim": 16, "v_head_dim": 16}
+    config = tf.Dots3NoteConfig(
+        text_config=text_config(
+            tokenizer,
+            **latent,
+            **{f"swa_{name}": value for name, value in latent.items()},
+            swa_num_attention_heads=4,
+            swa_num_key_value_heads=4,
+            num_key_value_heads=4,
+            qk_rope_head_dim=16,
+            n_routed_experts=4,
+            num_experts_per_tok=2,
+            moe_intermediate_size=32,
+            shared_experts_intermediate_size=32,
+            index_topk=8,
+            index_head_dim=16,
+            index_n_heads=16,
+            sliding_window=8,
+            layer_types=["indexed_attention", "sliding_attention"],
+        ),
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "mlp_layer_types": ["dense", "dense"],
+            "adapter_in_dim": 32,
+            "adapter_out_dim": 64,
+        },
+        audio_config={
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "adapter_input_size": 32,
+            "adapter_out_dim": 64,
+            "feature_size": 16,
+            "downsample_hidden_size": 8,
+        },
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=video,
+        audio_token_id=audio,
+    )
+    size = {"shortest_edge": 56**2, "longest_edge": 112**2}
+    images = tf.Qwen2VLImageProcessorPil(patch_size=14, temporal_patch_size=1, size=size)
+    processor = stills_only("Dots3NoteProcessor", images, tokenizer, None, tf.Dots3NoteFeatureExtractor())
+    return tf.Dots3NoteForConditionalGeneration(config), processor, "<|imgpad|>"
+
+
 def granite_docling():
     tokenizer = add_tokens(byte_level(), "<fake_token_around_image>", "<global-img>", "<end_of_utterance>")
     add_tokens(tokenizer, *(f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)))
@@ -999,6 +1117,260 @@ def video_llava():
     return tf.VideoLlavaForConditionalGeneration(config), processor, "<image>"
 
 
+def kimi_k25():
+    tokenizer = byte_level(named={"image_token": "<|media_pad|>", "video_token": "<|video|>"})
+    add_tokens(tokenizer, "<|media_begin|>", "<|media_content|>", "<|media_end|>")
+    start, end = ids(tokenizer, "<|media_begin|>", "<|media_end|>")
+    config = tf.Kimi_K25Config(
+        text_config=text_config(
+            tokenizer,
+            model_type="deepseek_v3",
+            num_key_value_heads=4,
+            q_lora_rank=None,
+            kv_lora_rank=16,
+            qk_rope_head_dim=8,
+            qk_nope_head_dim=16,
+            v_head_dim=16,
+            n_routed_experts=4,
+            n_shared_experts=1,
+            n_group=1,
+            topk_group=1,
+            num_experts_per_tok=2,
+            moe_intermediate_size=32,
+            first_k_dense_replace=1,
+        ),
+        vision_config=PLACED,
+        projection_hidden_size=32,
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=tokenizer.video_token_id,
+        vision_start_token_id=start,
+        vision_end_token_id=end,
+        tie_word_embeddings=False,
+    )
+    with stood_in("kimi_k25", "Kimi_K25", "Kimi_K25Processor") as (images, _):
+        pictures = images(size={"max_height": 8, "max_width": 8}, max_patches=64, patch_size=14)
+        processor = stills_only("Kimi_K25Processor", pictures, tokenizer, None)
+    model = tf.Kimi_K25ForConditionalGeneration(config)
+    return model, processor, "<|media_begin|>image<|media_content|><|media_pad|><|media_end|>"
+
+
+def step3p7():
+    tokenizer = byte_level(named={"image_token": "<im_patch>"})
+    add_tokens(tokenizer, "<im_start>", "<im_end>", "<patch_start>", "<patch_end>", "<patch_newline>")
+    config = tf.Step3p7Config(
+        vision_config={
+            "hidden_size": 32,
+            "mlp_ratio": 2.0,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "image_size": 112,
+            "max_position_embeddings": 64,
+        },
+        text_config=text_config(
+            tokenizer,
+            head_dim=16,
+            moe_intermediate_size=32,
+            n_routed_experts=4,
+            num_experts_per_tok=2,
+            share_expert_dim=32,
+            sliding_window=8,
+            layer_types=["sliding_attention", "full_attention"],
+            mlp_layer_types=["dense", "sparse"],
+        ),
+        image_token_id=tokenizer.image_token_id,
+    )
+    with stood_in("step3p7", "Step3p7", "Step3p7Processor") as (images, processor):
+        processor = processor(images(size={"height": 112, "width": 112}, patch_size=112), tokenizer)
+    return tf.Step3p7ForConditionalGeneration(config), processor, "<im_patch>"
+
+
+def muse_glimmer():
+    tokenizer = byte_level(named={"image_token": "<|patch|>"})
+    add_tokens(tokenizer, "<|image_start|>", "<|image_end|>", "<|vid_start|>", "<|vid_end|>", "<|video|>")
+    config = tf.MuseGlimmerConfig(
+        # Of four layers the last sees all and has no positions.
+        text_config=text_config(tokenizer, head_dim=16, sliding_window=8, num_hidden_layers=4, output_multiplier=1.0),
+        vision_config=PLACED | {"max_position_embeddings": 64},
+        out_hidden_size=128,
+        projector_hidden_size=64,
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=ids(tokenizer, "<|video|>")[0],
+    )
+    with stood_in("muse_glimmer", "MuseGlimmer", "MuseGlimmerProcessor") as (images, _):
+        processor = stills_only("MuseGlimmerProcessor", images(max_image_tokens=16), None, tokenizer)
+    return tf.MuseGlimmerForConditionalGeneration(config), processor, "<|patch|>"
+
+
+def inkling2():
+    tokenizer = byte_level(named={"image_token": "<|image|>"})
+    config = tf.Inkling2Config(
+        text_config=text_config(
+            tokenizer,
+            unpadded_vocab_size=len(tokenizer),
+            head_dim=16,
+            swa_num_attention_heads=4,
+            swa_num_key_value_heads=2,
+            swa_head_dim=16,
+            sliding_window_size=8,
+            d_rel=8,
+            rel_extent=32,
+            moe_intermediate_size=32,
+            n_routed_experts=4,
+            num_experts_per_tok=2,
+            n_layers_per_attn_res_block=1,
+            layer_types=["hybrid_sliding", "hybrid"],
+        ),
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "posemb_grid_size": 8,
+            "projection_hidden_dim": 64,
+            "text_hidden_size": 64,
+        },
+        image_token_id=tokenizer.image_token_id,
+    )
+    with stood_in("inkling2", "Inkling2", "Inkling2Processor") as (images, processor):
+        processor = processor(images(), tokenizer)
+    return tf.Inkling2ForConditionalGeneration(config), processor, "<|image|>"
+
+
+def molmo2():
+    tokenizer = byte_level(named={"image_token": "<|image|>", "video_token": "<|video|>"})
+    marks = ["<im_patch>", "<im_start>", "<low_res_im_start>", "<im_end>", "<frame_start>", "<frame_end>"]
+    patch, start, low, end, frame, last = ids(add_tokens(tokenizer, *marks, "<im_col>", "<im_low>"), *marks)
+    heads = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 8}
+    config = tf.Molmo2Config(
+        vision_config=heads | {"intermediate_size": 64, "num_hidden_layers": 3, "image_size": [56, 56]},
+        adapter_config=heads | {"intermediate_size": 64, "vision_feature_layer": [2, 1], "text_hidden_size": 64},
+        text_config=text_config(tokenizer, head_dim=16, additional_vocab_size=0),
+        image_patch_id=patch,
+        image_start_token_id=start,
+        low_res_image_start_token_id=low,
+        image_end_token_id=end,
+        frame_start_token_id=frame,
+        frame_end_token_id=last,
+    )
+    with stood_in("molmo2", "Molmo2", "Molmo2Processor") as (images, _):
+        pictures = images(size=SQUARE, max_crops=2, overlap_margins=[1, 1])
+        processor = stills_only("Molmo2Processor", pictures, None, tokenizer)
+    model = tf.Molmo2ForConditionalGeneration(config)
+    _see_clearly(model)
+    return model, processor, "<|image|>"
+
+
+def minimax_m3():
+    tokenizer = add_tokens(byte_level(), "]<]image[>[", "]<]video[>[", "]<]start of image[>[", "]<]end of image[>[")
+    image, video = ids(tokenizer, "]<]image[>[", "]<]video[>[")
+    config = tf.MiniMaxM3VLConfig(
+        text_config=text_config(
+            tokenizer,
+            head_dim=16,
+            rotary_dim=8,
+            intermediate_size=32,
+            dense_intermediate_size=64,
+            shared_intermediate_size=32,
+            num_local_experts=4,
+            num_experts_per_tok=2,
+            mlp_layer_types=["dense", "sparse"],
+            # Of blocks of four tokens each token sees its own and two more.
+            layer_types=["full_attention", "minimax_m3_sparse"],
+            index_n_heads=2,
+            index_head_dim=16,
+            index_block_size=4,
+            index_topk_blocks=3,
+            index_local_blocks=1,
+        ),
+        vision_config=TOWER | {"num_hidden_layers": 2, "image_size": 112},
+        image_token_index=image,
+        video_token_index=video,
+        projector_hidden_size=64,
+    )
+    with stood_in("minimax_m3_vl", "MiniMaxM3VL", "MiniMaxM3VLProcessor") as (images, _):
+        pictures = images(size={"shortest_edge": 56**2, "longest_edge": 112**2})
+        processor = stills_only("MiniMaxM3VLProcessor", pictures, tokenizer, None)
+    return tf.MiniMaxM3SparseForConditionalGeneration(config), processor, "]<]image[>["
+
+
+def emu3():
+    named = {
+        "image_token": "<image>",
+        "boi_token": "<|image start|>",
+        "eoi_token": "<|image end|>",
+        "image_wrapper_token": "<|image token|>",
+        "eof_token": "<|extra_201|>",
+    }
+    tokenizer = byte_level(named=named)
+    # Pictures are words like others: a vision tower makes codes of them, and each code has a token.
+    words = [f"<|visual token {code:06}|>" for code in range(16)] + ["<|extra_200|>"]
+    vocabulary = add_tokens(tokenizer, *words).get_vocab()
+    config = tf.Emu3Config(
+        vq_config={
+            "codebook_size": 16,
+            "base_channels": 32,
+            "channel_multiplier": [1, 1, 1, 1],
+            "num_res_blocks": 1,
+            "hidden_size": 32,
+            "attn_resolutions": [9],
+        },
+        text_config=text_config(tokenizer, attention_dropout=0.0),
+        vocabulary_map={name: vocabulary[name] for name in [*words, "<image>"]},
+    )
+    with stood_in("emu3", "Emu3", "Emu3Processor") as (images, processor):
+        processor = processor(images(min_pixels=32**2, max_pixels=48**2), tokenizer)
+    return tf.Emu3ForConditionalGeneration(config), processor, "<image>"
+
+
+# -- one that is refused for what it does ------------------------------------------------------------------------------
+
+
+def qwen4_exp():
+    """Its first layer looks up runs of two and three ids in a table of its own."""
+    tokenizer = byte_level(named={"image_token": "<|image_pad|>"})
+    marks = ["<|video_pad|>", "<|vision_start|>", "<|vision_end|>"]
+    video, start, end = ids(add_tokens(tokenizer, *marks), *marks)
+    config = tf.Qwen4ExpConfig(
+        text_config=text_config(
+            tokenizer,
+            head_dim=16,
+            rope_parameters=MROPE | {"mrope_interleaved": True, "partial_rotary_factor": 1.0},
+            moe_intermediate_size=32,
+            shared_expert_intermediate_size=32,
+            num_experts=4,
+            num_experts_per_tok=2,
+            hc_count=2,
+            hc_lowrank=8,
+            ple_layer_ids=[1],
+            heads_per_ngram=2,
+            ngram_vocab_size_base=200,
+            make_ngram_vocab_size_divisible_by=8,
+            split_ngram_parts=1,
+            indexer_n_heads=2,
+            indexer_kv_heads=1,
+            indexer_head_dim=16,
+            indexer_budget=256,
+            indexer_compress_ratio=4,
+            **LINEAR,
+        ),
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 4,
+            "out_hidden_size": 64,
+            "num_position_embeddings": 64,
+        },
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=video,
+        vision_start_token_id=start,
+        vision_end_token_id=end,
+    )
+    images = tf.Qwen2VLImageProcessorPil(patch_size=16, size={"shortest_edge": 64**2, "longest_edge": 128**2})
+    processor = stills_only("Qwen3VLProcessor", images, tokenizer, None)
+    return tf.Qwen4ExpForConditionalGeneration(config), processor, "<|vision_start|><|image_pad|><|vision_end|>"
+
+
 GENERIC = (
     idefics,
     fuyu,
@@ -1042,6 +1414,15 @@ GENERIC = (
     video_llava,
     deepseek_ocr2,
     mistral_large4,
+    glm5_next,
+    dots3_note,
+    kimi_k25,
+    step3p7,
+    muse_glimmer,
+    inkling2,
+    molmo2,
+    minimax_m3,
+    emu3,
 )
 
 # Whose image tokens stand for no part of the picture that is known.
@@ -1067,14 +1448,69 @@ WITHOUT_BOXES = (
     "video_llava",
     "deepseek_ocr2",
     "mistral_large4",
+    "glm5_next",
+    "dots3_note",
+    "kimi_k25",
+    "step3p7",
+    "muse_glimmer",
+    "inkling2",
+    "molmo2",
+    "minimax_m3",
+    "emu3",
 )
 # Whose pictures torchvision prepares, for which another stands in here.
-STOOD_IN = ("llama4", "lfm2_vl", "cohere2_vision", "video_llava")
+STOOD_IN = (
+    "llama4",
+    "lfm2_vl",
+    "cohere2_vision",
+    "video_llava",
+    "kimi_k25",
+    "step3p7",
+    "muse_glimmer",
+    "inkling2",
+    "molmo2",
+    "minimax_m3",
+    "emu3",
+)
 # Which are read one row at a time: it takes no mask of ours, it counts positions by index, some layers are recurrent,
 # convolutions, or see chunks of the row or what an indexer picks.
-NOT_PACKED = ("kosmos2_5", "t5gemma2", "qwen3_5", "qwen3_5_moe", "llama4", "lfm2_vl", "lfm3_vl", "mistral_large4")
-# Which go through the quickest checks alone, but for the page (`tests.conformance.conftest`).
+NOT_PACKED = (
+    "kosmos2_5",
+    "t5gemma2",
+    "qwen3_5",
+    "qwen3_5_moe",
+    "llama4",
+    "lfm2_vl",
+    "lfm3_vl",
+    "mistral_large4",
+    "glm5_next",
+    "dots3_note",
+    "inkling2",
+    "minimax_m3",
+)
+# Which go through the quickest checks alone but in `make models` (`tests.conftest`): the code of ours that reads them
+# reads another architecture too, which goes through all.
 RARE = (
+    "smolvlm",
+    "glm4v_moe",
+    "glm_ocr",
+    "glm46v",
+    "qwen3_vl_moe",
+    "qwen3_5_moe",
+    "cosmos3_edge",
+    "vipllava",
+    "deepseek_vl_hybrid",
+    "llava_next_video",
+    "aria",
+    "idefics2",
+    "got_ocr2",
+    "ovis2",
+    "lighton_ocr",
+    "video_llama_3",
+    "qianfan_ocr",
+    "exaone4_5",
+    "hyperclovax",
+    "lfm2_vl",
     "qwen3_omni_moe",
     "granite_docling",
     "granite4_vision",
@@ -1084,4 +1520,13 @@ RARE = (
     "video_llava",
     "deepseek_ocr2",
     "mistral_large4",
+    "glm5_next",
+    "dots3_note",
+    "kimi_k25",
+    "step3p7",
+    "muse_glimmer",
+    "inkling2",
+    "molmo2",
+    "minimax_m3",
+    "emu3",
 )

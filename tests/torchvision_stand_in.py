@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 from types import ModuleType
 
+import numpy as np
 import torch
 import transformers as tf
 from transformers import image_processing_backends, processing_utils
@@ -61,6 +62,10 @@ def _grayscale_to_rgb(image):
     return image if image.shape[-3] != 1 else image.expand(*image.shape[:-3], 3, *image.shape[-2:])
 
 
+def _pil_to_tensor(picture):
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+
+
 functional = ModuleType("torchvision.transforms.v2.functional")
 vars(functional).update(
     InterpolationMode=InterpolationMode,
@@ -69,6 +74,7 @@ vars(functional).update(
     pad=_pad,
     crop=_crop,
     grayscale_to_rgb=_grayscale_to_rgb,
+    pil_to_tensor=_pil_to_tensor,
 )
 
 

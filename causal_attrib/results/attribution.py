@@ -222,8 +222,9 @@ class Attribution:
             raise InputError("to_shap needs shap: pip install shap.") from None
         import numpy as np
 
-        if score not in NUMBERS or all(getattr(token, score) is None for token in self.tokens):
-            raise InputError(f"No token has the score {score!r}; choose another.")
+        there = [name for name in NUMBERS if any(getattr(token, name) is not None for token in self.tokens)]
+        if score not in there:
+            raise InputError(f"No token has the score {score!r}; choose one of {', '.join(there)}.")
         values = np.array([getattr(token, score) or 0.0 for token in self.tokens])
         return shap.Explanation(
             values=values,

@@ -13,13 +13,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from causal_attrib.choices import BatchSize, EngineName, Level, check_batch_size, one_of
+from causal_attrib.choices import ENGINES, WORD_LEVELS, BatchSize, EngineName, Level, check_batch_size, one_of
 from causal_attrib.engine import choose_engine
 from causal_attrib.engine.base import Request
 from causal_attrib.interventions import Intervention, Mask, Whole, edit
 from causal_attrib.io.pictures import ImageLike
 from causal_attrib.results.interactions import Interactions
-from causal_attrib.scores.inputs import Caption, check_texts
+from causal_attrib.scores.inputs import Caption, check_inputs
 from causal_attrib.scores.settings import Settings
 from causal_attrib.vlm import VLM, Continuation, Encoding, load
 from causal_attrib.vlm.threads import on_suited_threads
@@ -52,11 +52,12 @@ def interactions(
         InputError: anything in the input that can be mended, in one sentence.
     """
     one_of("mask of interactions", mask, MASKS)
-    one_of("level", level, ("word", "token"))
+    one_of("level of interactions", level, WORD_LEVELS)
+    one_of("engine", engine, ENGINES)
     check_batch_size(batch_size)
-    check_texts([caption], prompt=prompt)
+    picture = check_inputs(Settings(), image, [caption], prompt=prompt).picture
     vlm = model if isinstance(model, VLM) else load(model)
-    encoding = vlm.encode(image, prompt, vlm.describe(image, prompt) if caption is None else caption)
+    encoding = vlm.encode(picture, prompt, vlm.describe(picture, prompt) if caption is None else caption)
     return _read(vlm, encoding, level, mask, engine, batch_size, progress or (lambda count: None))
 
 

@@ -36,6 +36,7 @@ class LoadedModel:
         self.processor: Any = processor
         self.tokenizer: Any = processor.tokenizer
         self.family = choose_family(model, processor)
+        self._apart = True if self.family.keeps_apart else None
         self.name = name
         self.revision = revision
 
@@ -87,6 +88,31 @@ class LoadedModel:
         """The mean of one of the family's tables."""
         return self.mean_embedding_D if table is self.family.embedding else self.mean_per_layer_embedding_D
 
+    @torch.no_grad()
+    def keeps_apart(self, one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+        """Whether rows with different pictures are read in one forward as each alone; looked at once a model.
+
+        Where parts of a picture are numbered through the batch (Molmo 2), every row would be shown the first picture.
+
+        Args:
+            one, other: inputs of the same shapes (batch 1). Of the second only the picture is taken; if it is that of
+                the first, which tells nothing, the answer is no.
+        """
+        if self._apart is None:
+            second = one | pictures_in(other)
+            rows = [self.family.extend(inputs, [()], self.pad_id) for inputs in (one, second)]
+            alone_2V = torch.cat([self.family.logits(row, 1)[:, -1].float() for row in rows])
+            both = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+            together_2V = self.family.logits(both, 1)[:, -1].float()
+            # An id that a model rules out has the logit -inf everywhere.
+            moved, apart = (
+                torch.where(a == b, 0.0, (a - b).abs()).max() for a, b in (alone_2V, (together_2V, alone_2V))
+            )
+            if moved == 0:
+                return False
+            self._apart = bool(apart <= 0.5 * moved)
+        return self._apart
+
     def check_length(self, prompt: int, rest: int) -> None:
         """Raises InputError if the model does not read so many tokens."""
         longest = self.family.longest
@@ -95,6 +121,11 @@ class LoadedModel:
                 f"Picture and prompt take {prompt} tokens and the caption {rest} more, but {self.name} reads at most "
                 f"{longest}; shorten the caption."
             )
+
+
+def pictures_in(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What of a model's inputs is the picture: numbers that are no ids, and no masks, which may be such numbers too."""
+    return {name: value for name, value in inputs.items() if value.is_floating_point() and "mask" not in name}
 
 
 @torch.no_grad()

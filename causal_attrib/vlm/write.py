@@ -15,6 +15,7 @@ from causal_attrib.vlm.encode import Encoder
 from causal_attrib.vlm.encoding import Encoding
 from causal_attrib.vlm.generation import plain_generation
 from causal_attrib.vlm.hiding import hide
+from causal_attrib.vlm.loaded import pictures_in
 from causal_attrib.vlm.text import decode
 from causal_attrib.vlm.threads import on_suited_threads
 
@@ -81,6 +82,10 @@ class Writer(Encoder):
         Args:
             longest: largest number of new tokens.
         """
+        first, *others = asked
+        another = next((each for each in others if _other_picture(each, first)), None)
+        if another is not None and not self.keeps_apart(first, another):
+            return [ids for one in asked for ids in self._generate(one, longest, _RowNoise([None], 0))]
         inputs = {name: torch.cat([one[name] for one in asked]) for name in asked[0]}
         return self._generate(inputs, longest, _RowNoise([None] * len(asked), 0))
 
@@ -113,6 +118,10 @@ class Writer(Encoder):
     def _until_end(self, ids: list[int]) -> tuple[int, ...]:
         stop = next((i for i, token in enumerate(ids) if token in self.end_ids), len(ids))
         return tuple(ids[:stop])
+
+
+def _other_picture(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return any(not torch.equal(value, other[name]) for name, value in pictures_in(one).items())
 
 
 class _RowNoise(LogitsProcessor):

@@ -8,19 +8,19 @@ import pandas as pd
 from tests.conftest import PARK
 
 
-def test_three_scenes(copo, tmp_path):
+def test_two_scenes(copo, tmp_path):
     folder = tmp_path / "curves"
-    flags = ("--scenes", 3, "--max-new-tokens", 4, "--bootstrap", 100)
+    flags = ("--scenes", 2, "--max-new-tokens", 4, "--bootstrap", 100)
     result = copo("eval", "degradation", *flags, "--out", folder)
     assert result.exit_code == 0, result.output
     assert "answer, dark" in result.stdout and "trap:" in result.stdout
-    assert result.stderr.startswith("Warning: too few images for a conclusion (3); take 10 or more")
+    assert result.stderr.startswith("Warning: too few images for a conclusion (2); take 10 or more")
     assert result.stderr.endswith(f"Wrote degradation.csv and degradation.png to {folder}\n")
-    # Neither is said of three images, and three that agree leave much open.
+    # Neither is said of two images, and two that agree leave much open.
     assert "[-100.0, -100.0]" not in result.stdout and "[0.0, 0.0]" not in result.stdout
     assert not re.search(r"(trap|no warning) *$", result.stdout, re.MULTILINE)
     frame = pd.read_csv(folder / "degradation.csv")
-    assert len(frame) == 4 * 4 * 6 and set(frame.texts) == {3}
+    assert len(frame) == 4 * 4 * 6 and set(frame.texts) == {2}
     assert (folder / "degradation.png").read_bytes().startswith(b"\x89PNG")
 
 

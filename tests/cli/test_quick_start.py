@@ -1,5 +1,5 @@
-"""The quick start of docs/training.md and README, each command as it is written, with flags behind it that make it
-cheap; and what it leaves behind."""
+"""The quick start of docs/training.md, also on docs/commands.md, each command as it is written, with flags behind it
+that make it cheap; and what it leaves behind."""
 
 import json
 import re
@@ -53,13 +53,13 @@ def test_it_ends_in_what_changed(ran):
     assert "<title>copo</title>" in (ran / "report.html").read_text("utf-8")
 
 
-def test_the_readme_says_the_same():
-    """Of the commands of the quick start those that the README has are the same."""
-    readme = (ROOT / "README.md").read_text("utf-8")
+def test_the_page_of_commands_says_the_same():
+    """Of the commands of the quick start those that the page has are the same."""
+    page = (ROOT / "docs" / "commands.md").read_text("utf-8")
     for words in commands((ROOT / "docs" / "training.md").read_text("utf-8"), "copo scenes"):
         if words[0] == "train" and len(words) == 3:
-            assert f"copo {shlex.join(words)} " in readme
-    assert readme.index("copo scenes worlds/") < readme.index("copo train --config")
+            assert f"copo {shlex.join(words)} " in page
+    assert page.index("copo scenes worlds/") < page.index("copo train --config")
 
 
 def test_its_model_card_is_true(ran, monkeypatch):

@@ -83,6 +83,8 @@ WRONG = [
     ((*SALIENCY, "--baseline", "swap"), "give it by --other"),
     ((*SALIENCY, "--baseline", "swap", "--other", "no.png"), "There is no file no.png"),
     ((*SALIENCY, "--regions", "grid:x"), "There are no regions 'grid:x'"),
+    ((*SALIENCY, "--regions", "grid:9999"), "99,980,001 regions, and there may be 1 to 4,096"),
+    ((*SALIENCY, "--regions", "grid:99999999999999999999"), "There are no regions 'grid:9999"),
     ((*SALIENCY, "--regions", "no.npy"), "There is no file no.npy of regions"),
     ((*SALIENCY, "--samples", "0"), "samples is 0"),
     ((*SALIENCY, "--seed", "-1"), "The seed is -1"),

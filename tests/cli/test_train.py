@@ -271,10 +271,7 @@ def test_a_missing_package_is_named(refused, flags, monkeypatch):
     assert "copo train needs trl: pip install 'copo[train]'" in refused("train", *flags())
 
 
-def test_help_needs_no_torch_and_lists_every_key(copo):
-    code = "import sys; from causal_attrib_cli import train; print('torch' in sys.modules, 'yaml' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False"]
+def test_help_lists_every_key(copo):
     result = copo("train", "--help")
     assert result.exit_code == 0
     for flag in ("--lambda-s", "--reward", "--resume", "--dry-run", "--num-generations"):

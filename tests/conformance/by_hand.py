@@ -45,6 +45,11 @@ def without_template(model, processor, prompt, ids, picture, left):
     return _decoder(model, processor, inputs, ids, left)
 
 
+def blocks(model, processor, prompt, ids, picture, left):
+    """MiniMax M3, which attends to blocks of the row: padding would shift them."""
+    return None if left else placeholders(model, processor, prompt, ids, picture, left)
+
+
 def fuyu(model, processor, prompt, ids, picture, left):
     """Rows of patches with a newline behind each, then the text, then the token that opens an answer."""
     tokenizer, side = processor.tokenizer, model.config.patch_size
@@ -142,6 +147,7 @@ CALLS = {
     "chameleon": without_template,
     "fuyu": fuyu,
     "kosmos2_5": kosmos2,
+    "minimax_m3": blocks,
     "blip": blip,
     "git": git,
     "blip2_opt": blip2_opt,
@@ -161,6 +167,12 @@ def a_hidden_id(vlm, fill):
     Every embedding layer that shares the table gets a copy of it, and the output head keeps the table.
     """
     gap = vlm.tokenizer.unk_token_id
+    normed = [layer for layer in vlm.model.modules() if hasattr(layer, "embed_norm")]
+    if normed and fill == "mean":
+        # A norm behind the table would scale a mean of rows up again: here the mean is of what the layer gives out.
+        with _of_layer(*normed, gap):
+            yield gap
+        return
     tables = {
         module.weight
         for name, module in vlm.model.named_modules()
@@ -186,6 +198,20 @@ def a_hidden_id(vlm, fill):
     finally:
         for layer, table in before.items():
             layer.weight = table
+
+
+@contextlib.contextmanager
+def _of_layer(layer, gap):
+    mean_D = layer(torch.arange(layer.num_embeddings)).detach().mean(0)
+
+    def replace(_, args, embedded_BLD):
+        return torch.where((args[0] == gap)[..., None], mean_D, embedded_BLD)
+
+    handle = layer.register_forward_hook(replace)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _decoder(model, processor, inputs, ids, left, types=0):

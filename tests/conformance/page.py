@@ -25,9 +25,9 @@ that [are refused](#the-other-classes). What differs between architectures sits 
     python -m pytest -p tests.conformance.page tests/conformance --models-page docs/models.md
 
 It builds each architecture tiny, from its config, with random weights large enough that a wrong mask or position shows,
-and with its real processor, in which for Llama 4, LFM2-VL, Command A Vision and Video-LLaVA another stands in for
-torchvision's resizing. No real checkpoint is run: on yours, `copo doctor --model ID` repeats these checks
-([what it does](doctor.md), [first run](first-run.md)).
+and with its real processor; where torchvision prepares its pictures (a note tells) another stands in for that. No real
+checkpoint is run: on yours, `copo doctor --model ID` repeats these checks ([what it does](doctor.md),
+[first run](first-run.md)).
 
 Each figure is the largest difference of a logit that was measured (in units of the logits' standard deviation where
 that is above 1), in float32 on a CPU; {versions}.
@@ -55,40 +55,20 @@ CHECKS = {
     "picture seen": "change of a logit when the picture is another, in standard deviations of the logits; 0.01 or more",
 }
 
-TIMM = "its vision tower is built by timm, which these tests do without"
+TIMM = "its vision tower is built by timm, which cannot be imported without torchvision"
 TORCHVISION = "its pictures are prepared by torchvision only, and no tiny model of it was built yet"
 UNTRIED = {
-    **dict.fromkeys(
-        (
-            "Emu3ForConditionalGeneration",
-            "Gemma4UnifiedForConditionalGeneration",
-            "InklingForConditionalGeneration",
-            "Inkling2ForConditionalGeneration",
-            "Kimi_K25ForConditionalGeneration",
-            "MiniCPMOcrForConditionalGeneration",
-            "MiniMaxM3SparseForConditionalGeneration",
-            "Molmo2ForConditionalGeneration",
-            "MuseGlimmerForConditionalGeneration",
-            "MuseSparkForConditionalGeneration",
-            "NemotronH_Omni_Reasoning_V3",
-            "PPFormulaNetForConditionalGeneration",
-            "Step3p7ForConditionalGeneration",
-            "UnlimitedOcrForConditionalGeneration",
-        ),
-        TORCHVISION,
-    ),
+    "Gemma4UnifiedForConditionalGeneration": TORCHVISION,
+    "InklingForConditionalGeneration": TORCHVISION,
+    "MuseSparkForConditionalGeneration": TORCHVISION,
+    "NemotronH_Omni_Reasoning_V3": TORCHVISION,
+    "PPFormulaNetForConditionalGeneration": "torchvision crops its pictures to what is written on them, so that what "
+    "is seen hangs on the picture",
     "FastVlmForConditionalGeneration": TIMM,
     "PerceptionLMForConditionalGeneration": TIMM,
     "Qwen4ExpForConditionalGeneration": "its table of n-grams reads hidden words too, so that scores with "
     "`--mask zero` or `mean` are refused at first use; the rest was not tried",
     "Cosmos3OmniForConditionalGeneration": "transformers has no processor for it",
-    **dict.fromkeys(
-        (
-            "Dots3NoteForConditionalGeneration",
-            "Glm5NextForConditionalGeneration",
-        ),
-        "no tiny model of it was built yet",
-    ),
 }
 
 OTHERS_HEAD = """
@@ -185,6 +165,15 @@ EXAMPLES = {
     "video_llava": "LanguageBind/Video-LLaVA-7B-hf",
     "deepseek_ocr2": "deepseek-community/DeepSeek-OCR-2",
     "mistral_large4": "-",
+    "glm5_next": "zai-org/GLM-5.3-Flash",
+    "dots3_note": "dots-studio/dots3-note-prev",
+    "kimi_k25": "moonshotai/Kimi-K2.6",
+    "step3p7": "stepfun-ai/Step-3.7-Flash",
+    "muse_glimmer": "meta-models/Muse-Glimmer-30B",
+    "inkling2": "thinkingmachines/Inkling-2-Small-MXFP8",
+    "molmo2": "allenai/Molmo2-8B",
+    "minimax_m3": "MiniMaxAI/MiniMax-M3",
+    "emu3": "Emu3-community/Emu3-Chat-hf",
 }
 
 

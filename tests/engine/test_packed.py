@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -22,6 +22,7 @@ from causal_attrib.scores import necessity, sufficiency
 from causal_attrib.vlm import VLM, Continuation
 from causal_attrib.vlm.modes import attention_kernel
 from tests.conftest import DIGEST, PARK
+from tests.fuzz import fuzz
 from tests.tiny_models import tiny
 
 CAPTION = "a dog and a red frisbee"
@@ -78,11 +79,11 @@ def test_a_node_put_through_again_does_not_see_itself_twice(vlm):
     ]
 
 
+@fuzz
 @given(
     rows=st.lists(st.lists(st.integers(5, 8), min_size=1, max_size=9), min_size=1, max_size=12),
     budget=st.integers(1, 20),
 )
-@settings(max_examples=60, deadline=None)
 def test_every_node_is_put_through_once_behind_its_parent(rows, budget):
     vlm = tiny("llava_siglip_qwen2")
     encoding = vlm.encode(PARK, "Look.", CAPTION)

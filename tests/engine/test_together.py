@@ -23,7 +23,7 @@ CAPTIONS = ("a dog and a red frisbee", "two cats", "a very long red bus on the g
 # Layers that look at the picture beside the keys, or no further than a window, or out of sight.
 APART = {
     *("gemma3", "aya_vision", "exaone4_5", "mllama", "idefics", "blip", "git", "florence2", "vision_encoder_decoder"),
-    *("cohere2_vision", "cohere_compass"),
+    *("cohere2_vision", "cohere_compass", "kimi_k25", "step3p7", "muse_glimmer"),
 }
 
 

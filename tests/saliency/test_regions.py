@@ -11,7 +11,7 @@ from causal_attrib.scores.saliency_methods.baselines import baseline_picture, ba
 from causal_attrib.scores.saliency_methods.hiding import HiddenPixels, HiddenTokens, ends
 from causal_attrib.scores.saliency_methods.inputs import EmbeddingInput
 from causal_attrib.scores.saliency_methods.occlusion import occlusion
-from causal_attrib.scores.saliency_methods.regions import Regions, cut, in_picture
+from causal_attrib.scores.saliency_methods.regions import Regions, check_hides_tokens, cut, in_picture
 from causal_attrib.vlm import Continuation
 from causal_attrib.vlm.layout import one_grid, without_boxes
 from tests.saliency.common import CAPTION, PROMPT, noise, reader_of
@@ -64,15 +64,39 @@ def test_masks_from_files(tmp_path):
     np.testing.assert_array_equal(cut(labels, LAYOUT, (60, 40)).cover_RHW, regions.cover_RHW)
 
 
-@pytest.mark.parametrize(
-    "spec", ["grid:0", "grid:200", "window:9", "slic:8", "nothing.npy", "text.npy", "floats", "empty"]
-)
+@pytest.mark.parametrize("spec", ["window:9", "slic:8", "nothing.npy", "text.npy", "floats", "empty"])
 def test_bad_regions(tmp_path, spec):
     (tmp_path / "text.npy").write_text("no array")
     arrays = {"floats": np.zeros((2, 2)), "empty": np.zeros((1, 2, 2), dtype=bool)}
     spec = arrays.get(spec, tmp_path / spec if spec.endswith("npy") else spec)
     with pytest.raises(InputError):
         cut(spec, LAYOUT, (96, 96))
+
+
+@pytest.mark.parametrize(
+    "spec, finest",
+    [("grid:0", "grid:64"), ("grid:200", "grid:64"), ("grid:9999", "99,980,001"), ("grid:40", r"32 x 50; .* grid:32")],
+)
+def test_a_grid_that_is_too_fine_is_refused_with_the_finest_there_is(spec, finest):
+    with pytest.raises(InputError, match=finest):
+        cut(spec, LAYOUT, (32, 50))
+    assert len(cut("grid:50x32", LAYOUT, (32, 50))) == 1600
+    assert len(cut("grid:64", LAYOUT, (96, 64))) == 4096
+
+
+def test_regions_that_would_hide_no_image_token_are_refused():
+    """A token is hidden with a region that it lies in by more than half. Cells of a grid of 5 are 6/5 of a token of 6
+    x 6: the eighth has .8 of a row of tokens and .6 of a column, .48 of the token where both meet."""
+    six = one_grid(range(36), 6, 6)
+    for spec, place in (("grid:5", "Region 8 of 25"), ("grid:12", "Region 1 of 144"), ("grid:7", "Region")):
+        with pytest.raises(InputError, match=rf"{place} .* patch \(grid:6x6\)"):
+            check_hides_tokens(cut(spec, six, (96, 96)), spec, six)
+    speck = np.zeros((1, 96, 96), dtype=bool)
+    speck[0, :4, :4] = True
+    with pytest.raises(InputError, match="Region 1 of 1"):
+        check_hides_tokens(cut(speck, six, (96, 96)), speck, six)
+    for spec in ("grid:6", "grid:3", "grid:2x6", "patch", "window:1+3"):
+        check_hides_tokens(cut(spec, six, (96, 96)), spec, six)
 
 
 def test_patches_need_a_grid():

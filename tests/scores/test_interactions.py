@@ -75,8 +75,26 @@ def test_frame_and_plot(found):
     frame = found.to_frame()
     assert frame.index.tolist() == frame.columns.tolist() == [label.strip() for label in found.labels]
     assert found._repr_png_().startswith(b"\x89PNG")
-    with pytest.raises(InputError, match="mask of interactions 'delete'"):
-        causal_attrib.interactions(PARK, FALSE, mask="delete")
-    for wrong, said in (({"caption": 3}, "caption"), ({"caption": ["a"]}, "caption"), ({"batch_size": 0}, "0")):
-        with pytest.raises(InputError, match=said):
-            causal_attrib.interactions(PARK, **({"caption": FALSE} | wrong))
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        ({"mask": "delete"}, "no mask of interactions 'delete'; choose one of zero, mean"),
+        ({"mask": None}, "no mask of interactions None"),
+        ({"level": "sentence"}, "no level of interactions 'sentence'; choose one of token, word"),
+        ({"engine": "q"}, "no engine 'q'; choose one of auto, packed, plain"),
+        ({"batch_size": 0}, "batch size is 0"),
+        ({"caption": 3}, "caption is 3; give a string"),
+        ({"caption": ["a"]}, "caption is .* give a string"),
+        ({"caption": "  "}, "caption is empty"),
+        ({"prompt": 7}, "prompt is 7; give a string"),
+        ({"image": "no.png"}, "There is no file no.png"),
+        ({"model": "no/such/folder"}, "There is no folder no/such/folder"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(wrong, said):
+    """All but the model itself before one is loaded: with the name of none, that is not what is told."""
+    with pytest.raises(InputError, match=said) as told:
+        causal_attrib.interactions(**({"image": PARK, "caption": FALSE, "model": "no/such/folder"} | wrong))
+    assert str(told.value).count("\n") == 0 and str(told.value).endswith(".")

@@ -53,7 +53,6 @@ def recipe(scenes, tmp_path):
         {"mask_truncated_completions": True},
         {"scale_rewards": "none"},
         {"scale_rewards": "batch"},
-        {"scale_rewards": False},
         {"reward": ["match", "format"], "reward_weights": [1.0, 0.25]},
         {"sync_ref_model": True, "ref_model_sync_steps": 1, "beta": 0.04, "full": True},
         {"multi_objective_aggregation": "normalize_then_sum"},
@@ -63,10 +62,8 @@ def recipe(scenes, tmp_path):
 def test_options_reach_trl_and_run(options, recipe, tmp_path):
     arguments = make_plan(recipe(method="copo", **options)).arguments
     told = {name: value for name, value in options.items() if name not in ("reward", "full")}
-    told["scale_rewards"] = {False: "none"}.get(arguments.scale_rewards, options.get("scale_rewards") or "none")
     for name, value in told.items():
-        if name != "scale_rewards" or "scale_rewards" in options:
-            assert getattr(arguments, name) == value
+        assert getattr(arguments, name) == value
     arguments.output_dir, arguments.save_strategy, arguments.max_completion_length = str(tmp_path), "no", 8
     vlm = tiny("llava_clip_llama")
     trainer = CopoGRPOTrainer(
@@ -84,6 +81,10 @@ def test_options_reach_trl_and_run(options, recipe, tmp_path):
     # A completion that is cut off counts for nothing where that is asked for; tiny models never end.
     learned = not options.get("mask_truncated_completions")
     assert all((line["grad_norm"] > 0) is learned for line in lines)
+
+
+def test_rewards_that_are_not_scaled_may_be_called_so_in_two_ways(recipe):
+    assert make_plan(recipe(method="copo", scale_rewards=False)).arguments.scale_rewards == "none"
 
 
 def _saved(vlm, folder):

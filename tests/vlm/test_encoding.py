@@ -3,13 +3,14 @@
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from causal_attrib.errors import InputError
 from causal_attrib.vlm.text import decode
 from tests.conftest import FALSE, PARK
+from tests.fuzz import fuzz
 from tests.tiny_models import tiny
 
 QUESTION = "Is there a dog in the image?"
@@ -84,7 +85,7 @@ def test_ids_are_kept_as_they_were_written(bundled):
     assert encoding.spans == ((0, 0), (0, 1), (1, 2), (2, 3))
 
 
-@settings(max_examples=60, deadline=None)
+@fuzz
 @given(text=st.text(alphabet=st.characters(exclude_categories=("Cs",)), min_size=1, max_size=40))
 def test_spans_tile_any_caption(bundled, text):
     # A text of control characters alone is refused like an empty one.

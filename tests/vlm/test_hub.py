@@ -16,30 +16,32 @@ from tests.tiny_models import llava_clip_llama
 
 COMMIT = "0123456789" * 4
 
-# Loads each of the models named in its arguments (ID or ID@REVISION) and tells what came of it. Behind "offline" the
-# switch is as HF_HUB_OFFLINE sets it.
+# Loads each of the models named in a line (ID or ID@REVISION) and tells what came of it, line by line. Behind "offline"
+# the switch is as HF_HUB_OFFLINE sets it.
 LOADING = """
 import huggingface_hub, json, sys, time, transformers
 import causal_attrib
 transformers.logging.set_verbosity_error()
-told = {}
-for asked in sys.argv[1:]:
-    if asked == "offline":
-        huggingface_hub.constants.HF_HUB_OFFLINE = True
-        continue
-    name, _, revision = asked.partition("@")
-    asked = f"{asked} offline" if huggingface_hub.constants.HF_HUB_OFFLINE else asked
-    start = time.monotonic()
-    try:
-        how = {"revision": revision or None, "device": "cpu"}
-        vlm = causal_attrib.load(name, **how, anew=True)
-        held = causal_attrib.load(name, **how)
-        once = causal_attrib.load(name, **how) is held is not vlm
-        told[asked] = vlm.record | {"class": type(vlm.model).__name__, "once": once}
-    except causal_attrib.InputError as error:
-        told[asked] = str(error)
-    told[asked, "seconds"] = time.monotonic() - start
-print(json.dumps([[key, value] for key, value in told.items()]))
+for line in sys.stdin:
+    told = {}
+    for asked in line.split():
+        if asked == "offline":
+            huggingface_hub.constants.HF_HUB_OFFLINE = True
+            continue
+        name, _, revision = asked.partition("@")
+        asked = f"{asked} offline" if huggingface_hub.constants.HF_HUB_OFFLINE else asked
+        start = time.monotonic()
+        try:
+            how = {"revision": revision or None, "device": "cpu"}
+            vlm = causal_attrib.load(name, **how, anew=True)
+            held = causal_attrib.load(name, **how)
+            once = causal_attrib.load(name, **how) is held is not vlm
+            told[asked] = vlm.record | {"class": type(vlm.model).__name__, "once": once}
+            del vlm, held
+        except causal_attrib.InputError as error:
+            told[asked] = str(error)
+        told[asked, "seconds"] = time.monotonic() - start
+    print(json.dumps([[key, value] for key, value in told.items()]), flush=True)
 """
 
 
@@ -113,29 +115,37 @@ def repositories(tmp_path_factory):
     return root
 
 
-def loading(home, endpoint, *models):
-    env = os.environ | {"HF_HOME": str(home), "HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1"}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", LOADING, *models], capture_output=True, text=True, env=env
-    )
-    assert done.returncode == 0, done.stderr
-    return {tuple(key) if isinstance(key, list) else key: value for key, value in json.loads(done.stdout)}
-
-
 @pytest.fixture(scope="module")
 def told(repositories, tmp_path_factory):
-    """What `load` says while the hub is there, and once it has gone."""
+    """What `load` says while the hub is there, and once it has gone; one process, since torch is slow to import."""
     home = tmp_path_factory.mktemp("home")
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("OurHub", (Hub,), {"root": repositories}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     endpoint = f"http://127.0.0.1:{server.server_port}"
-    names = ["good", "good@v1", "good@nope", "gated", "missing", "busy", "pickled", "huge", "adapter", "empty"]
-    there = loading(home, endpoint, *(f"me/{name}" for name in names))
-    cached = sorted(path.name for path in (home / "hub" / "models--me--huge" / "snapshots" / COMMIT).iterdir())
-    server.shutdown()
-    server.server_close()
-    later = ["me/good", "me/good@v1", "me/unknown", "no/such/folder", "offline", "me/good", "me/unknown"]
-    return {"there": there, "gone": loading(home, endpoint, *later), "cached": cached}
+    env = os.environ | {"HF_HOME": str(home), "HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", LOADING],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=env,
+    ) as process:
+
+        def loading(*models):
+            process.stdin.write(f"{' '.join(models)}\n")
+            process.stdin.flush()
+            pairs = json.loads(process.stdout.readline())
+            return {tuple(key) if isinstance(key, list) else key: value for key, value in pairs}
+
+        names = ["good", "good@v1", "good@nope", "gated", "missing", "busy", "pickled", "huge", "adapter", "empty"]
+        there = loading(*(f"me/{name}" for name in names))
+        cached = sorted(path.name for path in (home / "hub" / "models--me--huge" / "snapshots" / COMMIT).iterdir())
+        server.shutdown()
+        server.server_close()
+        later = ["me/good", "me/good@v1", "me/unknown", "no/such/folder", "offline", "me/good", "me/unknown"]
+        gone = loading(*later)
+        process.stdin.close()
+    return {"there": there, "gone": gone, "cached": cached}
 
 
 @pytest.mark.parametrize("when, asked", [("there", "me/good"), ("there", "me/good@v1"), ("gone", "me/good")])

@@ -1,18 +1,19 @@
 """Spans tile the text exactly, whatever the tokenizer and the text."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from causal_attrib.vlm.text import decode, spans_of_ids, tile, tokenize
 from causal_attrib.words.segmentation import word_of_each
+from tests.fuzz import fuzz
 from tests.tokenizers_of_kinds import TOKENIZERS
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=("Cs",)), min_size=1, max_size=40)
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
-@settings(max_examples=150, deadline=None)
+@fuzz
 @given(text=ANY_TEXT, after=st.sampled_from(["", "USER: what is it? ASSISTANT:", "</s>\n", "x"]))
 def test_spans_tile_any_text(kind, text, after):
     ids, spans = tokenize(TOKENIZERS[kind], text, after=after)
@@ -23,7 +24,7 @@ def test_spans_tile_any_text(kind, text, after):
         assert all(before[1] == here[0] for before, here in zip(spans, spans[1:], strict=False))
 
 
-@settings(max_examples=150, deadline=None)
+@fuzz
 @given(text=ANY_TEXT, after=st.sampled_from(["", "USER: what is it? ASSISTANT:", "</s>\n", "x"]))
 def test_byte_level_ids_spell_the_text(text, after):
     tokenizer = TOKENIZERS["byte-level"]
@@ -35,7 +36,7 @@ def test_byte_level_ids_spell_the_text(text, after):
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
-@settings(max_examples=60, deadline=None)
+@fuzz
 @given(words=st.lists(st.sampled_from("a dog red frisbee, sunset. the grass on".split()), min_size=1, max_size=9))
 def test_ids_are_those_of_the_joined_text(kind, words):
     tokenizer, before, text = TOKENIZERS[kind], "USER: what is it? ASSISTANT:", " " + " ".join(words)

@@ -4,10 +4,11 @@ import re
 
 import pytest
 import regex
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from causal_attrib.words.segmentation import WORD, word_of_each
+from tests.fuzz import fuzz
 
 # The rule of version 0.1.0 for English; what it says of ASCII texts still holds.
 ENGLISH = re.compile(r"</?\w+>|\w+(?:['’-]\w+)*|[^\w\s]")
@@ -23,7 +24,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@fuzz
 @given(text=st.lists(st.text(ASCII, max_size=5) | PIECES, max_size=12).map("".join))
 def test_ascii_texts_are_cut_as_before(text):
     assert words(text) == ENGLISH.findall(text)
@@ -70,7 +71,7 @@ WORLD = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@fuzz
 @given(pieces=st.lists(WORLD | st.just(" "), max_size=10))
 def test_words_are_those_of_the_default_rules(pieces):
     text = "".join(pieces)
@@ -78,7 +79,7 @@ def test_words_are_those_of_the_default_rules(pieces):
     assert words(text) == default
 
 
-@settings(max_examples=300, deadline=None)
+@fuzz
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
 def test_every_visible_character_is_in_one_word(text):
     covered = "".join(WORD.sub(lambda match: "\0" * len(match[0]), text))

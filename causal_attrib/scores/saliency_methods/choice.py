@@ -76,8 +76,10 @@ REGIONS: Mapping[Method, str] = {"occlusion": "window:1+3", "regions": "grid:4"}
 SAMPLES: Mapping[Method, int] = {"smoothgrad": 16, "regions": 8}
 SMOOTH = 0.04
 # Names of regions (`regions.cut`).
-GRID = re.compile(r"grid:(\d+)(?:x(\d+))?")
-WINDOW = re.compile(r"window:(\d+(?:\+\d+)*)")
+GRID = re.compile(r"grid:(\d{1,9})(?:x(\d{1,9}))?")
+WINDOW = re.compile(r"window:(\d{1,9}(?:\+\d{1,9})*)")
+# Each region takes a forward at the least.
+MOST_REGIONS = 4096
 
 _OWN = "the method's own"
 
@@ -269,11 +271,29 @@ def check_regions(spec: RegionsLike) -> None:
             raise InputError(f"Regions cannot be {spec!r:.40}; give a name, a file, or an array.")
         return
     name = str(spec)
-    if name == "patch" or GRID.fullmatch(name) or WINDOW.fullmatch(name) or Path(spec).exists():
+    if grid := grid_of(name):
+        rows, columns = grid
+        if not 1 <= rows * columns <= MOST_REGIONS:
+            raise InputError(
+                f"{name} makes {rows * columns:,} regions, and there may be 1 to {MOST_REGIONS:,}, as each takes a "
+                "forward; grid:64 is the finest square grid."
+            )
+        return
+    if name == "patch" or WINDOW.fullmatch(name) or Path(spec).exists():
         return
     if ":" in name:
-        raise InputError(f"There are no regions {name!r}; take grid:8, patch, window:1+3 or a file of masks.")
+        raise InputError(f"There are no regions {name!r:.60}; take grid:8, patch, window:1+3 or a file of masks.")
     raise InputError(f"There is no file {name} of regions; take grid:8, patch, window:1+3 or a file.")
+
+
+def grid_of(spec: RegionsLike) -> tuple[int, int] | None:
+    """(rows, columns) of a grid by its name, or None for other regions.
+
+    >>> grid_of("grid:8"), grid_of("grid:4x6"), grid_of("patch")
+    ((8, 8), (4, 6), None)
+    """
+    match = GRID.fullmatch(spec) if isinstance(spec, str) else None
+    return None if match is None else (int(match[1]), int(match[2] or match[1]))
 
 
 def check_other(baseline: str, other: object) -> None:

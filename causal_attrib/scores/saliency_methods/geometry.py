@@ -186,6 +186,14 @@ def tokens_in(layout: ImageLayout, cover_HW: np.ndarray) -> list[int]:
     return chosen
 
 
+def holds_a_token(layout: ImageLayout, cover_RHW: np.ndarray) -> np.ndarray:
+    """Whether each region (R,) has a token that lies in it for the most part."""
+    boxes = [box for box in layout.boxes if box is not None]
+    rows_NH = np.array([shares(1, box[1], box[3], cover_RHW.shape[1])[0] for box in boxes])
+    columns_NW = np.array([shares(1, box[0], box[2], cover_RHW.shape[2])[0] for box in boxes])
+    return np.array([((rows_NH @ cover_HW) * columns_NW).sum(1).max() > 0.5 for cover_HW in cover_RHW])
+
+
 def _covers(boxes: Sequence[Box]) -> bool:
     edges = [f(box[i] for box in boxes) for i, f in enumerate((min, min, max, max))]
     return np.allclose(edges, WHOLE_PICTURE)

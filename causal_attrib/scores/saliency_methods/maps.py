@@ -29,7 +29,7 @@ from causal_attrib.scores.saliency_methods.inputs import EmbeddingInput, Input, 
 from causal_attrib.scores.saliency_methods.integrated_gradients import integrated_gradients
 from causal_attrib.scores.saliency_methods.occlusion import occlusion
 from causal_attrib.scores.saliency_methods.reader import Reader, frozen, rows_at_once
-from causal_attrib.scores.saliency_methods.regions import cut
+from causal_attrib.scores.saliency_methods.regions import check_hides_tokens, cut
 from causal_attrib.scores.saliency_methods.shapley import shapley
 from causal_attrib.scores.saliency_methods.smallest import smallest as find_smallest
 from causal_attrib.scores.saliency_methods.smoothgrad import smoothgrad
@@ -235,6 +235,7 @@ def _by_regions(reader: Reader, choice: SettledChoice) -> tuple[list[np.ndarray]
         game = HiddenPixels(reader, regions, shown)
     else:
         given = EmbeddingInput(reader)
+        check_hides_tokens(regions, choice.regions, given.layout)
         game = HiddenTokens(given, regions, baseline_value(choice.baseline, given, shown))
     full_M, empty_M = ends(game)
     more = {"full": full_M.tolist(), "empty": empty_M.tolist()}

@@ -64,13 +64,17 @@ class Reader:
         return value.to(self.vlm.model.device, self.vlm.model.dtype)[None]
 
     def scores(self, shown_NX: Tensor) -> Tensor:
-        """Values (N, M) of the target for N pictures, float32, in one forward. Differentiable in `shown_NX`.
+        """Values (N, M) of the target for N pictures, float32, in one forward where that keeps them apart.
+
+        Differentiable in `shown_NX`.
 
         Raises:
             InputError: the model's numbers are NaN.
         """
         rows, family = self.target.rows, self.vlm.family
         count = len(shown_NX)
+        if count > 1 and not self.vlm.keeps_apart(self.encoding.prompt_inputs, self.encoding.reference_inputs):
+            return torch.cat([self.scores(shown_1X) for shown_1X in shown_NX.split(1)])
         inputs = family.extend(self.encoding.prompt_inputs, list(rows) * count, self.vlm.pad_id)
         # Pictures lie along the first axis of what a processor gives, whether it is one entry each or several (tiles).
         inputs[self.input_name] = shown_NX.repeat_interleave(len(rows), 0).flatten(0, 1)

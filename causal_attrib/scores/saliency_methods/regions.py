@@ -21,12 +21,10 @@ import numpy as np
 from PIL import Image
 
 from causal_attrib.errors import InputError
-from causal_attrib.scores.saliency_methods.choice import GRID, WINDOW, RegionsLike, check_regions
-from causal_attrib.scores.saliency_methods.geometry import token_grid
+from causal_attrib.scores.saliency_methods.choice import MOST_REGIONS, WINDOW, RegionsLike, check_regions, grid_of
+from causal_attrib.scores.saliency_methods.geometry import holds_a_token, token_grid
 from causal_attrib.vlm.layout import ImageLayout
 
-# Each region takes a forward at the least.
-MOST = 4096
 # Of windows of one width.
 MOST_WINDOWS = 256
 
@@ -73,10 +71,13 @@ def cut(spec: RegionsLike, layout: ImageLayout, size: tuple[int, int]) -> Region
     check_regions(spec)
     if isinstance(spec, np.ndarray):
         regions = _of_array(spec, "The array of regions")
-    elif match := GRID.fullmatch(str(spec)):
-        rows, columns = int(match[1]), int(match[2] or match[1])
-        if not (1 <= rows <= size[1] and 1 <= columns <= size[0]):
-            raise InputError(f"{spec} does not fit a picture of {size[0]} x {size[1]} pixels; take another grid.")
+    elif grid := grid_of(spec):
+        rows, columns = grid
+        if rows > size[1] or columns > size[0]:
+            raise InputError(
+                f"{spec} has cells smaller than a pixel of a picture of {size[0]} x {size[1]}; the finest square grid "
+                f"is grid:{min(*size, 64)}."
+            )
         regions = _cells(rows, columns)
     elif spec == "patch":
         regions = _cells(*token_grid(layout))
@@ -84,9 +85,22 @@ def cut(spec: RegionsLike, layout: ImageLayout, size: tuple[int, int]) -> Region
         regions = _windows(*_window_grid(layout), [int(side) for side in match[1].split("+")])
     else:
         regions = _of_file(Path(spec))
-    if len(regions) > MOST:
-        raise InputError(f"{spec} makes {len(regions)} regions, and each takes forwards; take at most {MOST}.")
+    if len(regions) > MOST_REGIONS:
+        raise InputError(f"{spec} makes {len(regions)} regions, and each takes forwards; take at most {MOST_REGIONS}.")
     return regions
+
+
+def check_hides_tokens(regions: Regions, spec: RegionsLike, layout: ImageLayout) -> None:
+    """Raises InputError if a region that was named holds no image token: it would hide nothing and come out as 0."""
+    if isinstance(spec, str) and (spec == "patch" or WINDOW.fullmatch(spec)):
+        return  # made of the image tokens
+    empty = ~holds_a_token(layout, regions.cover_RHW)
+    if empty.any():
+        rows, columns = token_grid(layout)
+        raise InputError(
+            f"Region {empty.argmax() + 1} of {len(regions)} holds no image token for the most part, so that nothing of "
+            f"it would be hidden; take patch (grid:{rows}x{columns}) or larger regions, or level='region'."
+        )
 
 
 def token_cells(layout: ImageLayout) -> Regions:
@@ -102,8 +116,10 @@ def in_picture(cover_HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _cells(rows: int, columns: int) -> Regions:
-    if rows * columns > MOST:
-        raise InputError(f"{rows} x {columns} regions are too many, as each takes forwards; take at most {MOST}.")
+    if rows * columns > MOST_REGIONS:
+        raise InputError(
+            f"{rows} x {columns} regions are too many, as each takes forwards; take at most {MOST_REGIONS}."
+        )
     return Regions(np.eye(rows * columns, dtype=bool).reshape(-1, rows, columns))
 
 
@@ -153,8 +169,8 @@ def _of_file(path: Path) -> Regions:
 def _of_array(array: np.ndarray, name: str) -> Regions:
     if array.ndim == 2 and array.dtype.kind in "iub" and array.size:
         labels = np.unique(array)
-        if len(labels) > MOST:
-            raise InputError(f"{name} has {len(labels)} labels, and each takes forwards; take at most {MOST}.")
+        if len(labels) > MOST_REGIONS:
+            raise InputError(f"{name} has {len(labels)} labels, and each takes forwards; take at most {MOST_REGIONS}.")
         return Regions(array[None] == labels[:, None, None])
     if array.ndim == 3 and array.size and set(np.unique(array)) <= {0, 1}:
         cover_RHW = array.astype(bool)

@@ -35,10 +35,12 @@ class Family:
             the text are found out by `_goes_on`.
         may_be_unused: patterns of weights that checkpoints hold and the model does without.
         image_ids: ids that stand for the picture and can be neither given nor written as words.
+        keeps_apart: rows with different pictures are known to be read in one forward as each alone.
     """
 
     default_prompt: ClassVar[str] = DEFAULT_PROMPT
     row: ClassVar[str] = "input_ids"
+    keeps_apart: ClassVar[bool] = True
     per_token: ClassVar[dict[str, int]] = {"attention_mask": 1, "token_type_ids": 0, "mm_token_type_ids": 0}
     may_be_unused: ClassVar[tuple[str, ...]] = (
         # Tables that older transformers saved with the weights, and that are computed now.

@@ -20,6 +20,8 @@ class Generic(Family):
     What its image tokens stand for is not known either, so they have no boxes.
     """
 
+    keeps_apart: ClassVar[bool] = False
+
     def plain(self, prompt: str) -> str:
         token = getattr(self.processor, "image_token", None)
         return f"{prompt}\n" if token is None or self._places_the_picture else f"{token}{prompt}\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from causal_attrib.vlm.layout import Box, ImageLayout, grid_boxes
 
 class HunYuanVL(Generic):
     """`HunYuanVLForConditionalGeneration`."""
+
+    keeps_apart: ClassVar[bool] = True
 
     def __init__(self, model: PreTrainedModel, processor: Any):
         super().__init__(model, processor)

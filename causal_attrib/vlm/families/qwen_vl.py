@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from causal_attrib.vlm.families.generic import Generic
@@ -16,6 +18,8 @@ class MRope(Generic):
     `PaddleOCRVLForConditionalGeneration`, the thinkers of Qwen-Omni,
     `CohereCompassForConditionalGeneration`.
     """
+
+    keeps_apart: ClassVar[bool] = True
 
     def prefill(self, inputs: dict[str, Tensor], count: int = 1) -> PrefixCache:
         prefix = super().prefill(inputs, count)

@@ -10,6 +10,8 @@ REFUSED = {
     "mistral4": "it is shown text and no pictures",
     "pi0": "it answers with the movements of a robot and not with words",
     "shieldgemma2": "it answers with the probabilities of a few policies and not with words",
+    "minicpm_ocr": "its processor cannot be built without torchvision, and its pictures cannot be put into one batch",
     "minicpmv4_6": "its processor cannot be built without torchvision, and its pictures cannot be put into one batch",
     "minicpmv4_7": "its processor cannot be built without torchvision, and its pictures cannot be put into one batch",
+    "unlimited_ocr": "it sees all words of a text that it is given and only the last of those that it writes",
 }
