@@ -17,6 +17,15 @@ PLACE = re.compile(
 _UNSEEN = regex.compile(r"[\s\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}]*+")
 
 
+def says_something(text: str) -> bool:
+    r"""Whether a text holds a character that can be read.
+
+    >>> says_something("a"), says_something("<image>\u200b"), says_something(" ")
+    (True, False, False)
+    """
+    return not _UNSEEN.fullmatch(PLACE.sub("", text))
+
+
 def check_says_something(what: str, text: str, remedy: str) -> None:
     r"""Raises InputError for a text without a character that can be read.
 
@@ -26,5 +35,5 @@ def check_says_something(what: str, text: str, remedy: str) -> None:
     """
     if not text.strip():
         raise InputError(f"The {what} is empty; {remedy}.")
-    if _UNSEEN.fullmatch(PLACE.sub("", text)):
+    if not says_something(text):
         raise InputError(f"The {what} holds nothing but places of pictures and unseen characters; {remedy}.")

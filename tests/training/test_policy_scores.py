@@ -129,6 +129,7 @@ def test_entropies_are_those_of_an_ordinary_forward_with_the_end_in(bundled, sco
     [
         "",
         "  ",
+        "\u200b",  # a character that nobody sees, which a policy at the start of its training may well sample
         " <think> </think> <answer> yes </answer>",
         " <think> a horse and a cake on the water",  # cut off: nothing leads to an answer
         " yes",  # what was asked is answered at once

@@ -19,6 +19,7 @@ from causal_attrib.vlm import VLM, Encoding
 from causal_attrib.vlm.layout import without_boxes
 from causal_attrib.vlm.reference_image import reference_image
 from causal_attrib.vlm.text import decode
+from causal_attrib.words.blank import says_something
 from causal_attrib.words.reasoning import is_cut_off, split_response
 
 # Stands for the response where only the prompt matters: one that every tokenizer reads, as some drop punctuation.
@@ -139,7 +140,7 @@ def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour", unseen: I
 def encode_completion(vlm: VLM, prompt: Encoding, rollout: Rollout, outcome: str = "auto") -> Encoding | None:
     """The completion behind its prompt, ids as they were sampled; None if there is nothing in it that can be scored.
 
-    That is so if it is empty, if nothing stands between its tags or they are not closed, or if it answers at once what
+    That is so if nobody can read anything in it, if nothing stands between its tags or they are not closed, or if it answers at once what
     was asked: a token of the answer gets no causal reward (COPO, arXiv 2508.04182v2). Where an answer is wanted and
     nothing marks it, it is the last sentence.
 
@@ -153,7 +154,7 @@ def encode_completion(vlm: VLM, prompt: Encoding, rollout: Rollout, outcome: str
     answer, question = rollout.answer, rollout.question if rollout.answer is not None else None
     ends_in_answer = answer is not None and question is None
     parts = split_response(text, ends_in_answer=ends_in_answer)
-    if not text.strip() or is_cut_off(text):
+    if not says_something(text) or is_cut_off(text):
         return None
     if parts and not (text[parts.start : parts.end].strip() and (answer or parts.answer).strip()):
         return None
