@@ -16,10 +16,9 @@ import torch
 
 import causal_attrib
 from causal_attrib.choices import OUTCOME_WORDS
-from causal_attrib.evaluation.verdict.labelled import WordedScenes, kind_of
+from causal_attrib.evaluation.verdict.labelled import FITTED, WordedScenes, kind_of
 from causal_attrib.evaluation.verdict.scores import FUNCTION, auroc
 from causal_attrib.results.effects import effect_nats
-from causal_attrib.scenes.wordings import WORDINGS
 from causal_attrib.views.drawing import contradicted
 
 SCORES = ("sufficiency", "necessity", "causal_completeness")
@@ -32,7 +31,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     vlm = causal_attrib.load(device="cpu")
-    scenes = WordedScenes(asked.captions, asked.seed, wordings=tuple(WORDINGS))
+    scenes = WordedScenes(asked.captions, asked.seed, wordings=FITTED)
     for words in OUTCOME_WORDS:
         rows, alarms, true_captions = [], 0, 0
         for number, scene in enumerate(scenes):

@@ -55,13 +55,15 @@ Intervention = Whole | Keep | Mask | Rewrite
 
 @dataclass(frozen=True)
 class Edited:
-    """A response after an edit: its ids, which of them are hidden, and how; and which tokens of the response are gone
-    from between them, without which nobody could tell what the ids behind them were."""
+    """A response after an edit: its ids, which of them are hidden, and how; which tokens of the response are gone from
+    between them, without which nobody could tell what the ids behind them were; and whether it goes on with others,
+    which were written behind it."""
 
     ids: tuple[int, ...]
     hidden: tuple[int, ...] = ()
     fill: str = "zero"
     gone: tuple[int, ...] = field(default=(), repr=False)
+    completed: bool = field(default=False, repr=False)
 
     @property
     def visible(self) -> tuple[int, ...]:

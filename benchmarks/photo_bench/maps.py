@@ -1,12 +1,13 @@
 """Do maps point at what a word names, on photographs, and where do they point for words that name nothing there?
 
     python benchmarks/photo_bench/maps.py --photos DIR --captions OUT/small-0/captions.jsonl --model OUT/small-0/model \
-        --photographs 40 --out maps.json
+        --photographs 110 --out maps.json
 
 Of the greedy caption of each photograph of the test split, the first mention of every object gets a map by each method:
 occlusion of the encoder's 7 x 7 cells, and gradients by pixels, since image tokens of these captioners have no known
 place. COCO's masks say where the object is. A hallucinated word has no mask, so both sorts are also held against all
-annotated objects together: does the map lie on *some* object? Deletion and insertion need no mask.
+annotated objects together: does the map lie on *some* object? Deletion and insertion need no mask. What is found is
+written to maps.jsonl photograph by photograph, so that the same command goes on where it was stopped.
 
     pointing    maps whose highest value lies on the object            mass    share of the positive values on it, less
     any object  the same on any annotated object                               the object's share of the area
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -46,6 +48,8 @@ from causal_attrib.words.matcher import Matcher
 METHODS = {"occlusion": {"regions": "grid:7"}, "gradient": {"level": "pixel"}, "gradient_x_input": {"level": "pixel"}}
 FIGURES = ("pointing", "mass", "any_pointing", "any_mass", "deletion", "insertion", "beats_chance")
 SHARES = ("pointing", "any_pointing", "beats_chance")
+# At random, beside which a map is put.
+ORDERS = 20
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,15 @@ class Judged:
     own: Localisation | None
     any: Localisation
     faithful: Faithfulness | None
+
+    @classmethod
+    def read(cls, row: dict) -> Judged:
+        """From what `asdict` made of it, through JSON."""
+        own, areas = row["own"], row["faithful"]
+        if areas is not None:
+            areas = Faithfulness(**{name: tuple(of) if isinstance(of, list) else of for name, of in areas.items()})
+        own, anything = (None if of is None else Localisation(**of) for of in (own, row["any"]))
+        return cls(**row | {"own": own, "any": anything, "faithful": areas})
 
 
 def masks_of(annotations: Sequence[dict], names: dict[int, str], width: int, height: int) -> dict[str, np.ndarray]:
@@ -127,7 +140,7 @@ def judge(vlm, path: str, caption: str, masks: dict[str, np.ndarray], matcher: M
     hidden = baseline_picture("blur", encoding.picture, vlm.neutral_colour, None)
     with frozen(vlm.model):
         game = HiddenPixels(reader, cells, hidden)
-        faithful_JM = faithfulness(game, distinct_JR, random_orders(20, len(cells), 0), steps)
+        faithful_JM = faithfulness(game, distinct_JR, random_orders(ORDERS, len(cells), 0), steps)
     return [
         Judged(path, labels[place], nodes[place], method, *located(map_HW, nodes[place], masks), faithful_JM[j][place])
         for (method, place, map_HW), j in zip(maps, of_K.ravel(), strict=True)
@@ -199,7 +212,8 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="folder in COCO's layout (see README.md)")
     parser.add_argument("--captions", type=Path, required=True, help="captions.jsonl of a captioner")
     parser.add_argument("--model", required=True, help="its model folder")
-    parser.add_argument("--photographs", type=int, default=40)
+    parser.add_argument("--photographs", type=int, default=110)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="of CPU time, after which no other begins")
     parser.add_argument("--steps", type=int, default=4, help="of the deletion and insertion curves")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -212,17 +226,30 @@ def main() -> None:
     said = [json.loads(line) for line in arguments.captions.read_text("utf-8").splitlines()]
     said = [row for row in said if row["split"] == "test" and not row["sampled"]][: arguments.photographs]
     paths = {photo.id: photo.path for photo in of_split(load_photos(arguments.photos, 110, 100, 10_000), "test")}
+    settings = {"steps": arguments.steps, "orders": ORDERS, "hidden cells": "blurred"}
+    done = arguments.out.with_suffix(".jsonl")
+    before = [json.loads(line) for line in done.read_text("utf-8").splitlines()] if done.exists() else []
+    if any(one["settings"] != settings for one in before):
+        raise SystemExit(f"{done} was made with other settings; name another file by --out, or delete it.")
+    judged_of = {one["image_id"]: [Judged.read(row) for row in one["judged"]] for one in before}
     vlm, matcher = causal_attrib.load(arguments.model, trust_remote_code=True), Matcher(read_lexicon(), "repaired")
-    judged: list[Judged] = []
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), done.open("a", encoding="utf-8") as journal:
         warnings.simplefilter("ignore")
-        for number, row in enumerate(said, 1):
-            with Image.open(paths[row["image_id"]]) as picture:
-                masks = masks_of(annotations[row["image_id"]], names, *picture.size)
-            judged += judge(vlm, paths[row["image_id"]], row["caption"], masks, matcher, arguments.steps)
-            print(f"{number} of {len(said)}", end="\r", flush=True)
-    text, found = table_of(judged)
-    settings = {"photographs": len(said), "steps": arguments.steps, "orders": 20, "hidden cells": "blurred"}
+        for row in said:
+            image_id = row["image_id"]
+            if image_id in judged_of:
+                continue
+            if time.process_time() > 60 * arguments.minutes:
+                break
+            with Image.open(paths[image_id]) as picture:
+                masks = masks_of(annotations[image_id], names, *picture.size)
+            found = judge(vlm, paths[image_id], row["caption"], masks, matcher, arguments.steps)
+            judged_of[image_id] = found
+            record = {"image_id": image_id, "settings": settings, "judged": [asdict(one) for one in found]}
+            print(json.dumps(record), file=journal, flush=True)
+            print(f"{len(judged_of)} of {len(said)}, {time.process_time():.0f} CPU seconds", flush=True)
+    text, found = table_of([one for of in judged_of.values() for one in of])
+    settings = {"photographs": len(judged_of)} | settings
     arguments.out.write_text(json.dumps({"settings": settings, "figures": found}, indent=1), "utf-8")
     print(text)
 

@@ -364,7 +364,7 @@ def chunks(items: Items, size: int) -> Iterable[Items]:
 
 
 def _completed(edited: Edited, written: tuple[int, ...]) -> Edited:
-    return replace(edited, ids=edited.ids + written)
+    return replace(edited, ids=edited.ids + written, completed=True)
 
 
 def _row(edited: Edited, suffix: tuple[int, ...], reference: bool = False) -> Continuation:
@@ -381,7 +381,9 @@ def _request(encoding: Encoding, edited: Edited, probe: Probe) -> Request:
 
 def _reading(edited: Edited, probe: Probe, logprob: Tensor) -> Reading:
     nothing = logprob.new_empty(0)
-    return Reading(nothing, logprob) if probe.answer else Reading(logprob, nothing, edited.places)
+    if probe.answer:
+        return Reading(nothing, logprob)
+    return Reading(logprob, nothing, edited.places, edited.ids if edited.completed else None)
 
 
 def _in_proportion(on_done: Callable[[int], None], requests: int, edits: int) -> Callable[[int], None]:

@@ -34,11 +34,13 @@ class Reading:
     """Log-probabilities (nats, float32) of the visible response tokens and of the answer tokens of a probe.
 
     places: which tokens of the response the visible ones are; of completed responses their places there
+    completed: the ids of a completed response; None of one that is the user's
     """
 
     response_T: Tensor
     answer_A: Tensor
     places: tuple[int, ...] = ()
+    completed: tuple[int, ...] | None = None
 
 
 class LogprobOutcome(Protocol):

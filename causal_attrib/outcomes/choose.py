@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from transformers import PreTrainedTokenizerBase
+
 from causal_attrib.choices import OutcomeName, OutcomeWords
 from causal_attrib.outcomes.base import Outcome
 from causal_attrib.outcomes.function import Function, import_outcome
@@ -15,7 +17,12 @@ from causal_attrib.vlm import Encoding
 
 
 def choose_outcome(
-    name: OutcomeName | str, encoding: Encoding, objects: list[str] | None = None, *, words: OutcomeWords = "all"
+    name: OutcomeName | str,
+    encoding: Encoding,
+    objects: list[str] | None = None,
+    *,
+    words: OutcomeWords = "all",
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> Outcome:
     """The outcome called `name` for this encoding.
 
@@ -24,6 +31,7 @@ def choose_outcome(
 
     Args:
         words: which words grounding looks at.
+        tokenizer: of the model, which tells them in sampled completions.
 
     Raises:
         InputError: there is no such outcome, or what it compares with was not given.
@@ -48,5 +56,5 @@ def choose_outcome(
         case "yesno":
             return YesNo()
         case "grounding":
-            return Grounding(encoding.against, words)
+            return Grounding(encoding.against, words, tokenizer)
     return Function(name, import_outcome(name), encoding.answer)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from causal_attrib.choices import OutcomeWords
 from causal_attrib.outcomes.base import Probe, Reading
 from causal_attrib.vlm import VLM, Encoding
+from causal_attrib.vlm.text import spans_of_ids
 from causal_attrib.words.claims import is_content
-from causal_attrib.words.segmentation import Span
+from causal_attrib.words.segmentation import Span, word_of_each
 
 
 @dataclass(frozen=True)
@@ -27,16 +29,18 @@ class Grounding:
     The reference image is the encoding's: one colour, or the picture itself blurred, against which what the place alone
     suggests counts for nothing.
 
-    With content words only, both the sum and T are over the tokens of words that claim something (`words.claims`). What
-    a caption leaves out makes the model expect another word next, mostly a function word ("on" where it would have
-    said "and"): that then counts against nothing.
+    With content words only, both the sum and T are over the tokens of words that claim something (`words.claims`), of a
+    sampled completion those of its own text. What a caption leaves out makes the model expect another word next, mostly
+    a function word ("on" where it would have said "and"): that then counts against nothing.
 
-    against: which of them it is
-    words:   "all" or "content"
+    against:   which of them it is
+    words:     "all" or "content"
+    tokenizer: what tells the words of completions
     """
 
     against: str = "colour"
     words: OutcomeWords = "all"
+    tokenizer: PreTrainedTokenizerBase | None = field(default=None, repr=False, compare=False)
     name: ClassVar[str] = "grounding"
     needs_text: ClassVar[bool] = False
 
@@ -61,6 +65,10 @@ class Grounding:
         if self.words == "all":
             return reading.response_T.sum()
         counted = content_tokens(encoding)
+        if reading.completed is not None:
+            assert self.tokenizer is not None  # whoever samples and counts content words gives it
+            text, spans = spans_of_ids(self.tokenizer, reading.completed)
+            counted = _content(text, spans, word_of_each(text, spans))
         return reading.response_T[[at for at, place in enumerate(reading.places) if place in counted]].sum()
 
 

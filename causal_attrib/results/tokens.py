@@ -28,7 +28,8 @@ class Token:
 
     evidence:           log-probability of the word with the image less that without, in nats
     p_false:            calibrated probability that the word is false, in [0, 1]
-    verdict:            "grounded", "against the image", "language prior", "undecided" or "no claim"
+    verdict:            "grounded", "against the image", "language prior", "undecided" or "no claim"; like p_false
+                        that of the word of the caption that first claims the same
 
     signals:            numbers of the token by name, where they were asked for (`scores.signals`)
     """

@@ -142,6 +142,29 @@ def _long(w: _Writer) -> None:
     w.text = w.text.rstrip()
 
 
+def _long_again(w: _Writer) -> None:
+    """As long, and worded otherwise: the time and the place before the objects, and all of them once more."""
+    w.say("it is ")
+    w.time()
+    w.say(". this is ")
+    w.place()
+    w.say(". the image has ")
+    w.things(_everything(w.scene))
+    w.say(". ")
+    for index in _everything(w.scene):
+        w.say("there is ")
+        w.thing(index)
+        w.say(" ")
+        w.place()
+        w.say(". ")
+    w.thing(0)
+    w.say(" is ")
+    w.place()
+    w.say(" ")
+    w.time()
+    w.say(".")
+
+
 WORDINGS: dict[str, Callable[[_Writer], None]] = {
     "as taught": _as_taught,
     "left out": _left_out,
@@ -152,6 +175,7 @@ WORDINGS: dict[str, Callable[[_Writer], None]] = {
     "time first": _time_first,
     "a sentence each": _sentence_each,
     "long": _long,
+    "long again": _long_again,
 }
 
 

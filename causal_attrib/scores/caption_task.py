@@ -134,9 +134,10 @@ def make_task(
     if generated:
         caption = vlm.describe(image, prompt)
     encoding = vlm.encode(image, prompt, caption, answer, question=question, against=settings.against)
-    judge = choose_outcome(settings.outcome, encoding, objects, words=settings.outcome_words)
+    words = settings.outcome_words
+    judge = choose_outcome(settings.outcome, encoding, objects, words=words, tokenizer=vlm.tokenizer)
     check_contrast(judge.name, settings.against)
-    check_words(judge.name, settings.outcome_words)
+    check_words(judge.name, words)
     if settings.verdict:
         check_outcome(judge.name, settings.mask)
     coherent = coherence_of(vlm, encoding, seed=settings.seed).to_dict() if settings.coherence else None
@@ -172,6 +173,14 @@ def run_tasks(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce |
         some = [tasks[index] for index in group]
         found.update(zip(group, _run_group(engine, some, announce), strict=True))
     return [found[index] for index in range(len(tasks))]
+
+
+def judge_alone(engine: Engine, task: CaptionTask) -> Attribution:
+    """The verdicts of a caption without its scores, which are all 0: for calibrations that read none of them."""
+    (scan,) = _scans(engine, [task])
+    nothing_U = np.zeros(len(task.units))
+    measured = _Measured(task.units, nothing_U, None, nothing_U, None, None, nothing_U)
+    return _attribution(engine, task, scan, measured, None, signals=None, spent=Cost(), captions=1, seconds=0.0)
 
 
 def _run_group(engine: Engine, tasks: Sequence[CaptionTask], announce: Announce | None) -> list[Attribution]:

@@ -125,6 +125,14 @@ def calibration_of(settings: Settings) -> Calibration | None:
     """The calibration that the settings name, or None where no verdicts are asked for.
 
     Raises:
-        InputError: there is no such calibration.
+        InputError: there is no such calibration, or it is of another necessity than the settings ask for.
     """
-    return read_calibration(settings.calibration, settings.level, settings.against) if settings.verdict else None
+    if not settings.verdict:
+        return None
+    calibration = read_calibration(settings.calibration, settings.level, settings.against)
+    if calibration.reads_necessity and settings.outcome_words != "all":
+        raise InputError(
+            "This calibration reads the necessity of words under the outcome of all words; leave out --outcome-words "
+            "(or outcome_words=), or the calibration."
+        )
+    return calibration

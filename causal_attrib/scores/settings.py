@@ -51,7 +51,7 @@ SHOWN_ESTIMATOR = "mean_gain if the outcome judges text, else paired"
 SHOWN_COUPLING = "gumbel if the outcome judges text, else independent"
 # Each is a text of its own per prefix, kept until all are judged.
 MOST_SAMPLES = 10_000
-# What a verdict is calibrated on: necessity has to be measured with the same for coefficients to mean the same.
+# What captions are scored by where a verdict was calibrated.
 OUTCOME, MASK = "grounding", "zero"
 
 
@@ -200,19 +200,7 @@ class Settings(CausalSettings):
 
     def _check_words(self) -> None:
         one_of("choice of the outcome's words", self.outcome_words, OUTCOME_WORDS)
-        if self.outcome_words == "all":
-            return
         check_words(OUTCOME if self.outcome == "auto" else self.outcome, self.outcome_words)
-        if self.samples:
-            raise InputError(
-                "Content words are those of the caption, not of sampled completions; take --samples 0 with "
-                "--outcome-words content."
-            )
-        if self.verdict:
-            raise InputError(
-                "A verdict is calibrated on the outcome of all words; leave out --outcome-words (or outcome_words=), "
-                "or the verdict."
-            )
 
 
 def _of_one_picture(signals: str | Sequence[str]) -> str | tuple[str, ...]:
@@ -239,9 +227,9 @@ def check_words(outcome: str, words: str) -> None:
 
 
 def check_outcome(outcome: str, mask: str) -> None:
-    """Raises InputError unless necessity is what verdicts are calibrated on."""
+    """Raises InputError unless captions are scored as where verdicts were calibrated."""
     if (outcome, mask) != (OUTCOME, MASK):
         raise InputError(
-            f"A verdict is calibrated on necessity under the outcome {OUTCOME} with the mask {MASK}, not under "
-            f"{outcome} with {mask}; leave the verdict out, or ask for those."
+            f"A verdict is calibrated under the outcome {OUTCOME} with the mask {MASK}, not under {outcome} with "
+            f"{mask}; leave the verdict out, or ask for those."
         )

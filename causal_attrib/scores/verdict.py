@@ -2,13 +2,17 @@
 
     evidence = log p(word | picture, what precedes) - log p(word | reference image, what precedes)      in nats
     p_false  = s( intercept + sum_f weight_f * f ),  s the logistic, f over the features of the calibration
-    caption  = s( a + b * logit( 1 - prod_w (1 - p_false_w) ) ),  w over its claims
+    caption  = 1 - (1 - p_m) * prod_{c != m} (1 - p_c)^a,  c over its claims, p_m the largest of their p_false
 
 The first is pointwise mutual information of word and picture given what precedes (Church & Hanks, 1990), as the model
-has it; the others are logistic calibration (Platt, 1999), whose coefficients belong to one model, one level of scoring
-and one reference image. The product is what the caption would be if its words erred independently, which a and b mend.
+has it; the second is logistic calibration (Platt, 1999), whose coefficients belong to one model, one level of scoring
+and one reference image. The third is what a caption would be if its claims erred independently where a is 1, and what
+its likeliest false claim is where a is 0; a is fitted. Between the two it is never less than any of its claims, nor
+more than all of them together, and rises with each.
+
 A word of several tokens is one word: its log-probabilities and entropies are summed, its necessities averaged, and each
-of its tokens bears its verdict.
+of its tokens bears its verdict. A claim is judged where the caption first makes it, and words that make it again bear
+the same verdict: how likely a word is the second time says more of the text than of the picture.
 
     grounded            the picture at least doubles its probability, and p_false < 1/2
     against the image   the picture at least halves it, and p_false >= 1/2
@@ -17,8 +21,9 @@ of its tokens bears its verdict.
     no claim            a function word or a mark (`words.claims`): it can be neither true nor false
 
 A calibration also keeps how its features were spread over true and over false words. A caption whose claims lie
-farther from both than all but `FALSE_ALARM` of the captions of the fit is outside of what was calibrated: it gets
-verdicts, and no error rate.
+farther from both than all but `FALSE_ALARM` of the captions of the fit is outside of what was calibrated: it gets no
+error rate. Wherever there is none, a word is called against the image only if the picture makes it `DOUBTLESS` less
+likely, a thousand times, and is undecided otherwise.
 """
 
 from __future__ import annotations
@@ -38,20 +43,24 @@ from causal_attrib.io.atomic import replace_file
 from causal_attrib.results.attribution import Attribution, Token
 from causal_attrib.results.effects import effect_nats
 from causal_attrib.version import __version__
-from causal_attrib.words.claims import is_content
+from causal_attrib.words.claims import first_mentions, is_content
 
 GROUNDED, AGAINST, PRIOR, UNDECIDED = VERDICTS = ("grounded", "against the image", "language prior", "undecided")
 NO_CLAIM = "no claim"
-# evidence, logprob and entropy in nats; effect: by how many nats hiding the word lowers the caption's grounding;
-# position: how many tokens of the caption precede it, which also tells captions of an unknown length.
-FEATURES = ("evidence", "logprob", "entropy", "effect", "position")
+# What a calibration may read of a word. evidence, logprob and entropy in nats; position: how many tokens of the caption
+# precede it, which also tells captions of an unknown length; effect: by how many nats hiding the word lowers the
+# caption's grounding; necessity: as it is.
+READABLE = ("evidence", "logprob", "entropy", "position", "effect", "necessity")
+# What a fit reads by default: the other two add nothing to these (docs/verdict.md).
+FEATURES = READABLE[:4]
 
 CLEAR = math.log(2)  # nats: twice or half as likely
+DOUBTLESS = math.log(1000)
 LIKELY = math.log(1 / 2)
 FALSE = 0.5
 # Share of captions like those of a fit that are taken to be outside of it.
 FALSE_ALARM = 0.01
-# What keeps the log-odds of a caption finite.
+# What keeps the logarithms of a caption finite.
 _SUREST = 1e-6
 
 SCHEMA = 2
@@ -70,7 +79,8 @@ class Calibration:
     error_rates: for each verdict how many `words` got it, and the share of them that are `wrong`, which is false ones
                  for "grounded" and "language prior" and true ones for "against the image" (None: undecided, or no
                  words); measured on words that the coefficients had not seen
-    caption:     `intercept` and `slope` of the caption's probability; empty where none was fitted
+    caption:     `others`, the exponent a of the caption's probability; in files of before `intercept` and `slope`,
+                 which mended the log-odds of independent claims; empty where none was fitted
     spread:      for "true" and "false" words `mean` (F,) and `precision` (F, F), the inverse covariance, of their
                  features, and `threshold` of `distance`; empty where none was kept
     """
@@ -97,17 +107,26 @@ class Calibration:
         """
         return _logistic(self.intercept + features_NF @ np.array(list(self.weights.values())))
 
-    def caption_p_false(self, p_N: np.ndarray) -> float:
-        """Probability that at least one of N claims is false, from theirs; 0 for a caption that claims nothing.
+    @property
+    def reads_necessity(self) -> bool:
+        """Whether it holds for one outcome and one mask only."""
+        return not {"effect", "necessity"}.isdisjoint(self.weights)
 
-        >>> mine = Calibration("m", "word", "colour", 0.0, {}, {}, {}, {"intercept": 0.0, "slope": 1.0})
-        >>> round(mine.caption_p_false(np.array([0.5, 0.5])), 6)
-        0.75
+    def caption_p_false(self, p_N: np.ndarray) -> float:
+        """Probability that at least one of N different claims is false, from theirs; 0 for a caption that claims
+        nothing. It is never below the largest of theirs.
+
+        >>> mine = Calibration("m", "word", "colour", 0.0, {}, {}, {}, {"others": 1.0})
+        >>> round(mine.caption_p_false(np.array([0.5, 0.5])), 6), mine.caption_p_false(np.array([0.25]))
+        (0.75, 0.25)
         """
         if not len(p_N):
             return 0.0
-        to = self.caption or {"intercept": 0.0, "slope": 1.0}
-        return float(_logistic(np.array(to["intercept"] + to["slope"] * independent_log_odds(p_N))))
+        if "slope" in self.caption:
+            log_odds = self.caption["intercept"] + self.caption["slope"] * independent_log_odds(p_N)
+            return max(float(_logistic(np.array(log_odds))), float(p_N.max()))
+        likeliest, others = log_true(p_N)
+        return max(float(-np.expm1(likeliest + self.caption.get("others", 1.0) * others)), float(p_N.max()))
 
     def distance(self, features_NF: np.ndarray) -> float:
         """How far the claims of a caption lie from those of the fit: the mean over them of the squared Mahalanobis
@@ -134,7 +153,12 @@ class Calibration:
         return {
             "calibrated": calibrated,
             "note": self._error_line() if calibrated else self._warning(model, known),
-            "thresholds": {"evidence_nats": CLEAR, "p_false": FALSE, "likely": math.exp(LIKELY)},
+            "thresholds": {
+                "evidence_nats": CLEAR,
+                "against_nats": CLEAR if calibrated else DOUBTLESS,
+                "p_false": FALSE,
+                "likely": math.exp(LIKELY),
+            },
             "calibration": asdict(self),
             **({} if outside is None else {"outside": outside}),
         }
@@ -154,15 +178,16 @@ class Calibration:
         )
 
     def _warning(self, model: str, known: bool) -> str:
+        bar = f"; only words that the picture makes {math.exp(DOUBTLESS):,.0f} times less likely are called {AGAINST}"
         if model != self.model:
             return (
                 f"not calibrated for {model}: the calibration comes from the model {self.model}, so how often these "
-                "verdicts err is not known; copo eval verdict --fit makes one for yours"
+                f"verdicts err is not known{bar}; copo eval verdict --fit makes one for yours"
             )
         what = "caption" if known else "picture"
         return (
             f"outside of what was calibrated: this {what} is unlike {self.fitted['data']}, so how often these verdicts "
-            "err is not known"
+            f"err is not known{bar}"
         )
 
 
@@ -170,11 +195,17 @@ class Calibration:
 UNFITTED = Calibration("", "", "", 0.0, dict.fromkeys(FEATURES, 0.0), {"data": "nothing"}, {})
 
 
+def log_true(p_N: np.ndarray) -> tuple[float, float]:
+    """Log-probability that the likeliest of N false claims is true, and that all others are if they are independent."""
+    log_true_N = np.log1p(-np.clip(p_N, 0.0, 1 - _SUREST))
+    return float(log_true_N.min()), float(log_true_N.sum() - log_true_N.min())
+
+
 def independent_log_odds(p_N: np.ndarray) -> float:
     """Log-odds that at least one of N words is false, if they were independent and each false with its probability."""
-    log_true = np.log1p(-np.clip(p_N, _SUREST, 1 - _SUREST)).sum()
+    all_true = sum(log_true(np.maximum(p_N, _SUREST)))
     # log(1 - e^x) - x for x < 0, without loss where x is near 0.
-    return float(np.log(-np.expm1(log_true)) - log_true)
+    return float(np.log(-np.expm1(all_true)) - all_true)
 
 
 def _logistic(score: np.ndarray) -> np.ndarray:
@@ -197,19 +228,20 @@ def model_of(record: dict) -> str:
     return f"{record['id']} ({how})" if how else record["id"]
 
 
-def label(evidence: float, logprob: float, p_false: float) -> str:
+def label(evidence: float, logprob: float, p_false: float, against: float = CLEAR) -> str:
     """The verdict of a word.
 
     Args:
         evidence: in nats.
         logprob: its log-probability with the picture, in nats.
         p_false: its calibrated probability of being false.
+        against: how much evidence speaks against it, in nats; more where the calibration does not hold.
 
     >>> label(2.3, -0.1, 0.02), label(-5.0, -6.0, 0.97), label(0.01, -0.1, 0.03), label(-0.2, -4.0, 0.3)
     ('grounded', 'against the image', 'language prior', 'undecided')
     """
     if p_false >= FALSE:
-        return AGAINST if evidence <= -CLEAR else UNDECIDED
+        return AGAINST if evidence <= -against else UNDECIDED
     if evidence >= CLEAR:
         return GROUNDED
     return PRIOR if logprob >= LIKELY and logprob - evidence >= LIKELY else UNDECIDED
@@ -227,38 +259,43 @@ def judged(
         calibration: of the model that scored it, or of another, which the result then says.
         known: the picture is of the kind that the model knows; the result says if not.
     """
+    groups = [list(tokens) for _, tokens in groupby(attribution.tokens, key=lambda token: token.word)]
+    words = [scored for word in groups if (scored := [token for token in word if token.necessity is not None])]
+    texts = ["".join(token.text for token in word) for word in words]
+    found_W = [features(word, [prior_T[token.index] for token in word], attribution.outcome) for word in words]
+    first_W = first_mentions([text.strip() for text in texts])
+    claims = [place for place, text in enumerate(texts) if is_content(text.strip())]
+    made = [place for place in claims if first_W[place] == place]
+    features_NF = np.array([calibration.features(found_W[place]) for place in made])
+    features_NF = features_NF.reshape(len(made), len(calibration.weights))
+    p_N = calibration.p_false(features_NF)
+    p_of = dict(zip(made, p_N.tolist(), strict=True))
+    record = calibration.record(model_of(attribution.model), known=known, features_NF=features_NF)
     verdicts: dict[int, dict] = {}
-    claims: list[list[float]] = []
     against: list[dict] = []
-    for _, tokens in groupby(attribution.tokens, key=lambda token: token.word):
-        word = [token for token in tokens if token.necessity is not None]
-        if not word:
-            continue
-        found = features(word, [prior_T[token.index] for token in word], attribution.outcome)
-        verdict = {"evidence": found["evidence"], "p_false": None, "verdict": NO_CLAIM}
-        text = "".join(token.text for token in word)
-        if is_content(text.strip()):
-            claims.append(calibration.features(found))
-            p_false = float(calibration.p_false(np.array(claims[-1:]))[0])
-            verdict |= {"p_false": p_false, "verdict": label(found["evidence"], found["logprob"], p_false)}
-            if verdict["verdict"] == AGAINST:
+    for place, word in enumerate(words):
+        verdict = {"evidence": found_W[place]["evidence"], "p_false": None, "verdict": NO_CLAIM}
+        if (p_false := p_of.get(first_W[place])) is not None:
+            first = found_W[first_W[place]]
+            named = label(first["evidence"], first["logprob"], p_false, record["thresholds"]["against_nats"])
+            verdict |= {"p_false": p_false, "verdict": named}
+            if named == AGAINST:
+                text = texts[place]
                 begins = word[0].char_start + len(text) - len(text.lstrip())
                 told = {"word": text.strip(), "char_start": begins, "char_end": begins + len(text.strip())}
                 against.append({**told, "p_false": p_false})
         verdicts.update((token.index, verdict) for token in word)
     unscored = {"evidence": None, "p_false": None, "verdict": None}
-    features_NF = np.array(claims).reshape(len(claims), len(calibration.weights))
-    record = calibration.record(model_of(attribution.model), known=known, features_NF=features_NF)
-    caption = {"p_false": calibration.caption_p_false(calibration.p_false(features_NF))}
+    caption = {"p_false": calibration.caption_p_false(p_N), "claims": len(claims), "against": len(against)}
     return replace(
         attribution,
         tokens=[replace(token, **verdicts.get(token.index, unscored)) for token in attribution.tokens],
-        verdict=caption | {"claims": len(claims), "against": len(against), "words_against": against} | record,
+        verdict=caption | {"words_against": against} | record,
     )
 
 
 def features(word: Sequence[Token], priors: Sequence[float], outcome: dict) -> dict[str, float]:
-    """What a calibration may read of a word: `FEATURES`, and "necessity", the mean of its tokens', as it is.
+    """What a calibration may read of a word: `READABLE`.
 
     Args:
         word: its tokens.
@@ -272,8 +309,8 @@ def features(word: Sequence[Token], priors: Sequence[float], outcome: dict) -> d
         "evidence": logprob - sum(priors),
         "logprob": logprob,
         "entropy": sum(token.entropy or 0.0 for token in word),
-        "effect": 0.0 if effect is None else effect,
         "position": float(word[0].index),
+        "effect": 0.0 if effect is None else effect,
         "necessity": necessity,
     }
 
@@ -331,8 +368,11 @@ def _of_schema_1(record: dict) -> dict:
 def _checked(record: dict) -> Calibration:
     calibration = Calibration(**record)
     numbers = [calibration.intercept, *calibration.weights.values(), *calibration.caption.values()]
-    names = {*FEATURES, "necessity"}
-    if not all(math.isfinite(number) for number in numbers) or not set(calibration.weights) <= names:
+    if not all(math.isfinite(number) for number in numbers) or not set(calibration.weights) <= set(READABLE):
+        raise ValueError
+    if calibration.caption and set(calibration.caption) not in ({"others"}, {"intercept", "slope"}):
+        raise ValueError
+    if not 0 <= calibration.caption.get("others", 1.0) <= 1:
         raise ValueError
     if set(calibration.error_rates) != set(VERDICTS):
         raise ValueError

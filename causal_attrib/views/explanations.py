@@ -33,10 +33,10 @@ DEFINITIONS = {
 SHOWN = {"verdict": "verdict", **HEADINGS}
 
 OF_VERDICTS = {
-    "grounded": "The picture makes the word at least twice as likely, and it is probably true.",
-    "against the image": "The picture makes the word at most half as likely, and it is probably false.",
+    "grounded": "The picture makes the word, where first said, twice as likely at least; it is probably true.",
+    "against the image": "The picture makes the word, where first said, half as likely at most; it is probably false.",
     "language prior": "The model would say it with and without the picture.",
-    "undecided": "The evidence is slight, or it contradicts the probability.",
+    "undecided": "The evidence is slight for what is known here, or it contradicts the probability.",
     "no claim": "A function word or a mark: it can be neither true nor false.",
 }
 

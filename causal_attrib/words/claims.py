@@ -11,6 +11,7 @@ claim something it is told by the nouns beside them. Numbers ("two") are content
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _CLASSES = {
     "article": "a an the",
@@ -64,3 +65,23 @@ def is_content(word: str) -> bool:
     if not any(character.isalnum() for character in stem):
         return False
     return not {plain, stem} & FUNCTION_WORDS and stem not in _CUT
+
+
+def first_mentions(words: Sequence[str]) -> list[int]:
+    """For each word of a caption, in order, the place of the first one that claims the same; its own if none does.
+
+    The same is claimed by the same word before the same content words, in any case: a red dog is not said by a red
+    cat. Words that claim nothing are each the first.
+
+    >>> first_mentions("a red dog . a red cat and a Dog .".split())
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 2, 10]
+    """
+    claims: dict[tuple[str, int], int] = {}
+    claim_N: list[int | None] = []
+    following = -1
+    for word in reversed(words):
+        # A word and the claim behind it stand for all content words up to the next function word.
+        following = claims.setdefault((word.lower(), following), len(claims)) if is_content(word) else -1
+        claim_N.append(None if following < 0 else following)
+    first: dict[int, int] = {}
+    return [place if claim is None else first.setdefault(claim, place) for place, claim in enumerate(reversed(claim_N))]

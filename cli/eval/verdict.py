@@ -44,7 +44,7 @@ def verdict(
         bool,
         typer.Option(
             "--wordings",
-            help="Caption the scenes in eight wordings, half of them with one false word.",
+            help="Caption the scenes in nine wordings, half of them with one false word.",
             rich_help_panel=_WORDS,
         ),
     ] = False,

@@ -63,8 +63,6 @@ WRONG = [
     ((*SCORE, "--signals", "kl_other"), "against another picture"),
     ((*SCORE, "--outcome-words", "some"), "There is no choice of the outcome's words 'some'"),
     ((*SCORE, "--outcome-words", "content", "--outcome", "yesno"), "looks at no words of the caption"),
-    ((*SCORE, "--outcome-words", "content", "--samples", "2"), "take --samples 0"),
-    ((*SCORE, "--outcome-words", "content", "--verdict"), "calibrated on the outcome of all words"),
     ((*SCORE, "--coherence"), "the caption has no reasoning"),
     ((*SCORE, "--calibration", "mine.json"), "add --verdict"),
     ((*SCORE, "--verdict", "--mask", "mean"), "leave the verdict out"),

@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,9 @@ def test_maps_of_true_and_hallucinated_words(script):
         maps.Judged("a.jpg", "bus", "bus", "occlusion", None, anything, faithful),
         maps.Judged("b.jpg", "cat", "cat", "occlusion", maps.located(map_HW, "cat", masks)[0], anything, None),
     ]
-    figures = {name: one.value for name, one in maps.figures_of(judged, resamples=100).items()}
+    again = [maps.Judged.read(json.loads(json.dumps(asdict(one)))) for one in judged]
+    assert again == judged  # a run that was stopped goes on from what it wrote
+    figures = {name: one.value for name, one in maps.figures_of(again, resamples=100).items()}
     assert figures["pointing"] == 50.0 and figures["any_pointing"] == 100.0
     # Mass less area: 1/2 - 1/4 of the dog, 1/3 - 6/80 of the cat, of two words; the bus has none.
     assert figures["mass"] == pytest.approx(100 * (0.25 + 1 / 3 - 6 / 80) / 2)

@@ -1,11 +1,19 @@
 """Grounding over content words only: what a caption leaves out counts against no word that claims nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 import causal_attrib
+from causal_attrib import InputError
 from causal_attrib.interventions import Keep, Mask, edit
+from causal_attrib.outcomes import Grounding
+from causal_attrib.outcomes.base import Reading
 from causal_attrib.scores.signals import take
+from causal_attrib.scores.verdict import read_calibration, write_calibration
+from causal_attrib.vlm.text import decode
 
 # True, and worded as the bundled model never says it: it would have named the frisbee before the place.
 CAPTION = "a dog on the grass"
@@ -59,3 +67,49 @@ def test_a_left_out_object_does_not_count_against_the_next_word(bundled, park):
 def test_a_caption_that_claims_nothing(bundled, park):
     found = causal_attrib.score(park, "there is the", model=bundled, outcome_words="content")
     assert found.outcome["value"] == 0.5 and not any(token.necessity for token in found)
+
+
+def test_content_words_of_a_completion_are_its_own(bundled, park):
+    """Behind "a dog" was written " and a red frisbee": dog, red and frisbee count, over T = 2 of the caption."""
+    encoding = bundled.encode(park, None, CAPTION)
+    written = bundled.encode(park, None, "a dog and a red frisbee").response_ids
+    completed = replace(edit(encoding.response_ids, Keep(2), 0), ids=written, completed=True)
+    texts = [decode(bundled.tokenizer, (id_,)).strip() for id_ in written]
+    seen_T = torch.linspace(-1, 0, len(written))
+    seen, unseen = (
+        Reading(logprob_T, torch.empty(0), completed.places, written)
+        for logprob_T in (seen_T, torch.zeros(len(written)))
+    )
+    counted = [seen_T[t].item() for t, text in enumerate(texts) if text not in ("a", "and")]
+    assert len(counted) >= 3
+    outcome = Grounding(words="content", tokenizer=bundled.tokenizer)
+    assert outcome((seen, unseen), encoding) == pytest.approx(s(sum(counted) / 2), abs=1e-6)
+
+
+def test_content_words_with_samples(bundled, park):
+    asked = {"model": bundled, "outcome_words": "content", "samples": 2, "tokens": "content"}
+    plain, packed = (causal_attrib.score(park, CAPTION, engine=engine, **asked) for engine in ("plain", "packed"))
+    for found in (plain, packed):
+        assert found["dog"][0].sufficiency_se is not None and found["dog"][0].sufficiency > 0
+    np.testing.assert_allclose(
+        [plain[t].sufficiency for t in CONTENT], [packed[t].sufficiency for t in CONTENT], rtol=0, atol=1e-4
+    )
+
+
+def test_a_verdict_is_the_same_whatever_words_the_outcome_looks_at(bundled, park):
+    every, content = (
+        causal_attrib.score(park, CAPTION, model=bundled, outcome_words=words, verdict=True)
+        for words in ("all", "content")
+    )
+    assert every["on"][0].necessity != pytest.approx(content["on"][0].necessity, abs=1e-3)
+    assert [token.verdict for token in every] == [token.verdict for token in content]
+    assert content["dog"][0].p_false == pytest.approx(every["dog"][0].p_false, rel=1e-3)
+    assert content.verdict["calibrated"]
+
+
+def test_a_calibration_that_reads_necessity_is_of_all_words(bundled, park, tmp_path):
+    calibration = read_calibration(None, "token")
+    path = tmp_path / "mine.json"
+    write_calibration(path, [replace(calibration, weights={"evidence": -1.0, "effect": -0.2}, spread={})])
+    with pytest.raises(InputError, match="reads the necessity of words under the outcome of all words"):
+        causal_attrib.score(park, CAPTION, model=bundled, outcome_words="content", verdict=True, calibration=path)

@@ -79,21 +79,72 @@ def test_by_hand():
     assert found.verdict["calibrated"] and found.verdict["calibration"]["level"] == "token"
     assert "10.00 % of those called grounded are false" in found.verdict["note"]
     assert "25.0 % are undecided" in found.verdict["note"]
-    assert found.verdict["thresholds"] == {"evidence_nats": math.log(2), "p_false": 0.5, "likely": 0.5}
+    bars = {"evidence_nats": math.log(2), "against_nats": math.log(2), "p_false": 0.5, "likely": 0.5}
+    assert found.verdict["thresholds"] == bars
     # One claim: the caption is as probably false as its word.
     assert (found.verdict["claims"], found.verdict["against"]) == (1, 0)
     assert found.verdict["p_false"] == pytest.approx(first.p_false, rel=1e-3)
 
 
 def test_the_probability_of_a_caption_by_hand():
-    """1 - .9 * .8 = .28, log-odds log(.28 / .72) = -.944; mended by 0.5 + 2 x: s(-1.389) = .1996."""
-    assert independent_log_odds(np.array([0.1, 0.2])) == pytest.approx(math.log(0.28 / 0.72))
-    mended = replace(MINE, caption={"intercept": 0.5, "slope": 2.0})
-    expected = 1 / (1 + math.exp(-(0.5 + 2 * math.log(0.28 / 0.72))))
-    assert mended.caption_p_false(np.array([0.1, 0.2])) == pytest.approx(expected)
-    assert MINE.caption_p_false(np.zeros(0)) == 0.0
-    assert MINE.caption_p_false(np.array([1.0, 1.0])) > 0.999
+    """Independent: 1 - .9 * .8 = .28. Half so: 1 - .8 * .9^.5. Not at all: .2, the likeliest false claim."""
+    p_N = np.array([0.1, 0.2])
+    for others, expected in ((1.0, 0.28), (0.5, 1 - 0.8 * 0.9**0.5), (0.0, 0.2)):
+        assert replace(MINE, caption={"others": others}).caption_p_false(p_N) == pytest.approx(expected)
+    assert MINE.caption_p_false(p_N) == pytest.approx(0.28)
+    assert MINE.caption_p_false(np.zeros(0)) == 0.0 == MINE.caption_p_false(np.zeros(3))
+    assert MINE.caption_p_false(np.array([1.0, 1.0])) == 1.0
+
+
+def test_a_caption_mended_as_in_files_of_before():
+    """Log-odds log(.28 / .72) = -.944 of independent claims, mended by 0.5 + 3 (x + 1): s(0.669) = .661; mended by
+    0.5 + 2 x it were s(-1.389) = .1996, less than the likelier claim."""
+    p_N = np.array([0.1, 0.2])
+    assert independent_log_odds(p_N) == pytest.approx(math.log(0.28 / 0.72))
     assert math.isfinite(independent_log_odds(np.zeros(3)))
+    expected = 1 / (1 + math.exp(-(3.5 + 3 * math.log(0.28 / 0.72))))
+    assert replace(MINE, caption={"intercept": 3.5, "slope": 3.0}).caption_p_false(p_N) == pytest.approx(expected)
+    assert replace(MINE, caption={"intercept": 0.5, "slope": 2.0}).caption_p_false(p_N) == 0.2
+
+
+@pytest.mark.parametrize("caption", [{}, {"others": 0.3}, {"intercept": 0.29, "slope": 0.71}])
+def test_a_caption_is_as_probably_false_as_its_claims_at_least_and_rises_with_each(caption):
+    mine, rng = replace(MINE, caption=caption), np.random.default_rng(0)
+    for _ in range(200):
+        p_N = rng.beta(0.2, 0.5, size=rng.integers(1, 9))
+        found, raised_N = mine.caption_p_false(p_N), p_N.copy()
+        raised_N[0] += (1 - raised_N[0]) * rng.random()
+        assert p_N.max() <= found <= 1
+        assert mine.caption_p_false(raised_N) >= found
+        # Nor can it be likelier that one is false than all of their probabilities together.
+        assert "slope" in caption or found <= p_N.sum() + 1e-9
+
+
+def test_a_claim_is_judged_where_it_is_first_made():
+    """The second "cow" is unlikelier with the picture than without; it claims what the first one does."""
+    found = judged(
+        attribution_of(("cow", 0, -0.1, 0.0, 0.1), (".", 1, 0.0, 0.0, 0.0), (" Cow", 2, -9.0, 0.0, 0.1)),
+        [-4.0, 0.0, -0.1],
+        MINE,
+    )
+    first, _, again = found.tokens
+    assert (first.evidence, again.evidence) == (pytest.approx(3.9), pytest.approx(-8.9))
+    assert first.verdict == again.verdict == "grounded" and first.p_false == again.p_false
+    # Two words claim something, and one thing is claimed.
+    assert found.verdict["claims"] == 2 and found.verdict["p_false"] == first.p_false
+
+
+@pytest.mark.parametrize(("evidence", "unknown"), [(-6.9, "undecided"), (-6.91, "against the image")])
+def test_where_no_rate_is_stated_it_takes_a_thousandth_to_be_against_the_image(evidence, unknown):
+    """1/1000 is e^-6.908."""
+    mine = replace(MINE, weights={"evidence": -2.0})
+    cow = attribution_of(("cow", 0, -8.0, 0.0, 0.1))
+    prior_T = [-8.0 - evidence]
+    assert judged(cow, prior_T, mine).tokens[0].verdict == "against the image"
+    for found in (judged(cow, prior_T, mine, known=False), judged(cow, prior_T, replace(mine, model="other"))):
+        assert found.tokens[0].verdict == unknown and found.tokens[0].p_false > 0.99
+        assert found.verdict["against"] == (unknown != "undecided")
+        assert "1,000 times less likely" in found.verdict["note"]
 
 
 def test_a_caption_unlike_those_of_the_fit_gets_no_rate():
@@ -334,4 +385,4 @@ def test_the_bundled_calibration_says_where_it_comes_from(level, against):
     assert calibration.weights["evidence"] + calibration.weights["logprob"] < 0
     assert {"data", "seed", "captions", "words", "false_words", "date"} <= calibration.fitted.keys()
     assert sum(rate["words"] for rate in calibration.error_rates.values()) == calibration.fitted["words"]
-    assert calibration.caption["slope"] > 0 and calibration.spread["threshold"] > 0
+    assert 0 <= calibration.caption["others"] <= 1 and calibration.spread["threshold"] > 0

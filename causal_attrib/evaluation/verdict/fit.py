@@ -24,12 +24,14 @@ from causal_attrib.scores.verdict import (
     UNDECIDED,
     VERDICTS,
     Calibration,
-    independent_log_odds,
     label,
+    log_true,
 )
 
 FOLDS = 5
 RIDGE = 1.0
+# What keeps the logarithm of a caption's probability finite.
+_LEAST = 1e-12
 
 
 def fit(
@@ -45,7 +47,8 @@ def fit(
     """A calibration, and the same words with the p_false and verdict of a fit that had not seen their image.
 
     Error rates are of the latter (cross-validation in five folds of images), and so are the probabilities of captions
-    and the distances that their coefficients and the threshold are fitted on. Words that claim nothing are left alone.
+    and the distances that their coefficients and the threshold are fitted on. Words that claim nothing are left alone,
+    and a claim that a caption makes again counts once but in the error rates.
 
     Args:
         words: from `evaluation.verdict.scores.judge`.
@@ -66,20 +69,22 @@ def fit(
     features_NF = claims[list(names)].to_numpy(dtype=float)
     fold_N = claims.image.map({image: place % FOLDS for place, image in enumerate(images)}).to_numpy()
     caption_N = claims.caption.to_numpy()
+    new_N = ~claims.duplicated(["caption", "claim"]).to_numpy()
     p_N = np.empty(len(claims))
     distances = []
     for fold in range(FOLDS):
-        seen = fold_N != fold
+        seen = (fold_N != fold) & new_N
         part = _calibration(features_NF[seen], false_N[seen], names)
-        p_N[~seen] = part.p_false(features_NF[~seen])
+        p_N[fold_N == fold] = part.p_false(features_NF[fold_N == fold])
         part = replace(part, spread=_spread(features_NF[seen], false_N[seen]))
-        of_fold = dict.fromkeys(caption_N[~seen])
-        distances += [part.distance(features_NF[~seen & (caption_N == caption)]) for caption in of_fold]
+        unseen_N = (fold_N == fold) & new_N
+        distances += [
+            part.distance(features_NF[unseen_N & (caption_N == caption)])
+            for caption in dict.fromkeys(caption_N[unseen_N])
+        ]
     labels = [label(*of) for of in zip(claims.evidence, claims.logprob, p_N, strict=True)]
-    odds = {caption: independent_log_odds(p_N[caption_N == caption]) for caption in dict.fromkeys(caption_N)}
-    caption = _of_captions(
-        captions_of(words).loc[list(odds)]["false"].to_numpy(dtype=bool), np.array(list(odds.values()))
-    )
+    p_of = {caption: p_N[new_N & (caption_N == caption)] for caption in dict.fromkeys(caption_N)}
+    caption = _of_captions(captions_of(words).loc[list(p_of)]["false"].to_numpy(dtype=bool), list(p_of.values()))
     fitted = {
         "data": data,
         "seed": seed,
@@ -91,6 +96,7 @@ def fit(
     unseen = words.copy()
     unseen.loc[claims.index, "p_false"] = p_N
     unseen.loc[claims.index, "verdict"] = labels
+    features_NF, false_N = features_NF[new_N], false_N[new_N]
     spread = _spread(features_NF, false_N) | {"threshold": float(np.quantile(distances, 1 - FALSE_ALARM))}
     calibration = replace(
         _calibration(features_NF, false_N, names),
@@ -102,7 +108,7 @@ def fit(
         caption=caption,
         spread=spread,
     )
-    of_caption = {of: calibration.caption_p_false(p_N[caption_N == of]) for of in odds}
+    of_caption = {of: calibration.caption_p_false(some) for of, some in p_of.items()}
     unseen["caption_p_false"] = unseen.caption.map(of_caption).fillna(0.0)
     return calibration, unseen
 
@@ -141,12 +147,15 @@ def _calibration(features_NF: np.ndarray, false_N: np.ndarray, names: Sequence[s
     return Calibration("", "", "", intercept, weights, {}, {})
 
 
-def _of_captions(false_N: np.ndarray, log_odds_N: np.ndarray) -> dict:
-    """What mends the log-odds of captions; as they are where all captions are true, or all false."""
-    if false_N.all() or not false_N.any():
-        return {"intercept": 0.0, "slope": 1.0}
-    intercept, (slope,) = fit_logistic(log_odds_N[:, None], false_N)
-    return {"intercept": intercept, "slope": float(slope)}
+def _of_captions(false_C: np.ndarray, p_CN: Sequence[np.ndarray]) -> dict:
+    """The exponent a in [0, 1] with which the caption's other claims count: the likeliest under a normal prior of unit
+    variance about 1, at which claims err independently."""
+    likeliest_C, others_C = np.array([log_true(p_N) for p_N in p_CN]).T
+    exponent_A = np.linspace(0, 1, 101)
+    # Below 0 where all claims are as good as true, too.
+    all_true_AC = np.minimum(likeliest_C + exponent_A[:, None] * others_C, -_LEAST)
+    loss_AC = -np.where(false_C, np.log(-np.expm1(all_true_AC)), all_true_AC)
+    return {"others": float(exponent_A[(loss_AC.sum(1) + RIDGE / 2 * (exponent_A - 1) ** 2).argmin()])}
 
 
 def _spread(features_NF: np.ndarray, false_N: np.ndarray) -> dict:

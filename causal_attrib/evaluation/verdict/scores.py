@@ -25,11 +25,12 @@ from causal_attrib.choices import Against, BatchSize, Level
 from causal_attrib.engine import choose_engine
 from causal_attrib.evaluation.intervals import Bounded, Estimate, Metric, by_cluster, estimate, share
 from causal_attrib.evaluation.verdict.labelled import Labelled, kind_of
-from causal_attrib.scores.caption_task import make_task, run_tasks
+from causal_attrib.scores.caption_task import judge_alone, make_task, run_tasks
 from causal_attrib.scores.inputs import calibration_of
 from causal_attrib.scores.settings import Settings
 from causal_attrib.scores.verdict import AGAINST, NO_CLAIM, UNDECIDED, VERDICTS, Calibration, features
 from causal_attrib.vlm import VLM
+from causal_attrib.words.claims import first_mentions
 
 BINS = 15
 FUNCTION = "function"
@@ -88,36 +89,46 @@ def judge(
     calibration: Calibration | None = None,
     against: Against = "colour",
     batch_size: BatchSize = "auto",
+    necessity: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
-    """A row for each word whose truth is known: image, word, kind, false, logprob, features, p_false and verdict."""
+    """A row for each word whose truth is known: image, caption, word, kind, false, p_false, verdict, and of the word of
+    the caption that first claims the same its place (`claim`) and features.
+
+    Args:
+        necessity: take it of every word too, and its effect, which are 0 otherwise unless the calibration reads them.
+    """
     settings = Settings(outcome="grounding", level=level, against=against, batch_size=batch_size, verdict=True)
     calibration = calibration or calibration_of(settings)
+    assert calibration is not None  # the settings ask for verdicts
+    necessity = necessity or calibration.reads_necessity
     rows = []
     for number, caption in enumerate(captions):
         task = make_task(vlm, settings, caption.picture, caption.text, calibration=calibration)
         engine = choose_engine(settings.engine, vlm, task.encoding, batch_size)
-        (attribution,) = run_tasks(engine, [task])
+        attribution = run_tasks(engine, [task])[0] if necessity else judge_alone(engine, task)
         verdict = attribution.verdict or {}
-        for index in dict.fromkeys(token.word for token in attribution if token.verdict is not None):
-            word = [token for token in attribution if token.word == index]
+        judged = [token for token in attribution if token.verdict is not None]
+        words = [[token for token in judged if token.word == index] for index in dict.fromkeys(t.word for t in judged)]
+        texts = ["".join(token.text for token in word).strip() for word in words]
+        # The priors are not kept: their sum is what the evidence leaves of the log-probability.
+        prior_W = [sum(token.logprob or 0.0 for token in word) - (word[0].evidence or 0.0) for word in words]
+        found_W = [features(word, [prior], attribution.outcome) for word, prior in zip(words, prior_W, strict=True)]
+        for word, text, claim in zip(words, texts, first_mentions(texts), strict=True):
             known = kind_of(caption, word[0].char_start, word[-1].char_end)
-            first = word[0]
-            assert first.evidence is not None  # whatever has a verdict has its evidence and its log-probability
+            p_false = word[0].p_false
             if known is not None:
-                first, logprob = word[0], sum(token.logprob or 0.0 for token in word)
-                # The priors are not kept: their sum is what the evidence leaves of the log-probability.
-                found = features(word, [logprob - (first.evidence or 0.0)], attribution.outcome)
                 rows.append(
                     {
                         "image": caption.image,
                         "caption": number,
-                        "word": "".join(token.text for token in word).strip(),
+                        "word": text,
                         "kind": known[0],
                         "false": known[1],
-                        **found,
-                        "p_false": math.nan if first.p_false is None else first.p_false,
-                        "verdict": first.verdict,
+                        "claim": claim,
+                        **found_W[claim],
+                        "p_false": math.nan if p_false is None else p_false,
+                        "verdict": word[0].verdict,
                         "caption_p_false": verdict["p_false"],
                         "calibrated": verdict["calibrated"],
                     }

@@ -140,9 +140,9 @@ def encode_prompt(vlm: VLM, rollout: Rollout, against: str = "colour", unseen: I
 def encode_completion(vlm: VLM, prompt: Encoding, rollout: Rollout, outcome: str = "auto") -> Encoding | None:
     """The completion behind its prompt, ids as they were sampled; None if there is nothing in it that can be scored.
 
-    That is so if nobody can read anything in it, if nothing stands between its tags or they are not closed, or if it answers at once what
-    was asked: a token of the answer gets no causal reward (COPO, arXiv 2508.04182v2). Where an answer is wanted and
-    nothing marks it, it is the last sentence.
+    That is so if nobody can read anything in it, if nothing stands between its tags or they are not closed, or if it
+    answers at once what was asked: a token of the answer gets no causal reward (COPO, arXiv 2508.04182v2). Where an
+    answer is wanted and nothing marks it, it is the last sentence.
 
     Args:
         prompt: from `encode_prompt`.
