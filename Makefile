@@ -60,7 +60,7 @@ remote: .venv/installed-dev
 	$(INSTALL) --editable '.[remote]' 'moto[server]' gcp-storage-emulator
 	COPO_REMOTE=1 $(BIN)/pytest -q tests/batch/test_stores.py
 
-# All ratios in some three minutes; writes benchmarks/results/history.jsonl and the table in docs/engine.md.
+# All ratios in some five minutes; writes benchmarks/results/history.jsonl and the table in docs/engine.md.
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/bench.py
 

@@ -1,4 +1,4 @@
-"""All ratios in about three minutes of a quiet core: make bench, or python benchmarks/bench.py [--no-write]
+"""All ratios in some five minutes of a quiet core: make bench, or python benchmarks/bench.py [--no-write]
 
 Each run appends a line to benchmarks/results/history.jsonl, with versions, and writes the table between the marks in
 docs/engine.md from it. Seconds are CPU seconds of one thread; the rate of matrix products is measured beside each
