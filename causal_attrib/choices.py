@@ -5,7 +5,7 @@ Neither torch nor numpy is imported: the help of the command line is made of thi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import field, fields
 from numbers import Integral
 from typing import Any, Literal, get_args
@@ -113,6 +113,8 @@ def signal_names(signals: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         InputError: there is no such signal.
     """
+    if not isinstance(signals, str | Iterable):
+        raise InputError(f"The signals are {signals!r:.40}; give their names with commas between them, or a list.")
     names = [name.strip() for name in signals.split(",")] if isinstance(signals, str) else list(signals)
     if names == ["all"]:
         return SIGNALS

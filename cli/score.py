@@ -249,6 +249,8 @@ def score(
         check_metrics(metrics, input)
         gate.check(verdict=bool(scoring["verdict"]), beside=beside, inputs=[image, input])
         load = functools.partial(common.load, model, debug=debug, **loading)
+        if cpus_per_worker > 1 and ray is None and input is not None:
+            raise InputError("--cpus-per-worker is for workers of Ray; add --ray, or leave --cpus-per-worker out.")
         if server is not None:
             score_run.check_server(server, token, input, {"model": model, **loading}, scoring)
         if input is None:

@@ -117,7 +117,9 @@ def defaults(found: InForce, root: Any, given: Mapping[str, Any]) -> dict[str, A
     return _of_group(found, root, general, tables)
 
 
-def _of_group(found: InForce, group: Any, general: dict[str, Any], tables: dict[str, Any]) -> dict[str, Any]:
+def _of_group(
+    found: InForce, group: Any, general: dict[str, Any], tables: dict[str, Any], before: str = ""
+) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name in tables:
         if name not in group.commands:
@@ -127,19 +129,23 @@ def _of_group(found: InForce, group: Any, general: dict[str, Any], tables: dict[
         if not isinstance(own, dict):
             _fail(found, f"has a value for {name}, which is a command; make it a table, [{name}]")
         if hasattr(command, "commands"):
-            values[name] = _of_group(found, command, general, own)
+            values[name] = _of_group(found, command, general, own, f"{before}{name} ")
             continue
         options = [param for param in command.params if param.param_type_name == "option"]
         flags = {_plain(flag.lstrip("-")): option for option in options for flag in option.opts if flag[:2] == "--"}
         # Earlier spellings too.
         spelt = command.context_settings.get("token_normalize_func", str)
         taken = {flag: value for flag, value in general.items() if flag in flags and _is_for(name, flag)}
+        spellings: dict[str, str] = {}
         for given, value in own.items():
             flag = _plain(spelt(given))
+            if flag in spellings:
+                _fail(found, f"has both {spellings[flag]!r} and {given!r} for copo {before}{name}, which are one flag")
+            spellings[flag] = given
             _refuse(found, flag, value)
             if flag not in flags or name in _HAS_A_RECIPE:
                 why = "which takes its settings from a recipe" * (name in _HAS_A_RECIPE)
-                _fail(found, f"has {given!r} for copo {name}, {why or 'which has no such flag'}")
+                _fail(found, f"has {given!r} for copo {before}{name}, {why or 'which has no such flag'}")
             taken[flag] = value
         for flag, value in taken.items():
             _check_kind(found, flag, flags[flag], value)

@@ -18,7 +18,8 @@ the same verdict: how likely a word is the second time says more of the text tha
     against the image   the picture at least halves it, and p_false >= 1/2
     language prior      its probability is at least 1/2 with the picture and without, and p_false < 1/2
     undecided           anything else: the evidence is slight, or it and p_false contradict each other
-    no claim            a function word or a mark (`words.claims`): it can be neither true nor false
+    no claim            a function word or a mark (`words.claims`), which can be neither true nor false, or a word under
+                        a negation, which is not judged
 
 A calibration also keeps how its features were spread over true and over false words. A caption whose claims lie
 farther from both than all but `FALSE_ALARM` of the captions of the fit is outside of what was calibrated: it gets no
@@ -43,7 +44,7 @@ from causal_attrib.io.atomic import replace_file
 from causal_attrib.results.attribution import Attribution, Token
 from causal_attrib.results.effects import effect_nats
 from causal_attrib.version import __version__
-from causal_attrib.words.claims import first_mentions, is_content
+from causal_attrib.words.claims import denied, first_mentions, is_content
 
 GROUNDED, AGAINST, PRIOR, UNDECIDED = VERDICTS = ("grounded", "against the image", "language prior", "undecided")
 NO_CLAIM = "no claim"
@@ -136,23 +137,26 @@ class Calibration:
         nearest_N = np.min([_squared_distance(features_NF, self.spread[kind]) for kind in ("true", "false")], axis=0)
         return float(nearest_N.mean())
 
-    def record(self, model: str, *, known: bool = True, features_NF: np.ndarray | None = None) -> dict:
+    def record(
+        self, model: str, *, known: bool = True, features_NF: np.ndarray | None = None, denies: bool = False
+    ) -> dict:
         """What a result says of its verdicts: the rule, where it comes from and how often it errs.
 
         Args:
             model: that gave them.
             known: the picture is of the kind that it knows.
             features_NF: of the caption's claims.
+            denies: the caption says what is not there, which no caption of a fit does.
         """
         outside = None
         if features_NF is not None and self.spread:
             outside = {"distance": self.distance(features_NF), "threshold": self.spread["threshold"]}
             outside["false_alarm"] = FALSE_ALARM
         inside = outside is None or outside["distance"] <= outside["threshold"]
-        calibrated = model == self.model and known and inside
+        calibrated = model == self.model and known and inside and not denies
         return {
             "calibrated": calibrated,
-            "note": self._error_line() if calibrated else self._warning(model, known),
+            "note": self._error_line() if calibrated else self._warning(model, known, denies),
             "thresholds": {
                 "evidence_nats": CLEAR,
                 "against_nats": CLEAR if calibrated else DOUBTLESS,
@@ -177,12 +181,17 @@ class Calibration:
             f"{undecided:.1f} % are undecided"
         )
 
-    def _warning(self, model: str, known: bool) -> str:
+    def _warning(self, model: str, known: bool, denies: bool) -> str:
         bar = f"; only words that the picture makes {math.exp(DOUBTLESS):,.0f} times less likely are called {AGAINST}"
         if model != self.model:
             return (
                 f"not calibrated for {model}: the calibration comes from the model {self.model}, so how often these "
                 f"verdicts err is not known{bar}; copo eval verdict --fit makes one for yours"
+            )
+        if known and denies:
+            return (
+                "outside of what was calibrated: the caption says what is not there, and words under a negation are "
+                f"not judged; how often the other verdicts err is not known{bar}"
             )
         what = "caption" if known else "picture"
         return (
@@ -263,14 +272,15 @@ def judged(
     words = [scored for word in groups if (scored := [token for token in word if token.necessity is not None])]
     texts = ["".join(token.text for token in word) for word in words]
     found_W = [features(word, [prior_T[token.index] for token in word], attribution.outcome) for word in words]
-    first_W = first_mentions([text.strip() for text in texts])
-    claims = [place for place, text in enumerate(texts) if is_content(text.strip())]
+    plain = [text.strip() for text in texts]
+    first_W, denied_W = first_mentions(plain), denied(plain)
+    claims = [place for place, text in enumerate(plain) if is_content(text) and not denied_W[place]]
     made = [place for place in claims if first_W[place] == place]
     features_NF = np.array([calibration.features(found_W[place]) for place in made])
     features_NF = features_NF.reshape(len(made), len(calibration.weights))
     p_N = calibration.p_false(features_NF)
     p_of = dict(zip(made, p_N.tolist(), strict=True))
-    record = calibration.record(model_of(attribution.model), known=known, features_NF=features_NF)
+    record = calibration.record(model_of(attribution.model), known=known, features_NF=features_NF, denies=any(denied_W))
     verdicts: dict[int, dict] = {}
     against: list[dict] = []
     for place, word in enumerate(words):
@@ -336,6 +346,8 @@ def read_calibration(path: str | os.PathLike | None, level: str, against: str = 
         raise InputError(f"{path} cannot be read ({error.strerror}); check the path of the calibration.") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{path} is no calibration of verdicts; make one with copo eval verdict --fit.") from None
+    if not found:
+        raise InputError(f"{path} is no calibration of verdicts; make one with copo eval verdict --fit.")
     of_level = [one for one in found if one.level == level]
     if not of_level:
         raise InputError(f"{path} is not for the level {level}; fit one with copo eval verdict --fit --level {level}.")
@@ -377,6 +389,15 @@ def _checked(record: dict) -> Calibration:
     if set(calibration.error_rates) != set(VERDICTS):
         raise ValueError
     rates = calibration.error_rates.values()
+    for rate in rates:
+        counted, wrong = rate["words"], rate["wrong"]
+        if not isinstance(counted, int) or isinstance(counted, bool) or counted < 0:
+            raise ValueError
+        if wrong is not None and not 0 <= wrong <= 1:
+            raise ValueError
+    if any(calibration.error_rates[name]["words"] and calibration.error_rates[name]["wrong"] is None
+           for name in (GROUNDED, PRIOR, AGAINST)):  # fmt: skip
+        raise ValueError
     told = isinstance(calibration.fitted["data"], str) and "seed" in calibration.fitted
     if not told or not sum(rate["words"] for rate in rates):
         raise ValueError

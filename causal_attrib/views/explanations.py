@@ -37,7 +37,7 @@ OF_VERDICTS = {
     "against the image": "The picture makes the word, where first said, half as likely at most; it is probably false.",
     "language prior": "The model would say it with and without the picture.",
     "undecided": "The evidence is slight for what is known here, or it contradicts the probability.",
-    "no claim": "A function word or a mark: it can be neither true nor false.",
+    "no claim": "A function word or a mark, or a word under a negation, which is not judged.",
 }
 
 # Effects smaller than this are called small: the size at which harm becomes an alarm.

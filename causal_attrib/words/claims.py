@@ -11,7 +11,7 @@ claim something it is told by the nouns beside them. Numbers ("two") are content
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _CLASSES = {
     "article": "a an the",
@@ -70,18 +70,85 @@ def is_content(word: str) -> bool:
 def first_mentions(words: Sequence[str]) -> list[int]:
     """For each word of a caption, in order, the place of the first one that claims the same; its own if none does.
 
-    The same is claimed by the same word before the same content words, in any case: a red dog is not said by a red
-    cat. Words that claim nothing are each the first.
+    The same is claimed by the same word in the same run of content words, in any case, of another sentence: a red dog
+    is not said by a red cat, and of two hats in one sentence none is the other. What follows a form of "be", and words
+    that place a thing ("left"), speak of the content words before them in the sentence, which have to be the same too.
+    What is denied says nothing again. Words that claim nothing are each the first.
 
-    >>> first_mentions("a red dog . a red cat and a Dog .".split())
-    [0, 1, 2, 3, 4, 5, 6, 7, 8, 2, 10]
+    >>> first_mentions("a red dog . a red cat and a Red Dog .".split())
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 11]
+    >>> first_mentions("the dog is black . the cat is black . a dog and a dog .".split())
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1, 12, 13, 14, 15]
     """
-    claims: dict[tuple[str, int], int] = {}
-    claim_N: list[int | None] = []
-    following = -1
-    for word in reversed(words):
-        # A word and the claim behind it stand for all content words up to the next function word.
-        following = claims.setdefault((word.lower(), following), len(claims)) if is_content(word) else -1
-        claim_N.append(None if following < 0 else following)
-    first: dict[int, int] = {}
-    return [place if claim is None else first.setdefault(claim, place) for place, claim in enumerate(reversed(claim_N))]
+    first: dict[tuple, int] = {}
+    found = list(range(len(words)))
+    denied_W = denied(words)
+    for sentence in _sentences(words):
+        here: dict[tuple, int] = {}
+        about: tuple[str, ...] = ()
+        for run in _runs(words, sentence):
+            said = tuple(words[place].lower().strip(_MARKS) for place in run)
+            before = words[run[0] - 1].lower().strip(_MARKS) if run[0] > sentence.start else ""
+            subject = about if before in _BE or said[0] in _PLACES else None
+            for order, place in enumerate(run):
+                key = (said, order, subject or None, denied_W[place])
+                if key not in here:
+                    here[key] = place
+                    found[place] = place if denied_W[place] else first.get(key, place)
+            about = said
+        for key, place in here.items():
+            first.setdefault(key, place)
+    return found
+
+
+def denied(words: Sequence[str]) -> list[bool]:
+    """Whether a word of an English caption stands under a negation: what "no" and "without" are said of, and all that
+    follows "not" up to a mark or "but".
+
+    >>> said = "no dog or cat on the grass , which is not wet".split()
+    >>> [word for word, is_denied in zip(said, denied(said)) if is_denied]
+    ['dog', 'cat', 'wet']
+    """
+    found, scope = [], ""
+    for word in words:
+        plain = word.lower().replace("’", "'").strip(_MARKS)
+        content = is_content(word)
+        found.append(content and bool(scope))
+        if plain in _NONE or plain in _NOT or plain.endswith("n't"):
+            scope = "run" if plain in _NONE else "clause"
+        elif scope == "run" and found[-1]:
+            scope = "behind"
+        elif scope == "behind" and not content:
+            # "no dog or cat": the next run is denied as well.
+            scope = "run" if plain in ("or", "nor") else ""
+        if plain == "but" or (word.strip() and word.strip()[-1] in ".,;:!?"):
+            scope = ""
+    return found
+
+
+_NONE = frozenset("no without neither nor".split())
+_NOT = frozenset("not never cannot none nobody nothing".split())
+_BE = frozenset("am is are was were be been being".split())
+# They tell where something is, which is another claim of each thing.
+_PLACES = frozenset("left right top bottom front back middle center centre side corner foreground background".split())
+
+
+def _sentences(words: Sequence[str]) -> Iterator[range]:
+    start = 0
+    for place, word in enumerate(words, 1):
+        if place == len(words) or (word.strip() and word.strip()[-1] in ".!?"):
+            yield range(start, place)
+            start = place
+
+
+def _runs(words: Sequence[str], sentence: range) -> Iterator[list[int]]:
+    """Places of content words that stand side by side, a mark at the end of one ending the run."""
+    run: list[int] = []
+    for place in sentence:
+        if is_content(words[place]):
+            run.append(place)
+        if run and (not is_content(words[place]) or words[place].strip()[-1] in _MARKS):
+            yield run
+            run = []
+    if run:
+        yield run

@@ -176,6 +176,8 @@ def test_the_environment_goes_before_the_file_and_flags_before_both(copo, folder
         ("modl = 1", "'modl' outside of a command's table"),
         ("[scor]\nlevel = 1", "a table 'scor', which is no command"),
         ("[score]\nlevl = 1", "'levl' for copo score, which has no such flag"),
+        ("[eval.chair]\nlevl = 1", "'levl' for copo eval chair, which has no such flag"),
+        ("[saliency]\nlevel = 'embedding'\nmap-level = 'region'", "both 'level' and 'map-level' for copo saliency"),
         ("[train]\nseed = 1", "which takes its settings from a recipe"),
         ("trust-remote-code = true", "give it as a flag, --trust-remote-code"),
         ("[score]\nallow_pickle = true", "give it as a flag, --allow-pickle"),

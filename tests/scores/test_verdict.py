@@ -134,6 +134,16 @@ def test_a_claim_is_judged_where_it_is_first_made():
     assert found.verdict["claims"] == 2 and found.verdict["p_false"] == first.p_false
 
 
+def test_what_is_denied_is_not_judged():
+    """ "no cow": the picture speaks for the cow, and so against the caption."""
+    cow = ("cow", 0, -0.1, 0.0, 0.1)
+    assert judged(attribution_of(cow), [-4.0], MINE).verdict["calibrated"]
+    found = judged(attribution_of(("no", 0, -5.0, 0.0, 0.0), (" cow", 1, -0.1, 0.0, 0.1)), [-1.0, -4.0], MINE)
+    assert found.tokens[1].verdict == "no claim" and found.tokens[1].p_false is None
+    assert (found.verdict["claims"], found.verdict["p_false"], found.verdict["calibrated"]) == (0, 0.0, False)
+    assert "says what is not there" in found.verdict["note"]
+
+
 @pytest.mark.parametrize(("evidence", "unknown"), [(-6.9, "undecided"), (-6.91, "against the image")])
 def test_where_no_rate_is_stated_it_takes_a_thousandth_to_be_against_the_image(evidence, unknown):
     """1/1000 is e^-6.908."""
@@ -329,6 +339,10 @@ def test_verdicts_need_what_they_are_calibrated_on(bundled):
         causal_attrib.score(PARK, "a dog", model=bundled, calibration="x.json")
 
 
+def rates_with(**rate):
+    return dict.fromkeys(verdict.VERDICTS, rate)
+
+
 def changed(**fields):
     record = json.loads(verdict.BUNDLED.read_text())
     record["calibrations"][0].update(fields)
@@ -354,7 +368,10 @@ def test_files_of_the_schema_before_are_read(tmp_path):
         ("{", "is no calibration of verdicts"),
         ("[]", "is no calibration of verdicts"),
         ('{"schema": 3, "calibrations": []}', "is no calibration of verdicts"),
-        ('{"schema": 2, "calibrations": []}', "is not for the level token"),
+        ('{"schema": 2, "calibrations": []}', "is no calibration of verdicts"),
+        (changed(error_rates=rates_with(words=3, wrong=None)), "is no calibration of verdicts"),
+        (changed(error_rates=rates_with(words=3, wrong="x")), "is no calibration of verdicts"),
+        (changed(error_rates=rates_with(words=3)), "is no calibration of verdicts"),
         (changed(weights={"evidence": "much"}), "is no calibration of verdicts"),
         (changed(weights={"evidence": float("nan")}), "is no calibration of verdicts"),
         (changed(weights={"magic": 1.0}), "is no calibration of verdicts"),

@@ -83,7 +83,16 @@ def test_a_reward_that_fails_is_named_and_memory_is_not_its_fault():
 
 @pytest.mark.parametrize(
     "asked",
-    [lambda c: c.count("a"), lambda c: "a" in c, lambda c: c == "a", lambda c: c != "a", lambda c: c.index("a")],
+    [
+        lambda c: c.count("a"),
+        lambda c: "a" in c,
+        lambda c: c == "a",
+        lambda c: c != "a",
+        lambda c: c.index("a"),
+        lambda c: c[0] == "a",
+        lambda c: "a" in c[:2],
+        lambda c: c.copy() + [] == "a",
+    ],
 )
 def test_messages_that_are_taken_for_text_are_told(asked):
     """TRL hands over lists of messages, and a list holds no text: the reward would be the same throughout."""

@@ -11,6 +11,7 @@ from trl import GRPOTrainer
 
 from causal_attrib.training import CopoGRPOTrainer
 from causal_attrib.training.recipe.method import GRPO
+from causal_attrib.training.trainers.frozen_norms import keep_frozen_norms
 from causal_attrib.training.trainers.lora import lora_config
 from causal_attrib.training.trainers.towers import see_once
 from tests.tiny_models import tiny
@@ -64,7 +65,18 @@ def test_a_tower_that_learns_or_draws_sees_all():
     assert torch.equal(tower(pixels).last_hidden_state, wanted)
     tower.train().config.attention_dropout = 0.1
     tower(pixels)
-    assert seen == [3, 3, 4, 3, 4]
+    tower.config.attention_dropout = 0.0
+    tower(pixels)
+    # Told by no setting of the tower's own, as where timm brings it along.
+    tower.add_module("inner", torch.nn.Dropout(0.5))
+    tower(pixels)
+    assert seen == [3, 3, 4, 3, 4, 3, 4]
+    del tower.inner
+    tower.add_module("norm", torch.nn.BatchNorm2d(3).requires_grad_(False))
+    tower(pixels)
+    keep_frozen_norms(tower)
+    tower(pixels)
+    assert seen[-2:] == [4, 3]
 
 
 def test_what_has_no_part_for_each_picture_is_of_all():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from causal_attrib.words.claims import FUNCTION_WORDS, is_content
+from causal_attrib.words.claims import FUNCTION_WORDS, denied, first_mentions, is_content
 from causal_attrib.words.segmentation import WORD
 
 
@@ -29,3 +29,39 @@ def test_what_stands_around_a_word_changes_nothing():
 def test_the_list_is_closed_and_in_lower_case():
     assert all(word == word.lower() and not is_content(word) for word in FUNCTION_WORDS)
     assert not FUNCTION_WORDS & set("one two three red left right top dog man stand sit wear".split())
+
+
+@pytest.mark.parametrize(
+    ("caption", "said_again"),
+    [
+        ("There is a dog. This is on the grass. A dog is on the grass.", ["dog", "grass"]),
+        ("A red dog. The Red dog runs. It has a red dog.", ["red", "dog"]),  # "dog runs" is another run of words
+        ("The dog is black. The cat is black.", []),
+        ("The dog is black. The dog is black.", ["dog", "black"]),
+        ("A man wearing a hat and a woman wearing a hat.", []),
+        ("A dog on the left. A cat on the left.", []),
+        ("There is no dog. A dog is on the grass.", []),
+        ("un chien noir. un chat noir.", []),
+    ],
+)
+def test_what_a_later_sentence_says_again(caption, said_again):
+    words = WORD.findall(caption)
+    places = first_mentions(words)
+    assert [words[place] for place in range(len(words)) if places[place] != place] == said_again
+    assert all(words[first].lower() == word.lower() for first, word in zip(places, words, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("caption", "under"),
+    [
+        ("No dog or cat on the grass.", ["dog", "cat"]),
+        ("A street without cars and a red bus.", ["cars"]),
+        ("It isn't a dog, it's a cat.", ["dog"]),
+        ("It is not a dog on the grass but a cat.", ["dog", "grass"]),
+        ("Nobody stands here. A dog.", ["stands"]),
+        ("A dog on the grass.", []),
+    ],
+)
+def test_what_is_denied(caption, under):
+    words = WORD.findall(caption)
+    assert [word for word, is_denied in zip(words, denied(words), strict=True) if is_denied] == under

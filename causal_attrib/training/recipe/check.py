@@ -95,7 +95,13 @@ def check_recipe(recipe: Recipe, resume: str | None = None) -> Path | None:
         check_there(path)
     # One on the hub is asked for when all the rest is known to be right.
     if recipe.model is not None and (Path(recipe.model).exists() or recipe.model.count("/") > 1):
-        check_choice(recipe.model, revision=recipe.revision, dtype=recipe.dtype)
+        check_choice(
+            recipe.model,
+            revision=recipe.revision,
+            dtype=recipe.dtype,
+            attn_implementation=recipe.attn_implementation,
+            trust_remote_code=recipe.trust_remote_code,
+        )
     return _checkpoint(recipe, resume)
 
 

@@ -43,6 +43,28 @@ class Conversation(list):
     def __ne__(self, other: object) -> bool:
         return super().__ne__(_no_text(other))
 
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        return Conversation(found) if isinstance(place, slice) else found
+
+    def __add__(self, other: Any) -> Conversation:
+        return Conversation(super().__add__(other))
+
+    def copy(self) -> Conversation:
+        return Conversation(self)
+
+
+class Message(dict):
+    """A message, which is no letter either: `completion[0] == "a"` would be False of every completion."""
+
+    __hash__ = None
+
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(_no_text(other))
+
+    def __ne__(self, other: object) -> bool:
+        return super().__ne__(_no_text(other))
+
 
 def _no_text(value: Any) -> Any:
     if isinstance(value, str):
@@ -81,7 +103,11 @@ def checked(name: str, reward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _as_conversations(completions: Iterable[Any]) -> dict[str, list]:
-    return {"completions": [Conversation(one) if type(one) is list else one for one in completions]}
+    return {"completions": [_as_conversation(one) if type(one) is list else one for one in completions]}
+
+
+def _as_conversation(messages: list) -> Conversation:
+    return Conversation(Message(one) if type(one) is dict else one for one in messages)
 
 
 def is_async(reward: Callable[..., Any]) -> bool:

@@ -20,5 +20,10 @@ def keep_frozen_norms(model: nn.Module) -> None:
             module.register_forward_pre_hook(_as_learnt)
 
 
+def keeps_what_it_learnt(norm: nn.Module) -> bool:
+    """Whether `keep_frozen_norms` has been told of a batch norm."""
+    return _as_learnt in norm._forward_pre_hooks.values()
+
+
 def _as_learnt(norm: nn.Module, _: Any) -> None:
     norm.training = False

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
+from causal_attrib.training.trainers.frozen_norms import keeps_what_it_learnt
+
 # Where a hook leaves for the other which of the distinct pictures each is; and whether it is to look for such.
 _WHICH, _ONCE = "_copo_which_B", "_copo_sees_once"
 
@@ -123,5 +125,19 @@ def _may_differ(tower: nn.Module) -> bool:
     if not tower.training:
         return False
     config = tower.config.to_dict() if isinstance(tower, PreTrainedModel) else {}
-    drops = any("drop" in name and value for name, value in config.items())
-    return drops or any(isinstance(module, nn.modules.batchnorm._NormBase) for module in tower.modules())
+    return _drops(config) or any(_draws(module) for module in tower.modules())
+
+
+def _drops(config: dict) -> bool:
+    """Whether a share to drop is set anywhere in a configuration: timm's towers have theirs in a dictionary of it."""
+    return any(
+        _drops(value) if isinstance(value, dict) else "drop" in str(name) and value for name, value in config.items()
+    )
+
+
+def _draws(module: nn.Module) -> bool:
+    """Whether a part of a tower in training mode drops at random, or goes by all pictures of a batch."""
+    if isinstance(module, nn.modules.batchnorm._NormBase):
+        return not keeps_what_it_learnt(module)
+    dropped = module.p if isinstance(module, nn.modules.dropout._DropoutNd) else getattr(module, "drop_prob", None)
+    return bool(dropped)
