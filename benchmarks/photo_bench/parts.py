@@ -88,3 +88,12 @@ def load_language_model() -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
         if hasattr(holder, name):
             delattr(holder, name)
     return model, tokenizer
+
+
+@torch.no_grad()
+def standardise(layer: torch.nn.Linear, features_BPF: torch.Tensor) -> None:
+    """Start a layer so that what it gives has no part that all pictures share, and features weigh alike."""
+    rows_NF = features_BPF.flatten(0, 1)
+    mean_F, deviation_F = rows_NF.mean(0), rows_NF.std(0).clamp(min=1e-2)
+    layer.weight.normal_(std=layer.in_features**-0.5).div_(deviation_F)
+    layer.bias.copy_(-(layer.weight @ mean_F))

@@ -8,6 +8,7 @@ from collections import Counter
 import torch
 import torch.nn.functional as F
 from data import Photo, words
+from parts import standardise
 from torch import Tensor, nn
 from train import Plan
 
@@ -45,11 +46,8 @@ class Reader(nn.Module):
     @torch.no_grad()
     def begin(self, features_BPF: Tensor) -> None:
         """Start the projector so that its tokens have no common part and features weigh alike: of unit variance."""
-        rows_NF = features_BPF.flatten(0, 1)
-        mean_F, deviation_F = rows_NF.mean(0), rows_NF.std(0).clamp(min=1e-2)
-        first, second = self.projector.linear_1, self.projector.linear_2
-        first.weight.normal_(std=first.in_features**-0.5).div_(deviation_F)
-        first.bias.copy_(-(first.weight @ mean_F))
+        standardise(self.projector.linear_1, features_BPF)
+        second = self.projector.linear_2
         second.weight.normal_(std=second.in_features**-0.5)
         second.bias.zero_()
 

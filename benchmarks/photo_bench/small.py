@@ -8,7 +8,7 @@ from pathlib import Path
 import efficientnet_tokens as own
 import torch
 from data import Photo, words
-from parts import TOWER, WIDTH, image_processor
+from parts import TOWER, WIDTH, image_processor, standardise
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from torch import Tensor, nn
 from transformers import EfficientNetModel, GPT2Config, PreTrainedTokenizerFast
@@ -101,11 +101,7 @@ class SmallCaptioner(nn.Module):
     @torch.no_grad()
     def begin(self, features_BPF: Tensor) -> None:
         """Start the projector so that its tokens have no common part and features weigh alike: of unit variance."""
-        rows_NF = features_BPF.flatten(0, 1)
-        mean_F, deviation_F = rows_NF.mean(0), rows_NF.std(0).clamp(min=1e-2)
-        projector = self.model.enc_to_dec_proj
-        projector.weight.normal_(std=WIDTH**-0.5).div_(deviation_F)
-        projector.bias.copy_(-(projector.weight @ mean_F))
+        standardise(self.model.enc_to_dec_proj, features_BPF)
 
     def tokens(self, features_BPF: Tensor) -> Tensor:
         return self.model.enc_to_dec_proj(self.drop(features_BPF))

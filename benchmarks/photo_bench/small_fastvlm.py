@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from data import Photo
 from fastvlm import PROMPT, FastVlmCaptioner
-from parts import CELLS
+from parts import CELLS, standardise
 from small import BOS, LONGEST, PAD, UNKNOWN, Words, words_seen
 from torch import Tensor, nn
 from train import Plan
@@ -65,11 +65,8 @@ class SmallFastVlmCaptioner(FastVlmCaptioner):
     @torch.no_grad()
     def begin(self, features_BPF: Tensor) -> None:
         """Start the projector so that its tokens have no common part, and features and tokens are of unit variance."""
-        rows_NF = features_BPF.flatten(0, 1)
-        mean_F, deviation_F = rows_NF.mean(0), rows_NF.std(0).clamp(min=1e-2)
-        first, second = self.projector.linear_1, self.projector.linear_2
-        first.weight.normal_(std=first.in_features**-0.5).div_(deviation_F)
-        first.bias.copy_(-(first.weight @ mean_F))
+        standardise(self.projector.linear_1, features_BPF)
+        second = self.projector.linear_2
         # GELU makes a variance of .4 of one of 1. Tokens as short as the embeddings of words would learn slowly.
         second.weight.normal_(std=(0.4 * second.in_features) ** -0.5)
         second.bias.zero_()
