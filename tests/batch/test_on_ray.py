@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import signal
+import time
 from dataclasses import replace
 
 import pandas as pd
@@ -44,11 +45,17 @@ def kill_five_of(pids):
     """A progress that kills, each time groups are done, a process that has the model, five times."""
     killed = []
 
+    def there():
+        return [int(path.name) for path in pids.iterdir() if int(path.name) not in killed]
+
     def kill(done, total):
-        if len(killed) < 5:
-            there = [int(path.name) for path in pids.iterdir() if int(path.name) not in killed]
-            killed.append(there[0])
-            os.kill(there[0], signal.SIGKILL)
+        # Groups that were done before may be told of while those killed are begun anew.
+        until = time.monotonic() + 60
+        while len(killed) < 5 and not there() and time.monotonic() < until:
+            time.sleep(0.1)
+        if len(killed) < 5 and there():
+            killed.append(there()[0])
+            os.kill(killed[-1], signal.SIGKILL)
 
     return killed, kill
 
