@@ -317,6 +317,11 @@ def load(model: str | None, *, debug: bool, checked: bool = False, **options: An
     return causal_attrib.load(model, **options)
 
 
+# A folder to write is named by its place or by a flag (`place`).
+Folder = Annotated[str | None, typer.Argument(metavar="DIR", help="Folder to write, or --out.", show_default=False)]
+FolderFlag = Annotated[
+    str | None, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout of what was done.", rich_help_panel=_ABOUT)]
 
 

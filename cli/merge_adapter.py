@@ -13,12 +13,8 @@ def merge_adapter(
     adapter: Annotated[
         str, typer.Argument(metavar="ADAPTER", help="Folder or hub id of an adapter.", show_default=False)
     ],
-    positional: Annotated[
-        str | None, typer.Argument(metavar="DIR", help="Folder to write, or --out.", show_default=False)
-    ] = None,
-    out: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.", show_default=False)
-    ] = None,
+    positional: common.Folder = None,
+    out: common.FolderFlag = None,
     dtype: common.Dtype = "auto",
     json: common.Json = False,
     debug: common.Debug = False,

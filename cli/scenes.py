@@ -10,12 +10,8 @@ from causal_attrib_cli import common
 
 
 def scenes(
-    positional: Annotated[
-        str | None, typer.Argument(metavar="DIR", help="Folder to write, or --out.", show_default=False)
-    ] = None,
-    out: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.", show_default=False)
-    ] = None,
+    positional: common.Folder = None,
+    out: common.FolderFlag = None,
     count: Annotated[int, typer.Option("--count", help="How many scenes.")] = 100,
     seed: common.Seed = 0,
     planted: Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import re
@@ -74,18 +73,6 @@ def no_picture(row: dict, where: str, *, has: str) -> InputError:
                 f"{where} has {nothing} under {key!r}; give the path of its picture, or leave the row out."
             )
     return InputError(f"{where} has no key 'image' (it has {has}); add the path of its picture.")
-
-
-def data_uri_bytes(uri: str) -> bytes:
-    """The bytes that a data URI holds.
-
-    Raises:
-        ValueError: it holds none, or is not in base64.
-    """
-    head, comma, data = uri.partition(",")
-    if not comma or not head.lower().endswith(";base64"):
-        raise ValueError("it is not in base64")
-    return base64.b64decode(data, validate=True)
 
 
 def name_of(source: PictureSource) -> str:

@@ -165,19 +165,12 @@ def sha256_of(path: str | os.PathLike) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def read_values(path: str | os.PathLike) -> list[tuple[int, Any]]:
+def _values(text: str, path: str | os.PathLike) -> Iterator[tuple[int, Any]]:
     """The JSON values of a file and the line each begins on, from 1.
 
     A JSON list is its items. JSON Lines and pretty-printed objects that follow each other are both simply values in a
     row, which is how benchmark files come.
     """
-    values = list(_values(read_text(path), path))
-    if not values:
-        raise InputError(f"{path} is empty; give a file with rows.")
-    return values
-
-
-def _values(text: str, path: str | os.PathLike) -> Iterator[tuple[int, Any]]:
     start = _skip(text, 0)
     listed = text.startswith("[", start)
     position, line, counted = start + listed, 1, 0

@@ -151,11 +151,6 @@ def plain_cell(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
-def plain_cells(row: dict[str, str], names: Sequence[str]) -> dict[str, str]:
-    """A row of a CSV file with the cells of these columns as they were."""
-    return {name: plain_cell(cell) if name in names else cell for name, cell in row.items()}
-
-
 def records_of_version_1(path: Path, format: str) -> Iterator[dict]:
     """The objects of a table of many captions that holds all there is of them, as `caption_files.Scored.to_dict`."""
     if format == "csv":

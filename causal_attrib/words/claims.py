@@ -51,6 +51,13 @@ _CLITIC = re.compile(r"(?:n't|'(?:s|d|m|ll|re|ve|t)|')$")
 # What "won't", "can't", "shan't" and "ain't" leave at their clitic.
 _CUT = frozenset("wo ca sha ai".split())
 
+# Negations of what stands behind them, and of all that follows.
+_NONE = frozenset("no without neither nor".split())
+_NOT = frozenset("not never cannot none nobody nothing".split())
+_BE = frozenset("am is are was were be been being".split())
+# They tell where something is, which is another claim of each thing.
+_PLACES = frozenset("left right top bottom front back middle center centre side corner foreground background".split())
+
 
 def is_content(word: str) -> bool:
     """Whether a word may say something of the picture; punctuation and tags such as </think> do not.
@@ -91,10 +98,10 @@ def first_mentions(words: Sequence[str]) -> list[int]:
             before = words[run[0] - 1].lower().strip(_MARKS) if run[0] > sentence.start else ""
             subject = about if before in _BE or said[0] in _PLACES else None
             for order, place in enumerate(run):
-                key = (said, order, subject or None, denied_W[place])
-                if key not in here:
+                key = (said, order, subject or None)
+                if key not in here and not denied_W[place]:
                     here[key] = place
-                    found[place] = place if denied_W[place] else first.get(key, place)
+                    found[place] = first.get(key, place)
             about = said
         for key, place in here.items():
             first.setdefault(key, place)
@@ -121,22 +128,20 @@ def denied(words: Sequence[str]) -> list[bool]:
         elif scope == "behind" and not content:
             # "no dog or cat": the next run is denied as well.
             scope = "run" if plain in ("or", "nor") else ""
-        if plain == "but" or (word.strip() and word.strip()[-1] in ".,;:!?"):
+        if plain == "but" or _ends(word, ".,;:!?"):
             scope = ""
     return found
 
 
-_NONE = frozenset("no without neither nor".split())
-_NOT = frozenset("not never cannot none nobody nothing".split())
-_BE = frozenset("am is are was were be been being".split())
-# They tell where something is, which is another claim of each thing.
-_PLACES = frozenset("left right top bottom front back middle center centre side corner foreground background".split())
+def _ends(word: str, marks: str) -> bool:
+    return word.rstrip().endswith(tuple(marks))
 
 
 def _sentences(words: Sequence[str]) -> Iterator[range]:
+    """By marks alone: `sentences.sentence_of_each` lets none begin with a small letter, as captions often do."""
     start = 0
     for place, word in enumerate(words, 1):
-        if place == len(words) or (word.strip() and word.strip()[-1] in ".!?"):
+        if place == len(words) or _ends(word, ".!?"):
             yield range(start, place)
             start = place
 
@@ -147,7 +152,7 @@ def _runs(words: Sequence[str], sentence: range) -> Iterator[list[int]]:
     for place in sentence:
         if is_content(words[place]):
             run.append(place)
-        if run and (not is_content(words[place]) or words[place].strip()[-1] in _MARKS):
+        if run and (not is_content(words[place]) or _ends(words[place], _MARKS)):
             yield run
             run = []
     if run:
