@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint types coverage models fuzz site shots bench ray remote format clean
+.PHONY: demo test lint types coverage models fuzz site shots bench ray remote sharded format clean
 
 demo: .venv/installed
 	$(BIN)/copo score examples/park.png "a dog and a red frisbee on the grass at sunset"
@@ -59,6 +59,12 @@ ray: .venv/installed-dev
 remote: .venv/installed-dev
 	$(INSTALL) --editable '.[remote]' 'moto[server]' gcp-storage-emulator
 	COPO_REMOTE=1 $(BIN)/pytest -q tests/batch/test_stores.py
+
+# Training by FSDP 2 and by DeepSpeed, which shares models out on CPUs too. Not in the extras: it is built when installed.
+sharded: .venv/installed-dev
+	$(INSTALL) wheel setuptools hjson msgpack einops ninja py-cpuinfo nvidia-ml-py pydantic
+	DS_BUILD_OPS=0 DS_ACCELERATOR=cpu $(INSTALL) --no-deps --no-build-isolation deepspeed
+	COPO_SHARDED=1 $(BIN)/pytest -q tests/training/test_sharded.py
 
 # All ratios in some five minutes; writes benchmarks/results/history.jsonl and the table in docs/engine.md.
 bench: .venv/installed-dev

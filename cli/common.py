@@ -373,4 +373,6 @@ def progress(what: str, *, quiet: bool) -> Iterator[Progress | None]:
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), "no message")
+    first, *others = str(error).strip().splitlines() or ["no message"]
+    # What transformers cannot import it announces in one line, and says why in the next.
+    return f"{first} {others[0]}" if first.endswith(":") and others else first

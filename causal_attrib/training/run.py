@@ -33,6 +33,7 @@ from causal_attrib.training.recipe.method import CEPO, DPO, SymMPO
 from causal_attrib.training.scoring.cepo_reward import CEPOReward
 from causal_attrib.training.trainers.checkpoints import put_in_place
 from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
+from causal_attrib.training.trainers.gathering import loaded_whole
 from causal_attrib.training.trainers.lora import check_layers, freeze_vision, lora_config
 from causal_attrib.training.trainers.preference_trainer import PreferenceTrainer
 from causal_attrib.training.trainers.symmpo_trainer import SymMPOTrainer
@@ -133,6 +134,11 @@ def train(
 
 def build(plan: Plan, load: Callable[..., VLM] = load) -> CopoGRPOTrainer | PreferenceTrainer:
     """The trainer of a plan, with its model loaded."""
+    with loaded_whole(plan.arguments.deepspeed_plugin):
+        return _build(plan, load)
+
+
+def _build(plan: Plan, load: Callable[..., VLM]) -> CopoGRPOTrainer | PreferenceTrainer:
     recipe, arguments = plan.recipe, plan.arguments
     # To ask for the device gives each process of a launcher its own.
     cpu = arguments.device.type == "cpu"

@@ -188,6 +188,15 @@ def test_a_fault_of_ours_is_one_sentence_and_exit_code_1(copo, picture, monkeypa
     assert "in fail" in debug.stderr and debug.stderr.endswith("Error: RuntimeError (the tensor); see above where.\n")
 
 
+def test_a_fault_that_is_announced_in_its_first_line_is_told_from_its_second(copo, picture, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("No trl because of the following error:\nNo module named 'peft'\nand more")
+
+    monkeypatch.setattr(scoring, "score_inputs", fail)
+    told = copo("score", picture, CAPTION).stderr
+    assert "(No trl because of the following error: No module named 'peft');" in told
+
+
 def test_bad_input_has_a_traceback_with_debug_only(copo, picture):
     plain, debug = copo("score", "no-such.png", CAPTION), copo("score", "no-such.png", CAPTION, "--debug")
     assert plain.exit_code == debug.exit_code == 2

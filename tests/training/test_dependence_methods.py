@@ -10,7 +10,7 @@ from trl import GRPOTrainer
 from causal_attrib.errors import InputError
 from causal_attrib.objectives import aggregate, perception_loss, pgpo_advantage, vppo_advantage
 from causal_attrib.training import CopoGRPOTrainer
-from causal_attrib.training.recipe.method import GRPO, PAPO, PGPO, VPPO
+from causal_attrib.training.recipe.method import CEPO, DPO, GRPO, PAPO, PGPO, VPPO
 from causal_attrib.training.scoring.spoilt import Spoil, spoilt_picture
 from causal_attrib.training.scoring.token_reward import TokenReward
 from causal_attrib.training.trainers.sharding import check_sharding
@@ -156,10 +156,19 @@ def test_losses_and_ways_of_splitting_that_do_not_go_with_it_are_refused(tmp_pat
     with pytest.raises(InputError, match="papo adds to the loss, which goes with loss_type grpo, bnpo, dr_grpo, dapo"):
         grpo_trainer(tiny(LLAVA), noise_rows(), tmp_path, method=PAPO(), loss_type="cispo")
     assert not PAPO(gamma=0, eta=0, eta_spoilt=0).adds_to_loss
-    check_sharding(PAPO(), fsdp=2, zero_stage=None)
-    with pytest.raises(InputError, match="papo has two forwards in one loss, which has not been tried under FSDP 1"):
-        check_sharding(PAPO(), fsdp=1, zero_stage=None)
-    with pytest.raises(InputError, match="vppo runs parts of the model"):
-        check_sharding(VPPO(), fsdp=0, zero_stage=3)
+    for method in (PAPO(), VPPO(), CEPO()):
+        check_sharding(method, fsdp=2, zero_stage=None)
+        check_sharding(method, fsdp=0, zero_stage=2)
+    check_sharding(VPPO(), fsdp=0, zero_stage=3)
+    with pytest.raises(
+        InputError, match="papo has two forwards in one loss, and DeepSpeed's ZeRO-3 takes one gradient"
+    ):
+        check_sharding(PAPO(), fsdp=0, zero_stage=3)
+    for method in (PAPO(), CEPO()):
+        with pytest.raises(InputError, match=f"{method.name} has not been tried under FSDP 1; use FSDP 2"):
+            check_sharding(method, fsdp=1, zero_stage=None)
+    with pytest.raises(InputError, match="vppo runs parts of the model, which FSDP 1"):
+        check_sharding(VPPO(), fsdp=1, zero_stage=None)
+    check_sharding(DPO(), fsdp=1, zero_stage=None)
     with pytest.raises(InputError, match="for a token reward runs parts of the model, which FSDP 1"):
         check_sharding(GRPO(), fsdp=1, zero_stage=None, token_reward=True)

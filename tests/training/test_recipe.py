@@ -132,7 +132,7 @@ def test_the_examples_say_what_the_method_would_do_by_itself(name):
             assert value == (list(default) if isinstance(default, tuple) else default), setting
 
 
-@pytest.mark.parametrize("name", ("fsdp", "deepspeed_zero2"))
+@pytest.mark.parametrize("name", ("fsdp", "deepspeed_zero2", "deepspeed_zero3"))
 def test_accelerate_takes_the_ready_configs(name):
     pytest.importorskip("accelerate")
     from accelerate.commands.config.config_args import load_config_from_file

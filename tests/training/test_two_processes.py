@@ -13,6 +13,7 @@ pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
 
 from causal_attrib.scenes import write_dataset
 from tests.training.runs import GROUP
+from tests.training.sharded import apart
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,3 +113,15 @@ def test_under_fsdp_scores_are_those_of_the_whole_model(ran):
         assert one["alike"] and one["shared_out"]
         # PAPO's loss, whose two forwards all processes make.
         assert one["same_read"] and one["same_gradient"] and one["gradient"] > 1e-3
+
+
+def test_a_whole_model_trains_and_resumes_under_fsdp_as_under_ddp(ran):
+    """By accelerate, whose own choice of layers to share out names one of CLIP that LLaVA has not."""
+    folder, said = ran
+    ddp, fsdp, resumed = (folder / f"copo+full{end}" for end in ("-ddp", "+again-fsdp2", "+again-fsdp2-resumed"))
+    assert (resumed / "trainer_state.json").is_file(), said
+    assert apart(ddp, fsdp) < 1e-5
+    # A part of the tower has no gradient, and no state in the optimizer's file but for what is put there.
+    assert apart(fsdp, resumed) < 1e-6
+    files = [(run / "checkpoint-1" / "pytorch_model_fsdp.bin").is_file() for run in (ddp, fsdp)]
+    assert files == [False, True]

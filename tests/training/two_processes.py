@@ -2,7 +2,7 @@
 
 Then one whose loss one of the processes cannot hold against the formula, since its prompt is another than the policy
 saw; steps with a picture in one process and none in the other; scores and PAPO's loss of a model that FSDP 2 shares
-out; and a run of `copo train`, and another that is resumed in its middle.
+out; a run of `copo train`, and another that is resumed in its middle; and such runs of a whole model by DDP and FSDP 2.
 """
 
 import copy
@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from tests.tiny_models import tiny
+from tests.training import sharded as by_way
 from tests.training.runs import GROUP, grpo_trainer, logged, noise_rows
 
 
@@ -54,6 +55,8 @@ def main(folder: Path) -> None:
     (folder / f"{trainer.accelerator.process_index}.json").write_text(json.dumps(told))
     sharded(folder)
     resumed(folder, trainer.accelerator)
+    by_way.main(folder, "ddp", ["copo+full"])
+    by_way.main(folder, "fsdp2", ["copo+full+again"])
 
 
 def held_against_the_formula(folder: Path, kind: str) -> bool | None:

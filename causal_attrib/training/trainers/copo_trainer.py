@@ -32,7 +32,7 @@ from causal_attrib.training.trainers.checkpoints import check_save_steps
 from causal_attrib.training.trainers.files import OwnFiles
 from causal_attrib.training.trainers.frozen_norms import keep_frozen_norms
 from causal_attrib.training.trainers.gathering import gathered
-from causal_attrib.training.trainers.sharding import check_sharding
+from causal_attrib.training.trainers.sharding import LayersOfTheModel, check_sharding
 from causal_attrib.training.trainers.towers import see_once, without_none
 from causal_attrib.training.watch.completions import SampledBatch
 from causal_attrib.training.watch.phases import REWARD, SAMPLE, SCORE, UPDATE, PhaseClock
@@ -53,7 +53,7 @@ class _Read(NamedTuple):
     kwargs: dict[str, Any]
 
 
-class CopoGRPOTrainer(OwnFiles, GRPOTrainer):
+class CopoGRPOTrainer(LayersOfTheModel, OwnFiles, GRPOTrainer):
     """`trl.GRPOTrainer` with the methods grpo, copo, hero, cepo, vppo, pgpo and papo.
 
     An update has these phases, which are the methods below in this order; `clock` knows the seconds of each, and they

@@ -12,6 +12,7 @@ from transformers import Trainer
 from causal_attrib.io.atomic import replace_file
 from causal_attrib.training.trainers.lora import finish_adapter
 from causal_attrib.training.trainers.resume import restore
+from causal_attrib.training.trainers.sharding import begin_states
 
 
 class OwnFiles(Trainer):
@@ -36,6 +37,11 @@ class OwnFiles(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if not restore(self, resume_from_checkpoint, model):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self.is_fsdp_enabled and self.optimizer is not None:
+            begin_states(self.optimizer)
+        super()._save_optimizer_and_scheduler(output_dir)
 
     def _send_telemetry(self) -> None:
         # TRL reports on each trainer that is made; nothing here calls the network but for a model that lies there.

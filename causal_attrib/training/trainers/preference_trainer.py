@@ -13,6 +13,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.training.data.places import bare
 from causal_attrib.training.trainers.files import OwnFiles
 from causal_attrib.training.trainers.frozen_norms import keep_frozen_norms
+from causal_attrib.training.trainers.sharding import LayersOfTheModel
 from causal_attrib.training.watch.phases import UPDATE, PhaseClock
 
 
@@ -23,7 +24,7 @@ class PreferenceCollator(DataCollatorForVisionPreference):
         return super().torch_call([example | {"prompt": bare(example["prompt"])} for example in examples])
 
 
-class PreferenceTrainer(OwnFiles, DPOTrainer):
+class PreferenceTrainer(LayersOfTheModel, OwnFiles, DPOTrainer):
     """`trl.DPOTrainer` for pictures; its loss is TRL's.
 
     The reference is TRL's: a model of its own, or the policy without its adapter.
