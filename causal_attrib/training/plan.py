@@ -128,6 +128,9 @@ def make_plan(recipe: Recipe, resume: str | None = None, progress: Callable[[int
     if not isinstance(method, DPO) and of_rollouts(arguments):
         check_save_steps(arguments)
         check_whole_groups(method, arguments)
+    if arguments.use_liger_kernel and arguments.device.type == "cpu":
+        # Triton would say "0 active drivers", in the first forward.
+        raise InputError("use_liger_kernel needs a GPU, since Liger's kernels are Triton's; leave it out.")
     _check_sharding(method, arguments, token_reward)
     check_folder(recipe.folder)
     assert recipe.data is not None  # which has been checked

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 
 import pytest
 import torch
@@ -114,9 +115,18 @@ def of_ids(completion_ids, **_):
         ({"method": "dpo", "num_iterations": 2}, "dpo takes no key 'num_iterations'"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_loaded(keys, message, recipe):
+def test_what_cannot_be_is_refused_before_anything_is_loaded(keys, message, recipe, monkeypatch):
+    monkeypatch.setitem(sys.modules, "liger_kernel", None)  # as where it is not installed
     with pytest.raises(InputError, match=message):
         check_recipe(recipe(**keys))
+
+
+def test_kernels_for_gpus_are_refused_on_a_cpu_before_rows_are_read(recipe, tmp_path, monkeypatch):
+    # It is enough to be found: nothing of it is imported.
+    (tmp_path / "liger_kernel.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match="use_liger_kernel needs a GPU, since Liger's kernels are Triton's"):
+        make_plan(recipe(method="copo", use_liger_kernel=True, use_cpu=True))
 
 
 # -- adapters, and what is trained ------------------------------------------------------------------------------------
