@@ -25,15 +25,16 @@ def merge_adapter(
         from pathlib import Path
 
         from causal_attrib.errors import InputError
-        from causal_attrib.training.data.reading import check_folder
+        from causal_attrib.training.data.reading import check_folder, no_empty_folder
 
         folder = common.place(out, positional, "DIR")
         if Path(adapter).is_dir() and not (Path(adapter) / "adapter_config.json").is_file():
             raise InputError(f"{adapter} holds no adapter (no adapter_config.json); a whole model needs no merging.")
         if Path(folder).is_dir() and any(Path(folder).iterdir()):
             raise InputError(f"{folder} is not empty; name a new folder for the model.")
-        check_folder(Path(folder))
-        vlm = common.load(adapter, debug=debug, dtype=dtype, device="cpu")
-        vlm.model.save_pretrained(folder)
-        vlm.processor.save_pretrained(folder)
+        with no_empty_folder(Path(folder)):
+            check_folder(Path(folder))
+            vlm = common.load(adapter, debug=debug, dtype=dtype, device="cpu")
+            vlm.model.save_pretrained(folder)
+            vlm.processor.save_pretrained(folder)
         common.told(f"Wrote {folder}", {"out": folder, "adapter": adapter}, json=json, quiet=quiet)

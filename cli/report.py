@@ -34,8 +34,13 @@ def report(
     training runs, side by side: reward, scores, KL, length, seconds per phase, sampled completions.
     """
     with common.told_plainly(debug=debug, quiet=quiet):
+        from pathlib import Path
+
         from causal_attrib.errors import InputError
 
+        for number, source in enumerate(sources):
+            if Path(source).resolve() in [Path(other).resolve() for other in sources[:number]]:
+                raise InputError(f"{source} is named twice; name each source once.")
         of_captions = [is_of_captions(source) for source in sources]
         if all(of_captions):
             common.check_outputs([out], list(sources))

@@ -81,10 +81,14 @@ def select(
         check_names(rows, data)
         check_reward(reward, judge, rows, data)
         vlm = common.load(model, debug=debug, **loading)
+        asked = with_system_prompt(rows, system_prompt)
+        from causal_attrib.training.data.prompt_lengths import check_lengths
+
+        check_lengths(vlm, asked, data)
         with common.progress("Sampling", quiet=quiet) as progress:
             rewards = sample_rewards(
                 vlm,
-                with_system_prompt(rows, system_prompt),
+                asked,
                 judge,
                 num_generations,
                 longest=max_new_tokens,
@@ -97,3 +101,9 @@ def select(
         told = f"Mean reward {mean:.2f}; at {flat} of {len(rows)} prompts all completions got the same.\nWrote {out}"
         record = {"out": out, "prompts": len(rows), "mean_reward": mean, "all_alike": flat}
         common.told(told, record, json=json, quiet=quiet)
+        if flat == len(rows) and not quiet:
+            common.tell(
+                "Warning: At no prompt do the rewards differ, so that a group-relative method learns nothing from what "
+                "was written; choose another reward, longer completions, or prompts that are right now and then.",
+                "yellow",
+            )

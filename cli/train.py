@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json as json_format
 import typing
@@ -75,7 +76,7 @@ def train(
     and dpo DPOConfig) are taken too, under TRL's names.
     Several GPUs: accelerate launch -m causal_attrib_cli.main train ...
     """
-    with common.told_plainly(debug=debug, quiet=quiet):
+    with common.told_plainly(debug=debug, quiet=quiet), contextlib.ExitStack() as stack:
         from causal_attrib.errors import InputError
         from causal_attrib.training.recipe.file import read_recipe, split_words
 
@@ -90,8 +91,10 @@ def train(
         _need_packages()
         if not debug:
             _quieten()
+        from causal_attrib.training.data.reading import no_empty_folder
         from causal_attrib.training.plan import make_plan
 
+        stack.enter_context(no_empty_folder(recipe.folder))
         with common.progress("Opening pictures", quiet=quiet) as progress:
             plan = make_plan(recipe, checkpoint, progress)
         load = functools.partial(common.load, debug=debug, anew=True)  # it is going to be changed

@@ -74,6 +74,8 @@ def import_function(name: str) -> Callable[..., Any]:
         RuntimeError: the module wanted to end the program.
     """
     module_name, _, function_name = name.partition(":")
+    if not module_name or module_name.startswith(".") or not function_name:
+        raise InputError(f"{_one_line(name)!r} names no function of a module; give module:function.")
     path = list(sys.path)
     sys.path.insert(0, str(Path.cwd()))
     try:

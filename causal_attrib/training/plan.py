@@ -26,7 +26,7 @@ from causal_attrib.training.recipe.keys import METHOD, SCORES, Recipe, keys
 from causal_attrib.training.recipe.method import CEPO, DPO, Method, check_whole_groups
 from causal_attrib.training.scoring.policy_scores import Scoring
 from causal_attrib.training.scoring.rewards import Reward, check_names, check_not_async, check_reward, choose_reward
-from causal_attrib.training.scoring.token_reward import TokenReward
+from causal_attrib.training.scoring.token_reward import GIVEN, TokenReward
 from causal_attrib.training.trainers.checkpoints import check_boundary, check_save_steps, updates_done
 from causal_attrib.training.trainers.sharding import check_sharding
 from causal_attrib.vlm.loading import BUNDLED
@@ -143,6 +143,8 @@ def make_plan(recipe: Recipe, resume: str | None = None, progress: Callable[[int
         check_columns(some)
         if not isinstance(method, DPO):
             check_names(some, path)
+            if token_reward is not None:
+                _check_given(some, path)
             for name, reward in zip(recipe.reward, rewards, strict=True):
                 check_reward(name, reward, some, path, alone=len(rewards) == 1)
             _check_outcome(some, path, recipe, scoring)
@@ -219,6 +221,17 @@ def _check_pictures(rows: Sequence[dict], path: str | None, method: Method, scor
                 f"{path} row {number} has a picture among its words, which cepo takes apart; put it first, or train "
                 "with another method."
             )
+
+
+def _check_given(rows: Sequence[dict], path: str | None) -> None:
+    """Raises InputError for a column that what a token reward is given would take the place of; pictures it may."""
+    for number, row in enumerate(rows, start=1):
+        for name in row:
+            if name in GIVEN and name != "images":
+                raise InputError(
+                    f"{path} row {number} has a column {name!r}, a name under which a token_reward is given something "
+                    "else; rename the column, or leave it out."
+                )
 
 
 def _check_outcome(rows: Sequence[dict], path: str | None, recipe: Recipe, scoring: Scoring) -> None:

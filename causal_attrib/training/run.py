@@ -23,6 +23,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl, Train
 from causal_attrib.errors import InputError
 from causal_attrib.io.atomic import replace_file
 from causal_attrib.training.data.picture_sizes import check_sizes
+from causal_attrib.training.data.prompt_lengths import check_lengths
 from causal_attrib.training.data.reading import to_dataset
 from causal_attrib.training.model_card import model_card
 from causal_attrib.training.plan import Plan
@@ -149,6 +150,7 @@ def _build(plan: Plan, load: Callable[..., VLM]) -> CopoGRPOTrainer | Preference
     for some, path in ((plan.rows, recipe.data), (plan.eval_rows or [], recipe.eval_file)):
         check_sizes(vlm, some, path)
         check_texts(vlm, some, path)
+        check_lengths(vlm, some, path, getattr(arguments, "max_completion_length", None))
         check_places(vlm, some, path)
     if vlm.revision is not None and recipe.full:
         # TRL loads the reference from the same place.

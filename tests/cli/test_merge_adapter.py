@@ -38,4 +38,8 @@ def test_the_whole_is_what_the_two_were(copo, bundled, adapter, park, tmp_path):
 
 def test_what_cannot_be_merged(refused, adapter, tmp_path):
     assert "is not empty" in refused("merge-adapter", adapter, adapter)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "adapter_config.json").write_text("{}")
+    refused("merge-adapter", tmp_path / "broken", tmp_path / "whole")
+    assert not (tmp_path / "whole").exists()
     assert "holds no adapter" in refused("merge-adapter", tmp_path, tmp_path / "whole")

@@ -39,7 +39,8 @@ def test_a_system_prompt_is_sampled_with_and_not_written(copo, scenes, questions
     words = ("select", questions, out, "--image-root", scenes / "images", "--num-generations", "2", "--keep", "1")
     words += ("--max-completion-length", "2", "--reward", "tests.training.runs:ruled")
     assert copo(*words).stderr.startswith("Mean reward 0.00;")
-    assert copo(*words, "--system-prompt", "Be brief.").stderr.startswith("Mean reward 1.00;")
+    said = copo(*words, "--system-prompt", "Be brief.").stderr
+    assert said.startswith("Mean reward 1.00;") and "Warning: At no prompt do the rewards differ" in said
     assert read_data(out) == read_data(questions, image_root=scenes / "images")
 
 
@@ -56,6 +57,13 @@ def test_a_system_prompt_is_sampled_with_and_not_written(copo, scenes, questions
 def test_what_cannot_be_selected(refused, scenes, tmp_path, flags, said):
     assert said in refused("select", scenes, tmp_path / "out.jsonl", *flags)
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_prompt_longer_than_the_model_reads(refused, scenes, tmp_path):
+    row = {"image": str(scenes / "images" / "000000.png"), "prompt": "dog " * 3000, "answer": "x"}
+    (tmp_path / "long.jsonl").write_text(json.dumps(row) + "\n")
+    said = refused("select", tmp_path / "long.jsonl", tmp_path / "out.jsonl")
+    assert "long.jsonl row 1 has a prompt of" in said and "reads at most 1024" in said
 
 
 def test_where_nothing_can_be_written(refused, scenes, tmp_path):

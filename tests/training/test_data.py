@@ -225,7 +225,10 @@ def test_other_columns_are_kept_and_pictures_opened_as_rgb(read):
         ({"image": "1.png", "prompt": "x", "objects": ["yeti"]}, "line 2, key 'objects': 'yeti' is no object"),
         ({"image": "1.png", "conversations": "x"}, "line 2 is not in its layout .it has 'image', 'conversations'."),
         ({"image": "1.png", "messages": []}, "line 2 is not in its layout"),
-        ({"image": "1.png", "prompt": 5}, "line 2 is not in its layout"),
+        ({"image": "1.png", "prompt": 5}, "line 2 has 5 under 'prompt'; give text, or a list of messages"),
+        ({"image": "1.png", "prompt": [], "answer": "x"}, "line 2 has .. under 'prompt'; give text, or a list"),
+        ({"image": "1.png", "caption": 3}, "line 2 has 3 under 'caption'; give the text of one response"),
+        ({"images": ["1.png", "2.png"], "prompt": "x", "image_index": True}, "line 2 has True under 'image_index'"),
         ({"image": "1.png", "conversations": [{"value": "x"}]}, "line 2 has no key 'from'"),
     ],
 )
@@ -258,6 +261,22 @@ def test_a_file_that_is_not_there_or_no_parquet(folder):
     (folder / "x.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="is not UTF-8 text"):
         read_data(folder / "x.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "named"),
+    [
+        ("preferences", {"rejected": "a"}, "'chosen' and 'rejected'"),
+        ("contrasts", {"rejected": "a"}, "'chosen' and 'rejected'"),
+        ("contrasts", {"image_contrast": "1.png"}, "'image' and 'image_contrast'"),
+        ("contrasts", {"chosen_contrast": "a"}, "'chosen' and 'chosen_contrast'"),
+    ],
+)
+def test_a_preference_between_two_that_are_the_same_is_refused(read, kind, changed, named):
+    row = {"image": "1.png", "prompt": "x", "chosen": "a", "rejected": "b"}
+    row |= {"image_contrast": "2.png", "chosen_contrast": "c"}
+    with pytest.raises(InputError, match=f"line 2 has the same under {named}, from which nothing can be learned"):
+        read(row, row | changed, kind=kind)
 
 
 @pytest.mark.parametrize("missing", ["chosen", "rejected", "image_contrast", "chosen_contrast"])

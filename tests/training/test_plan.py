@@ -119,6 +119,24 @@ def test_what_would_only_show_behind_the_first_sampling_is_refused(keys, message
         plan(**keys)
 
 
+@pytest.mark.parametrize(
+    ("columns", "keys", "message"),
+    [
+        *(
+            ({name: 1}, {"token_reward": "tests.training.runs:constant"}, f"row 1 has a column '{name}', a name under")
+            for name in ("mask", "tokens", "logprobs")
+        ),
+        ({}, {"reward": ["vicrit"]}, "row 1 has the answer 'yes', which its prompt does not say; the reward vicrit is"),
+        ({}, {"reward": [":f"]}, "':f' names no function of a module; give module:function"),
+    ],
+)
+def test_rows_and_rewards_that_do_not_go_together(columns, keys, message, scenes, plan, tmp_path):
+    row = {"image": f"{scenes}/images/000000.png", "prompt": "Is there a dog?", "answer": "yes"} | columns
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError, match=message):
+        plan(data=str(tmp_path / "rows.jsonl"), **keys)
+
+
 def test_a_gate_over_too_few_prompts_is_remarked_on(plan):
     """Shares by hand: 0.6 of 4 prompts are 2.4, of which ceil makes 3; of 2 they are 1.2, and both are kept."""
     small = {"method": "hero", "num_generations": 2}

@@ -12,6 +12,7 @@ pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
 from causal_attrib.errors import InputError
 from causal_attrib.scenes import write_dataset
 from causal_attrib.training import CopoGRPOTrainer
+from causal_attrib.training.data.prompt_lengths import check_lengths
 from causal_attrib.training.plan import make_plan
 from causal_attrib.training.recipe.keys import Recipe
 from causal_attrib.training.recipe.method import GRPO
@@ -57,10 +58,10 @@ def test_a_full_disk_ends_the_run_with_a_sentence(tmp_path):
 @pytest.mark.parametrize("method", ["grpo", "symmpo"])
 def test_a_picture_that_the_processor_refuses_is_named_before_the_first_step(method, tmp_path):
     """Qwen takes sides of 200 to 1 at most."""
-    for name, size in (("square.png", (60, 60)), ("wide.png", (6500, 20))):
+    for name, size in (("square.png", (60, 60)), ("other.png", (60, 60)), ("wide.png", (6500, 20))):
         Image.new("RGB", size).save(tmp_path / name)
     row = {"image": "square.png", "prompt": "Is there a dog?", "answer": "yes"}
-    row |= {"chosen": "yes", "rejected": "no", "chosen_contrast": "no", "image_contrast": "square.png"}
+    row |= {"chosen": "yes", "rejected": "no", "chosen_contrast": "no", "image_contrast": "other.png"}
     rows = [row, row | {"image_contrast": "wide.png"} if method == "symmpo" else row | {"image": "wide.png"}]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     small = SMALL if method == "grpo" else {"max_steps": 1}
@@ -101,6 +102,27 @@ def test_special_tokens_in_texts_are_refused_with_their_row():
     asked = [{"role": "system", "content": "End with </s>"}, *plain["prompt"]]
     with pytest.raises(InputError, match="row 1 contains the special token </s> under 'prompt'"):
         check_texts(vlm, [plain | {"prompt": asked}], "rows.jsonl")
+
+
+def test_a_prompt_longer_than_the_model_reads_is_named_before_the_first_sampling():
+    """The tiny model reads 2,048 tokens. Short rows say nothing; what may be written beyond is warned of."""
+    vlm = tiny("llava_clip_llama")
+    rows = noise_rows()
+    long = rows[0] | {"prompt": [{"role": "user", "content": "dog " * 3000}]}
+    check_lengths(vlm, rows, "rows.jsonl", 512)
+    with pytest.raises(
+        InputError, match=r"rows.jsonl row 3 has a prompt of 30\d\d tokens, pictures included, but .* 2048"
+    ):
+        check_lengths(vlm, [*rows[:2], long, rows[3]], "rows.jsonl")
+    with pytest.warns(
+        UserWarning, match="row 4 has a prompt of .* and 2047 may be written .* Set max_completion_length"
+    ):
+        check_lengths(vlm, [*rows[:3], rows[0] | {"prompt": [{"role": "user", "content": "dog " * 99}]}], "r", 2047)
+    said = {
+        name: [{"role": "assistant", "content": text}] for name, text in (("chosen", "x"), ("rejected", "dog " * 3000))
+    }
+    with pytest.raises(InputError, match="row 2 has a prompt of .*, the response 30.. more, but .* shorten them"):
+        check_lengths(vlm, [rows[0] | said | {"rejected": said["chosen"]}, rows[1] | said], "rows.jsonl", None)
 
 
 @pytest.mark.parametrize("name", ["smolvlm", "internvl", "mistral3", "aya_vision", "gemma3"])

@@ -222,7 +222,7 @@ def _pictures(row: dict, places: Sequence[_Place]) -> dict[str, Any]:
     elif listed:
         changed = {"image": None, "images": listed}
     asked = row.get("image_index")
-    if isinstance(asked, int) and asked in order:
+    if isinstance(asked, int) and not isinstance(asked, bool) and asked in order:
         changed["image_index"] = order.index(asked)
     return {name: value for name, value in changed.items() if value is not None or name in row}
 

@@ -6,8 +6,9 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,13 @@ NEEDED = {
 }
 _ROLES = ("system", "user", "assistant")
 _PICTURES = ("image", "images", "image_contrast")
+# Keys of the layouts that a prompt, or a response, may stand under.
+_ASKED = ("prompt", "problem", "question", "text", "query")
+_KEYS_OF = {
+    "chosen": ("caption", "resp_1_w"),
+    "rejected": ("false_caption", "rejected_response", "resp_1_l"),
+    "chosen_contrast": ("resp_2_w",),
+}
 # How a key sounds that has a picture, whatever it is called.
 _PICTURE_KEY = re.compile(r"im(a)?ge?s?(?![a-z])|pictures?|photos?", re.IGNORECASE)
 
@@ -75,6 +83,7 @@ def read_data(
         except KeyError as error:
             raise InputError(f"{row.where} has no key {error}, which other rows of this layout have; add it.") from None
         except PARSER_ERRORS:
+            _check_asked(row)
             raise InputError(
                 f"{row.where} is not in its layout (it has {row.keys}); see the ones that are read."
             ) from None
@@ -177,6 +186,18 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from None
 
 
+@contextmanager
+def no_empty_folder(folder: Path) -> Iterator[None]:
+    """Remove the folder, and those above it that were not there before either, if they are empty in the end."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # of the first that holds something
+            for one in missing:
+                one.rmdir()
+
+
 def check_writable(path: str | os.PathLike) -> None:
     """Raises InputError unless `write_data` can write there: call it before the work, not after."""
     path = Path(path)
@@ -222,7 +243,8 @@ def _checked(row: dict, written: Row, kind: str, root: Path, *, text_only: bool)
     row["prompt"] = _conversation(row["prompt"], where)
     for name in ("chosen", "rejected", "chosen_contrast"):
         if row.get(name) is not None:
-            row[name] = [_response(row[name], name, where)]
+            row[name] = [_response(row[name], _key_of(name, written), where)]
+    _check_differ(row, kind, written)
     index, count = row.get("image_index"), len(_shown_in(row))
     if index is not None and (isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < max(count, 1)):
         raise InputError(
@@ -235,6 +257,34 @@ def _checked(row: dict, written: Row, kind: str, root: Path, *, text_only: bool)
     if row.get("objects") is not None:
         _check_objects(row["objects"], where)
     return row
+
+
+def _check_asked(row: Row) -> None:
+    """Raises InputError for a prompt that is neither text nor messages."""
+    for key in _ASKED:
+        value = row.value.get(key)
+        if value is not None and not isinstance(value, str) and not (isinstance(value, list) and value):
+            raise InputError(
+                f"{row.where} has {shown(value)} under {key!r}; give text, or a list of messages with role and content."
+            )
+
+
+def _key_of(name: str, row: Row) -> str:
+    """What a response is called in the row as it was written."""
+    return next((key for key in (name, *_KEYS_OF[name]) if row.value.get(key) is not None), name)
+
+
+def _check_differ(row: dict, kind: str, written: Row) -> None:
+    """Raises InputError for a preference between two that are the same."""
+    same = [("chosen", "rejected")] if kind in ("preferences", "contrasts") else []
+    same += [("image", "image_contrast"), ("chosen", "chosen_contrast")] if kind == "contrasts" else []
+    for one, other in same:
+        if row.get(one) is not None and row.get(one) == row.get(other):
+            names = [_key_of(name, written) if name in _KEYS_OF else name for name in (one, other)]
+            raise InputError(
+                f"{written.where} has the same under {names[0]!r} and {names[1]!r}, from which nothing can be learned; "
+                "leave the row out, or give two that differ."
+            )
 
 
 def _is_text(row: Row) -> bool:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from causal_attrib.errors import InputError
+from causal_attrib.io.parsing import shown
 from causal_attrib.outcomes.function import import_function
 from causal_attrib.outcomes.match import matches, normalise
 from causal_attrib.outcomes.objects import Objects, annotated_objects
@@ -285,6 +286,13 @@ def check_reward(name: str, reward: Reward, rows: Sequence[dict], path: object, 
             raise InputError(f"{path} row {number}: {error}") from None
         if judged == [None] and alone:
             raise InputError(f"{path} row {number} has nothing for the reward {name} to compare with; add it.")
+        if name == "vicrit" and row.get("answer") is not None and "prompt" in row:
+            asked = " ".join(text_of([turn]) for turn in row["prompt"])
+            if normalise(str(row["answer"])) not in normalise(asked):
+                raise InputError(
+                    f"{path} row {number} has the answer {shown(row['answer'])}, which its prompt does not say; the "
+                    "reward vicrit is for the rows that copo vicrit writes, so write them, or choose another reward."
+                )
 
 
 def last_number(text: str) -> float | None:
