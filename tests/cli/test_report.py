@@ -39,6 +39,7 @@ def test_copo_report_of_one_file_and_of_two(copo, refused, opened, tmp_path):  #
     assert "There is no file" in refused("report", tmp_path / "none.parquet", "--out", page)
     assert "end its name in .html" in refused("report", first, "--out", tmp_path / "page.pdf")
     assert "is read and would be written over" in refused("report", first, "--out", first)
+    assert "is named twice; name each source once" in refused("report", first, first, "--out", page)
 
 
 def test_a_page_on_runs_writes_over_no_log(refused, tmp_path):
