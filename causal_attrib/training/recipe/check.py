@@ -18,7 +18,7 @@ from causal_attrib.scores.settings import CausalSettings
 from causal_attrib.training.recipe.file import unknown_key
 from causal_attrib.training.recipe.keys import LOSSES, METHOD, PREFERENCES, REWARDS, SCORES, Recipe, keys
 from causal_attrib.training.recipe.method import DPO, Method, check_loss_type, choose_method
-from causal_attrib.training.trainers.checkpoints import check_kind, find_checkpoint, last_checkpoint
+from causal_attrib.training.trainers.checkpoints import check_free, check_goes_on, find_checkpoint, last_checkpoint
 
 # Digits of a whole number.
 _LONG = 18
@@ -253,8 +253,11 @@ def _checkpoint(recipe: Recipe, resume: str | None) -> Path | None:
                 f"{recipe.folder} holds the checkpoints of another run; go on with it by --resume, or choose another "
                 "output_dir."
             )
+        check_free(recipe.folder)
         return None
     checkpoint = find_checkpoint(recipe.folder, resume)
-    if checkpoint is not None:
-        check_kind(checkpoint, full=recipe.full, rank=recipe.lora_rank)
+    if checkpoint is None:
+        check_free(recipe.folder)
+    else:
+        check_goes_on(checkpoint, recipe)
     return checkpoint
