@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from causal_attrib.errors import InputError
-from causal_attrib.training.recipe.check import check_known
+from causal_attrib.training.recipe.check import check_known, read_options
 from causal_attrib.training.recipe.keys import METHOD, PREFERENCES, SCORES, Recipe, keys
+from causal_attrib.training.recipe.trl_options import kind_of, kinds_in
 
 if TYPE_CHECKING:
     from trl import DPOConfig, GRPOConfig
@@ -36,6 +37,7 @@ def trl_arguments(recipe: Recipe) -> GRPOConfig | DPOConfig:
     config = DPOConfig if preferences else GRPOConfig
     known = _names(config)
     check_known(recipe, _names(GRPOConfig), _names(DPOConfig))
+    others = _as_told(recipe, config)
     _check_trackers(recipe.report_to)
     if recipe.use_vllm and find_spec("vllm") is None:
         raise InputError("use_vllm needs vLLM: pip install 'trl[vllm]', or leave it out.")
@@ -73,20 +75,16 @@ def trl_arguments(recipe: Recipe) -> GRPOConfig | DPOConfig:
     elif recipe.delta is not None:
         values["delta"] = recipe.delta
     with refused_in_a_sentence():
-        return config(**values | _as_written(recipe.others, config))
+        return config(**values | others)
 
 
-def _as_written(others: dict[str, Any], config: type) -> dict[str, Any]:
-    """TRL's settings with yes and no as words again where that is what they mean: YAML reads them as true and false.
-
-    Of `scale_rewards` TRL reads true and false itself, as group and none.
-    """
-    takes_bool = {field.name for field in dataclasses.fields(config) if "bool" in str(field.type)}
+def _as_told(recipe: Recipe, config: type) -> dict[str, Any]:
+    """TRL's own options, each of its kind; one that is None and cannot be takes its default."""
+    kinds = {field.name: kind_of(field) for field in dataclasses.fields(config)}
     return {
-        name: ("yes" if value else "no")
-        if isinstance(value, bool) and name not in takes_bool | {"scale_rewards"}
-        else value
-        for name, value in others.items()
+        name: value
+        for name, value in read_options(recipe, kinds).items()
+        if value is not None or "None" in kinds_in(kinds[name])
     }
 
 
