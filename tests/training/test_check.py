@@ -104,6 +104,13 @@ def test_a_slip_is_one_sentence(keys, said):
             {"others": {"do_train": False}},
             "The key do_train is read by scripts of transformers alone, and has no",
         ),
+        (
+            {"others": {"entropy_target": 0.3}},
+            "entropy_target has no effect but with use_adaptive_entropy: yes;",
+        ),
+        ({"others": {"sapo_temperature_pos": 1.2}}, "sapo_temperature_pos has no effect but with loss_type: sapo; set"),
+        ({"others": {"label_smoothing_factor": 0.1}}, "label_smoothing_factor has no effect on these losses; leave it"),
+        ({"others": {"dataloader_persistent_workers": True}}, "keeps workers, and there are none; set dataloader_num"),
         ({"others": {"remove_unused_columns": True}}, "remove_unused_columns would remove columns that rewards and"),
     ],
 )
@@ -206,6 +213,8 @@ def test_what_is_right_passes():
         {"method": "pgpo", "spoil": "patches", "patch_share": 0.5},
         {"method": "symmpo", "delta": -1.0, "reward": []},
         {"method": "dpo", "beta": 0.0, "loss_type": "sft"},
+        {"loss_type": "sapo", "others": {"sapo_temperature_pos": 1.2}},
+        {"others": {"use_adaptive_entropy": True, "entropy_target": 0.3}},
     )
     for keys in passing:
         assert check_recipe(Recipe(data=HERE, output_dir="nowhere", **keys)) is None
@@ -283,6 +292,9 @@ def test_no_slip_waits_for_torch():
         ["--reward", "nice"],
         ["--data", "gone.jsonl"],
         ["--loss-type", "gspo"],
+        ["--num-iterations", "0"],
+        ["--top-p=a"],
+        ["--max-steps", "0"],
         ["--resume", "gone"],
         ["--config", "gone.yaml"],
     )

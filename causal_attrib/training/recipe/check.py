@@ -47,7 +47,19 @@ _NOT_READ = {
     "do_train": _SCRIPTS,
     "do_predict": _SCRIPTS,
     "do_eval": "has no effect: whether there are evaluations is decided by eval_file; leave it out.",
+    "label_smoothing_factor": "has no effect on these losses; leave it out.",
     "parallelism_config": "cannot be set in a recipe; leave it out.",
+}
+# Options of TRL that it reads only where another one is as it is here.
+_READ_WITH = {
+    **dict.fromkeys(("ref_model_mixup_alpha", "ref_model_sync_steps"), ("sync_ref_model", True)),
+    **dict.fromkeys(("entropy_coef_min", "entropy_coef_max", "entropy_coef_delta"), ("use_adaptive_entropy", True)),
+    "entropy_target": ("use_adaptive_entropy", True),
+    **dict.fromkeys(("num_completions_to_print", "log_unique_prompts"), ("log_completions", True)),
+    **dict.fromkeys(("sapo_temperature_neg", "sapo_temperature_pos"), ("loss_type", "sapo")),
+    **dict.fromkeys(("vespo_k_pos", "vespo_k_neg", "vespo_lambda_pos", "vespo_lambda_neg"), ("loss_type", "vespo")),
+    "discopop_tau": ("loss_type", "discopop"),
+    "f_alpha_divergence_coef": ("f_divergence_type", "alpha_divergence"),
 }
 # Options of evaluations.
 _OF_EVALUATIONS = (
@@ -76,6 +88,7 @@ def check_recipe(recipe: Recipe, resume: str | None = None) -> Path | None:
     method = method_of(recipe)
     _check_keys(recipe)
     _check_effect(recipe, method)
+    _check_effect_in_trl(recipe)
     if recipe.method == "copo":
         given = recipe.group(SCORES)
         given["batch_size"] = given.pop("scoring_batch_size", CausalSettings.batch_size)
@@ -205,6 +218,20 @@ def _check_effect(recipe: Recipe, method: Method) -> None:
             raise InputError(f"{name} is of evaluations, and there is no eval_file; give one, or leave out {name}.")
     if recipe.others.get("remove_unused_columns") not in (None, False, "no", "false"):
         raise InputError("remove_unused_columns would remove columns that rewards and scores read; leave it out.")
+
+
+def _check_effect_in_trl(recipe: Recipe) -> None:
+    for name, value in recipe.others.items():
+        if name in _READ_WITH and value not in (None, False):
+            other, wanted = _READ_WITH[name]
+            if recipe.others.get(other, getattr(recipe, other, None)) != wanted:
+                said = "yes" if wanted is True else wanted
+                raise InputError(f"{name} has no effect but with {other}: {said}; set that, or leave out {name}.")
+    if recipe.others.get("dataloader_persistent_workers") is True and not recipe.others.get("dataloader_num_workers"):
+        raise InputError(
+            "dataloader_persistent_workers keeps workers, and there are none; set dataloader_num_workers or leave "
+            "it out."
+        )
 
 
 def _check_keys(recipe: Recipe) -> None:

@@ -98,8 +98,8 @@ class Recipe:
     allow_pickle: bool = _key(False, MODEL, "Take pickled weights, which can hide code.")
     trust_remote_code: bool = _key(False, MODEL, "Run code that the model brings along.")
     full: bool = _key(False, MODEL, "Train all weights, not adapters (LoRA) beside the vision tower.")
-    lora_rank: int = _key(16, MODEL, "Rank of the adapters.", least=1)
-    lora_alpha: int = _key(32, MODEL, "Scale of the adapters.", least=1)
+    lora_rank: int = _key(16, MODEL, "Rank of the adapters.", least=1, most=2**16)
+    lora_alpha: int = _key(32, MODEL, "Scale of the adapters.", least=1, most=2**16)
     lora_dropout: float = _key(0.0, MODEL, "Dropout before the adapters.", least=0, most=1, below=True)
 
     data: str | None = _key(None, DATA, "JSON Lines or Parquet file, or a folder written by copo scenes.", "required")
@@ -172,7 +172,7 @@ class Recipe:
     learning_rate: float | None = _key(
         None, TRAINING, "Peak learning rate.", "1e-5; full 1e-6; symmpo, dpo 5e-6", least=0, most=1
     )
-    num_train_epochs: float | None = _key(None, TRAINING, "Passes over the data.", "1; symmpo 2", least=0)
+    num_train_epochs: float | None = _key(None, TRAINING, "Passes over the data.", "1; symmpo 2", least=0, most=10**6)
     max_steps: int = _key(-1, TRAINING, "Updates; -1 goes by epochs.", least=-1)
     per_device_train_batch_size: int = _key(
         8, TRAINING, "Completions (symmpo, dpo: rows) per device and backward.", least=1
