@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Learning rates that adapters and whole models are usually trained with.
 LEARNING_RATE, LEARNING_RATE_FULL = 1e-5, 1e-6
+# Optimizers that transformers makes of a model only.
+_OF_A_MODEL = ("galore", "apollo", "lomo", "adalomo")
 # SymMPO (arXiv 2506.11712). The authors' script for adapters has 5e-7 written into it, which looks like an accident.
 LEARNING_RATE_SYMMPO, EPOCHS_SYMMPO = 5e-6, 2.0
 SCHEDULE_SYMMPO = {"lr_scheduler_type": "cosine", "warmup_steps": 0.05, "weight_decay": 0.01}
@@ -75,7 +77,34 @@ def trl_arguments(recipe: Recipe) -> GRPOConfig | DPOConfig:
     elif recipe.delta is not None:
         values["delta"] = recipe.delta
     with refused_in_a_sentence():
-        return config(**values | others)
+        arguments = config(**values | others)
+        _check_optimizer(arguments)
+    return arguments
+
+
+def _check_optimizer(arguments: GRPOConfig | DPOConfig) -> None:
+    """What transformers would say of optimizer and schedule when the model is loaded, where they are not the usual."""
+    from transformers import Trainer, get_scheduler
+
+    kind, schedule = (getattr(name, "value", name) for name in (arguments.optim, arguments.lr_scheduler_type))
+    if kind not in ("adamw_torch", "adamw_torch_fused"):
+        try:
+            Trainer.get_optimizer_cls_and_kwargs(arguments)
+        except ValueError:
+            if not kind.startswith(_OF_A_MODEL):
+                raise
+    if schedule != "linear" or arguments.lr_scheduler_kwargs:
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=arguments.learning_rate)
+        told = arguments.lr_scheduler_kwargs
+        assert not isinstance(told, str)  # JSON has been read
+        try:
+            get_scheduler(schedule, optimizer, 0, 1000, scheduler_specific_kwargs=told)
+        except (TypeError, ValueError, ZeroDivisionError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise InputError(
+                f"lr_scheduler_type {schedule} does not go with these lr_scheduler_kwargs ({reason}); change one or "
+                "the other."
+            ) from error
 
 
 def _as_told(recipe: Recipe, config: type) -> dict[str, Any]:

@@ -33,7 +33,8 @@ _KINDS = ("bool", "int", "float", "str", "list[str]", "list[float]", "dict", "No
 _SHARE, _COUNT, _WHOLE, _POSITIVE = Range(0, 1), Range(1), Range(0), Range(0, above=True)
 # Options that have a plain range. What is out of it ends a run with the model loaded, or trains something else.
 RANGES = {
-    **dict.fromkeys(("epsilon", "epsilon_high", "max_grad_norm", "adam_epsilon", "router_aux_loss_coef"), Range(0)),
+    **dict.fromkeys(("epsilon", "epsilon_high", "max_grad_norm", "adam_epsilon"), Range(0)),
+    **dict.fromkeys(("router_aux_loss_coef", "neftune_noise_alpha"), Range(0)),
     **dict.fromkeys(("delta", "repetition_penalty", "vllm_server_timeout", "off_policy_mask_threshold"), _POSITIVE),
     **dict.fromkeys(("sapo_temperature_neg", "sapo_temperature_pos", "discopop_tau"), _POSITIVE),
     **dict.fromkeys(("vllm_importance_sampling_clip_max", "vllm_importance_sampling_cap"), _POSITIVE),
@@ -68,6 +69,9 @@ CHOICES = {
 }
 # Of those that take keys with values, the ones whose text is a file; of others it is JSON.
 _FILES = ("accelerator_config", "deepspeed", "fsdp_config")
+# What torch's checkpoint takes; and what TRL tells a chat template itself.
+_OF_CHECKPOINT = ("use_reentrant", "preserve_rng_state", "determinism_check", "debug", "early_stop")
+_OF_TRL = ("conversation", "tools", "chat_template", "add_generation_prompt", "tokenize", "return_dict")
 # What `generation_kwargs` may say in the place of the options of the same names.
 _SAMPLING = {"top_p": "float", "top_k": "int", "min_p": "float", "repetition_penalty": "float"}
 
@@ -150,6 +154,11 @@ def read_option(name: str, value: Any, kind: str, ranges: Mapping[str, Range] = 
         raise InputError(
             f"The key 'optim_args' of the recipe is {shown(value)}; give names with values, such as rank=128,scale=2."
         )
+    for key in read if isinstance(read, dict) else ():
+        if name.endswith("checkpointing_kwargs") and key not in _OF_CHECKPOINT:
+            raise InputError(f"There is no {key!r} in {name}; choose from {', '.join(_OF_CHECKPOINT)}.")
+        if name == "chat_template_kwargs" and key in _OF_TRL:
+            raise InputError(f"TRL decides {key!r} of a chat template itself; leave it out of {name}.")
     if name == "generation_kwargs" and isinstance(read, dict):
         return {
             key: read_option(key, part, _SAMPLING[key], ranges) if key in _SAMPLING else part
