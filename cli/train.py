@@ -109,7 +109,7 @@ def train(
             return
         if checkpoint is not None:
             begins = plan.checkpoint or "the beginning: there is no whole checkpoint yet"
-            tell(f"Going on from {begins}{', which is the end' * plan.finished}.")
+            tell(f"Going on from {begins}{', which is the end: nothing is trained' * plan.finished}.")
         if recipe.method in PREFERENCES:
             tell(f"{recipe.method} learns from preferences: the keys of rewards and of sampling are not used.")
         else:

@@ -100,6 +100,11 @@ class Plan:
             values["delta"] = recipe.delta  # TRL's
         if self.method.name == "copo":
             values |= _scoring_keys(self.scoring)
+        # What has no effect is refused in a recipe.
+        if values.get("spoil") != "patches":
+            values["patch_size"] = values["patch_share"] = None
+        if values["subset"] != "entropy":
+            values["share"] = None
         for name in ("data", "eval_file", "image_root"):
             if values[name] is not None:
                 values[name] = str(Path(values[name]).resolve())

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import yaml
 from safetensors import SafetensorError
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -32,7 +31,7 @@ from causal_attrib.training.recipe.file import changes, write_recipe
 from causal_attrib.training.recipe.keys import Recipe
 from causal_attrib.training.recipe.method import CEPO, DPO, SymMPO
 from causal_attrib.training.scoring.cepo_reward import CEPOReward
-from causal_attrib.training.trainers.checkpoints import put_in_place
+from causal_attrib.training.trainers.checkpoints import RECIPE, VERSIONS, put_in_place, recipe_before
 from causal_attrib.training.trainers.copo_trainer import CopoGRPOTrainer
 from causal_attrib.training.trainers.gathering import loaded_whole
 from causal_attrib.training.trainers.lora import check_layers, freeze_vision, lora_config
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str], None]
 
-RECIPE, VERSIONS, COMPLETIONS, SAMPLES = "recipe.yaml", "versions.json", "completions.txt", "completions.jsonl"
+COMPLETIONS, SAMPLES = "completions.txt", "completions.jsonl"
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "bitsandbytes", "vllm", "deepspeed")
 # What a line of the log says, in this order, and how.
@@ -109,6 +108,7 @@ def train(
     if plan.checkpoint is not None and plan.finished:
         # The Trainer would make one update more.
         if plan.arguments.process_index == 0:
+            _tell_changes(plan, tell)
             with explained(plan.recipe):
                 put_in_place(plan.checkpoint, folder)
         return folder
@@ -224,13 +224,17 @@ def _load(recipe: Recipe, load: Callable[..., VLM], *, cpu: bool) -> VLM:
 
 def record(plan: Plan, tell: Tell) -> None:
     """The recipe with nothing left open, and the versions it was run with, into the output folder."""
-    folder, recipe = plan.recipe.folder, plan.resolved
-    before = folder / RECIPE
-    if plan.checkpoint is not None and before.is_file():
-        for change in changes(yaml.safe_load(before.read_text("utf-8")), recipe):
-            tell(f"Not as before: {change}.")
-    write_recipe(before, recipe, f"copo train --config {before}")
+    folder = plan.recipe.folder
+    _tell_changes(plan, tell)
+    # By this file a folder is known as a run's.
     replace_file(folder / VERSIONS, (json.dumps(versions(), indent=2) + "\n").encode())
+    write_recipe(folder / RECIPE, plan.resolved, f"copo train --config {folder / RECIPE}")
+
+
+def _tell_changes(plan: Plan, tell: Tell) -> None:
+    before = {} if plan.checkpoint is None else recipe_before(plan.checkpoint)
+    for change in changes(before, plan.resolved) if before else ():
+        tell(f"Not as before: {change}.")
 
 
 def versions() -> dict[str, str]:

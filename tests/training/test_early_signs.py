@@ -35,6 +35,7 @@ def test_an_ordinary_log_shows_none():
         ("same reward", {"reward": 0.9, "frac_reward_zero_std": 0.9}, "For 90% of the prompts"),
         ("format", {"rewards/format/mean": 0.0}, "the tags that the reward format asks for"),
         ("unscored", {"copo/unscored_completions": 1.0}, "Of 100% of the completions no token is scored"),
+        ("unscored", {"copo/unscored_completions": 0.0, "copo/scored_tokens": 0.0}, "No token has been scored"),
         ("cut off", {"completions/clipped_ratio": 1.0}, "max_completion_length"),
         ("kl", {"kl": 3.0}, "moved 3.0 nats per token"),
     ],

@@ -129,6 +129,38 @@ def test_kernels_for_gpus_are_refused_on_a_cpu_before_rows_are_read(recipe, tmp_
         make_plan(recipe(method="copo", use_liger_kernel=True, use_cpu=True))
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"optim": "galore_adamw"}, "TRL refuses these settings: You need to install `galore_torch`"),
+        ({"optim": "bogus"}, "TRL refuses these settings: bogus is not a valid OptimizerNames"),
+        (
+            {"lr_scheduler_type": "cosine_with_min_lr"},
+            "cosine_with_min_lr does not go with .*One of min_lr or min_lr_rate",
+        ),
+        ({"lr_scheduler_kwargs": {"a": 1}}, "linear does not go with these lr_scheduler_kwargs .*argument 'a'"),
+        (
+            {"gradient_checkpointing_kwargs": {"a": 1}},
+            "There is no 'a' in gradient_checkpointing_kwargs; choose from use_reentrant",
+        ),
+        (
+            {"chat_template_kwargs": {"tokenize": True}},
+            "TRL decides 'tokenize' of a chat template itself; leave it out",
+        ),
+    ],
+)
+def test_what_transformers_says_with_the_model_loaded_is_said_before(keys, message, recipe, monkeypatch):
+    monkeypatch.setitem(sys.modules, "galore_torch", None)  # as where it is not installed
+    with pytest.raises(InputError, match=message):
+        make_plan(recipe(method="grpo", **keys))
+
+
+def test_another_optimizer_and_schedule_pass(recipe):
+    schedule = {"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr": 1e-6}}
+    arguments = make_plan(recipe(method="grpo", optim="sgd", **schedule)).arguments
+    assert (arguments.optim, arguments.lr_scheduler_kwargs) == ("sgd", {"min_lr": 1e-6})
+
+
 # -- adapters, and what is trained ------------------------------------------------------------------------------------
 
 

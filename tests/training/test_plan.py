@@ -158,6 +158,13 @@ def test_yes_and_no_are_words_where_trl_wants_words(plan):
     assert arguments.save_strategy == "no" and arguments.log_completions is False
 
 
+def test_options_reach_trl_in_the_kind_it_wants(plan):
+    """transformers refuses a penalty that is a whole number, and an option that is left empty has TRL's default."""
+    arguments = plan(others={"repetition_penalty": 2, "top_k": 5.0, "top_p": None, "min_p": None}).arguments
+    assert type(arguments.repetition_penalty) is float and type(arguments.top_k) is int
+    assert arguments.top_p == 1.0 and arguments.min_p is None
+
+
 def test_a_group_is_centred_on_one_process(plan):
     arguments = plan(per_device_train_batch_size=8, gradient_accumulation_steps=1).arguments
     check_whole_groups(COPO(center="group"), arguments)

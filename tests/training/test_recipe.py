@@ -85,6 +85,11 @@ def test_flags_of_trl_come_as_words():
         ("learning_rate: fast", "give a number"),
         ("full: 3", "give true or false"),
         ("method: [copo]", "give text"),
+        (
+            "spoil: no",
+            "'spoil' of the recipe is false, which YAML makes of no and off; give none, or the text in",
+        ),
+        ("model: yes", "'model' of the recipe is true, which YAML makes of yes and on; give the text in quotes"),
         ("seed: 1\nmethod: [", "line 2 is not YAML"),
         ("just words", "holds no keys with values"),
         ("- a\n- b", "holds no keys with values"),

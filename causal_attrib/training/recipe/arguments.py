@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from causal_attrib.errors import InputError
-from causal_attrib.training.recipe.check import check_known
+from causal_attrib.training.recipe.check import check_known, read_options
 from causal_attrib.training.recipe.keys import METHOD, PREFERENCES, SCORES, Recipe, keys
+from causal_attrib.training.recipe.trl_options import kind_of, kinds_in
 
 if TYPE_CHECKING:
     from trl import DPOConfig, GRPOConfig
 
 # Learning rates that adapters and whole models are usually trained with.
 LEARNING_RATE, LEARNING_RATE_FULL = 1e-5, 1e-6
+# Optimizers that transformers makes of a model only.
+_OF_A_MODEL = ("galore", "apollo", "lomo", "adalomo")
 # SymMPO (arXiv 2506.11712). The authors' script for adapters has 5e-7 written into it, which looks like an accident.
 LEARNING_RATE_SYMMPO, EPOCHS_SYMMPO = 5e-6, 2.0
 SCHEDULE_SYMMPO = {"lr_scheduler_type": "cosine", "warmup_steps": 0.05, "weight_decay": 0.01}
@@ -36,6 +39,7 @@ def trl_arguments(recipe: Recipe) -> GRPOConfig | DPOConfig:
     config = DPOConfig if preferences else GRPOConfig
     known = _names(config)
     check_known(recipe, _names(GRPOConfig), _names(DPOConfig))
+    others = _as_told(recipe, config)
     _check_trackers(recipe.report_to)
     if recipe.use_vllm and find_spec("vllm") is None:
         raise InputError("use_vllm needs vLLM: pip install 'trl[vllm]', or leave it out.")
@@ -73,20 +77,43 @@ def trl_arguments(recipe: Recipe) -> GRPOConfig | DPOConfig:
     elif recipe.delta is not None:
         values["delta"] = recipe.delta
     with refused_in_a_sentence():
-        return config(**values | _as_written(recipe.others, config))
+        arguments = config(**values | others)
+        _check_optimizer(arguments)
+    return arguments
 
 
-def _as_written(others: dict[str, Any], config: type) -> dict[str, Any]:
-    """TRL's settings with yes and no as words again where that is what they mean: YAML reads them as true and false.
+def _check_optimizer(arguments: GRPOConfig | DPOConfig) -> None:
+    """What transformers would say of optimizer and schedule when the model is loaded, where they are not the usual."""
+    from transformers import Trainer, get_scheduler
 
-    Of `scale_rewards` TRL reads true and false itself, as group and none.
-    """
-    takes_bool = {field.name for field in dataclasses.fields(config) if "bool" in str(field.type)}
+    kind, schedule = (getattr(name, "value", name) for name in (arguments.optim, arguments.lr_scheduler_type))
+    if kind not in ("adamw_torch", "adamw_torch_fused"):
+        try:
+            Trainer.get_optimizer_cls_and_kwargs(arguments)
+        except ValueError:
+            if not kind.startswith(_OF_A_MODEL):
+                raise
+    if schedule != "linear" or arguments.lr_scheduler_kwargs:
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=arguments.learning_rate)
+        told = arguments.lr_scheduler_kwargs
+        assert not isinstance(told, str)  # JSON has been read
+        try:
+            get_scheduler(schedule, optimizer, 0, 1000, scheduler_specific_kwargs=told)
+        except (TypeError, ValueError, ZeroDivisionError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise InputError(
+                f"lr_scheduler_type {schedule} does not go with these lr_scheduler_kwargs ({reason}); change one or "
+                "the other."
+            ) from error
+
+
+def _as_told(recipe: Recipe, config: type) -> dict[str, Any]:
+    """TRL's own options, each of its kind; one that is None and cannot be takes its default."""
+    kinds = {field.name: kind_of(field) for field in dataclasses.fields(config)}
     return {
-        name: ("yes" if value else "no")
-        if isinstance(value, bool) and name not in takes_bool | {"scale_rewards"}
-        else value
-        for name, value in others.items()
+        name: value
+        for name, value in read_options(recipe, kinds).items()
+        if value is not None or "None" in kinds_in(kinds[name])
     }
 
 

@@ -1,12 +1,12 @@
 """What can be found wrong in a recipe before torch is imported, which takes seconds.
 
-`copo train` calls it first; `training.plan` finds the rest. Names of TRL's settings are read from TRL's source.
+`copo train` calls it first; `training.plan` finds the rest. What TRL's own options take is in `trl_options`.
 """
 
 from __future__ import annotations
 
-import ast
 import math
+from collections.abc import Mapping
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,32 +16,55 @@ from causal_attrib.errors import InputError
 from causal_attrib.io.model_options import check_choice
 from causal_attrib.scores.settings import CausalSettings
 from causal_attrib.training.recipe.file import unknown_key
-from causal_attrib.training.recipe.keys import LOSSES, METHOD, PREFERENCES, REWARDS, SCORES, Recipe, keys
-from causal_attrib.training.recipe.method import DPO, Method, check_loss_type, choose_method
-from causal_attrib.training.trainers.checkpoints import check_kind, find_checkpoint, last_checkpoint
+from causal_attrib.training.recipe.keys import (
+    LOSSES,
+    LOSSES_OF_DPO,
+    METHOD,
+    PREFERENCES,
+    REWARDS,
+    SCORES,
+    Range,
+    Recipe,
+    keys,
+)
+from causal_attrib.training.recipe.method import AVERAGED, DPO, Method, check_loss_type, choose_method
+from causal_attrib.training.recipe.trl_options import RANGES, options_of_trl, read_option
+from causal_attrib.training.trainers.checkpoints import check_free, check_goes_on, find_checkpoint, last_checkpoint
 
 # Digits of a whole number.
 _LONG = 18
+_ANY = Range()
 # Settings of TRL's DPO that the loss of SymMPO, or its collator, does not look at.
 _NOT_OF_SYMMPO = (
     *("loss_type", "loss_weights", "label_smoothing", "f_divergence_type", "f_alpha_divergence_coef"),
     *("use_weighting", "ld_alpha", "discopop_tau", "padding_free", "truncation_mode", "pad_to_multiple_of"),
     *("router_aux_loss_coef", "use_liger_kernel"),
 )
-# Settings of TRL that take one of these words, the first by default. TRL looks at some behind the first sampling only.
-_CHOICES = {
-    "importance_sampling_level": ("token", "sequence"),
-    "scale_rewards": ("group", "batch", "none"),
-    "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
-    "vllm_mode": ("colocate", "server"),
-    "vllm_importance_sampling_mode": ("sequence_mask", "sequence_truncate", "token_mask", "token_truncate"),
+# Options that do nothing here.
+_SCRIPTS = "is read by scripts of transformers alone, and has no effect here; leave it out."
+_NOT_READ = {
+    "resume_from_checkpoint": "is not read; go on with a run by --resume, or by --resume FOLDER from one checkpoint.",
+    "do_train": _SCRIPTS,
+    "do_predict": _SCRIPTS,
+    "do_eval": "has no effect: whether there are evaluations is decided by eval_file; leave it out.",
+    "label_smoothing_factor": "has no effect on these losses; leave it out.",
+    "parallelism_config": "cannot be set in a recipe; leave it out.",
 }
-# Where the settings are defined, by package.
-_CONFIGS = (
-    ("trl", "trainer/grpo_config.py", "GRPOConfig"),
-    ("trl", "trainer/dpo_config.py", "DPOConfig"),
-    ("trl", "trainer/base_config.py", "_BaseConfig"),
-    ("transformers", "training_args.py", "TrainingArguments"),
+# Options of TRL that it reads only where another one is as it is here.
+_READ_WITH = {
+    **dict.fromkeys(("ref_model_mixup_alpha", "ref_model_sync_steps"), ("sync_ref_model", True)),
+    **dict.fromkeys(("entropy_coef_min", "entropy_coef_max", "entropy_coef_delta"), ("use_adaptive_entropy", True)),
+    "entropy_target": ("use_adaptive_entropy", True),
+    **dict.fromkeys(("num_completions_to_print", "log_unique_prompts"), ("log_completions", True)),
+    **dict.fromkeys(("sapo_temperature_neg", "sapo_temperature_pos"), ("loss_type", "sapo")),
+    **dict.fromkeys(("vespo_k_pos", "vespo_k_neg", "vespo_lambda_pos", "vespo_lambda_neg"), ("loss_type", "vespo")),
+    "discopop_tau": ("loss_type", "discopop"),
+    "f_alpha_divergence_coef": ("f_divergence_type", "alpha_divergence"),
+}
+# Options of evaluations.
+_OF_EVALUATIONS = (
+    *("eval_steps", "eval_strategy", "eval_on_start", "eval_delay", "eval_accumulation_steps"),
+    *("num_generations_eval", "per_device_eval_batch_size"),
 )
 
 
@@ -58,18 +81,20 @@ def check_recipe(recipe: Recipe, resume: str | None = None) -> Path | None:
         InputError: something is wrong.
     """
     for key in keys():
-        check_numbers(key.name, getattr(recipe, key.name), *key.metadata["range"])
+        check_numbers(key.name, getattr(recipe, key.name), key.metadata["range"])
     for name, value in recipe.others.items():
         check_numbers(name, value)
+    _check_length(recipe)
     method = method_of(recipe)
     _check_keys(recipe)
+    _check_effect(recipe, method)
+    _check_effect_in_trl(recipe)
     if recipe.method == "copo":
         given = recipe.group(SCORES)
         given["batch_size"] = given.pop("scoring_batch_size", CausalSettings.batch_size)
         CausalSettings(**{field.name: given[field.name] for field in fields(CausalSettings) if field.name in given})
     _check_loss(recipe, method)
-    for name in recipe.reward:
-        check_reward_name(name)
+    _check_rewards(recipe)
     if recipe.token_reward is not None:
         if recipe.method in PREFERENCES:
             raise InputError(
@@ -77,15 +102,12 @@ def check_recipe(recipe: Recipe, resume: str | None = None) -> Path | None:
             )
         if ":" not in recipe.token_reward:
             raise InputError(f"The token_reward {recipe.token_reward!r} names no function; give module:function.")
-    if recipe.reward_weights is not None and len(recipe.reward_weights) != len(recipe.reward):
-        raise InputError(
-            f"There are {len(recipe.reward)} rewards and {len(recipe.reward_weights)} reward_weights; give one for "
-            "each."
-        )
     if recipe.full and (recipe.load_in_4bit or recipe.load_in_8bit):
         raise InputError("Quantised weights cannot be trained themselves; leave out --full, or the quantisation.")
     if recipe.freeze_vision and not recipe.full:
         raise InputError("freeze_vision is for --full: adapters leave the vision tower as it is; leave it out.")
+    if recipe.lora_targets is not None and not recipe.lora_targets:
+        raise InputError("lora_targets names no layer; name some, such as q_proj and v_proj, or leave it out.")
     for name in ("lora_targets", "modules_to_save", "use_dora", "use_rslora"):
         if recipe.full and getattr(recipe, name):
             raise InputError(f"{name} is of adapters, and --full trains all weights; leave out one of them.")
@@ -132,7 +154,7 @@ def method_of(recipe: Recipe) -> Method:
     )
 
 
-def check_numbers(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> None:
+def check_numbers(name: str, value: Any, wanted: Range = _ANY) -> None:
     """Raises InputError for a number that is none, has no end, or is out of its range; also within lists.
 
     >>> check_numbers("temperature", math.nan)
@@ -141,7 +163,7 @@ def check_numbers(name: str, value: Any, least: float = -math.inf, most: float =
     """
     if isinstance(value, (list, tuple)):
         for part in value:
-            check_numbers(name, part, least, most)
+            check_numbers(name, part, wanted)
     elif isinstance(value, dict):
         for part in value.values():
             check_numbers(name, part)
@@ -151,25 +173,80 @@ def check_numbers(name: str, value: Any, least: float = -math.inf, most: float =
         # The exponent of CE-PO's mean may be infinite: then it is the maximum.
         if math.isnan(value) or (math.isinf(value) and name != "p"):
             raise InputError(f"The key {name!r} of the recipe is {value}; give a number.")
-        if not least <= value <= most:
-            wanted = f"from {least:.12g} up" if most == math.inf else f"from {least:.12g} to {most:.12g}"
+        if value not in wanted:
             raise InputError(f"The key {name!r} of the recipe is {value}; give a number {wanted}.")
 
 
-def _check_keys(recipe: Recipe) -> None:
-    if "resume_from_checkpoint" in recipe.others:
+def _check_length(recipe: Recipe) -> None:
+    """Of 0 updates transformers makes an epoch."""
+    if recipe.max_steps == 0:
+        raise InputError("The key 'max_steps' of the recipe is 0; give 1 or more, or -1 to go by num_train_epochs.")
+    if recipe.max_steps < 0 and recipe.num_train_epochs == 0:
         raise InputError(
-            "The key resume_from_checkpoint is not read; go on with a run by --resume, or by --resume FOLDER from one "
-            "checkpoint."
+            "The key 'num_train_epochs' of the recipe is 0, which is no training; give a number above 0, or max_steps."
         )
+
+
+def _check_rewards(recipe: Recipe) -> None:
+    for name in recipe.reward:
+        check_reward_name(name)
+    weights, counts = recipe.reward_weights, recipe.method not in PREFERENCES
+    if counts and not recipe.reward:
+        raise InputError(f"The key 'reward' of the recipe names no reward; give {', '.join(REWARDS)}, or several.")
+    if weights is not None and len(weights) != len(recipe.reward):
+        raise InputError(
+            f"There are {len(recipe.reward)} rewards and {len(weights)} reward_weights; give one for each."
+        )
+    # A reward of tokens may be all that is to count.
+    if counts and weights is not None and not any(weights) and recipe.token_reward is None:
+        raise InputError("The reward_weights are all 0, so that no reward counts; give one that is not.")
+
+
+def _check_effect(recipe: Recipe, method: Method) -> None:
+    """Raises InputError for a key that was given and changes nothing."""
+    spoil = getattr(method, "spoil", "patches")
+    for name in ("patch_share", "patch_size"):
+        if spoil != "patches" and getattr(recipe, name) is not None:
+            raise InputError(f"{name} is of spoil: patches, and spoil is {spoil}; leave out {name}, or change spoil.")
+    if recipe.method == "copo" and recipe.share is not None and recipe.subset != "entropy":
+        raise InputError(
+            f"share is of subset: entropy, and subset is {recipe.subset or 'all'}; leave out share, or change subset."
+        )
+    for name in _OF_EVALUATIONS:
+        value = recipe.others.get(name, getattr(recipe, name, None))
+        if recipe.eval_file is None and value not in (None, False, "no"):
+            raise InputError(f"{name} is of evaluations, and there is no eval_file; give one, or leave out {name}.")
+    if recipe.others.get("remove_unused_columns") not in (None, False, "no", "false"):
+        raise InputError("remove_unused_columns would remove columns that rewards and scores read; leave it out.")
+
+
+def _check_effect_in_trl(recipe: Recipe) -> None:
+    for name, value in recipe.others.items():
+        if name in _READ_WITH and value not in (None, False):
+            other, wanted = _READ_WITH[name]
+            if recipe.others.get(other, getattr(recipe, other, None)) != wanted:
+                said = "yes" if wanted is True else wanted
+                raise InputError(f"{name} has no effect but with {other}: {said}; set that, or leave out {name}.")
+    if recipe.others.get("dataloader_persistent_workers") is True and not recipe.others.get("dataloader_num_workers"):
+        raise InputError(
+            "dataloader_persistent_workers keeps workers, and there are none; set dataloader_num_workers or leave "
+            "it out."
+        )
+
+
+def _check_keys(recipe: Recipe) -> None:
+    for name in recipe.others:
+        if name in _NOT_READ:
+            raise InputError(f"The key {name} {_NOT_READ[name]}")
     if recipe.method == "symmpo":
         given = ["loss_type"] * (recipe.loss_type is not None) + list(recipe.others)
         for name in given:
             if name in _NOT_OF_SYMMPO:
                 raise InputError(f"symmpo has a loss of its own, on which {name!r} has no effect; leave it out.")
-    known = _settings_of_trl()
+    known = options_of_trl()
     if known is not None:
-        check_known(recipe, known["GRPOConfig"], known["DPOConfig"])
+        check_known(recipe, set(known["GRPOConfig"]), set(known["DPOConfig"]))
+        read_options(recipe, known["DPOConfig" if recipe.method in PREFERENCES else "GRPOConfig"])
 
 
 def check_known(recipe: Recipe, of_grpo: set[str], of_dpo: set[str]) -> None:
@@ -186,41 +263,38 @@ def check_known(recipe: Recipe, of_grpo: set[str], of_dpo: set[str]) -> None:
             raise InputError(f"{recipe.method} takes no key {name!r}; leave it out.")
 
 
-def _settings_of_trl() -> dict[str, set[str]] | None:
-    """Names of the settings of TRL's configs, read from their source; None if they do not stand where they did."""
-    own: dict[str, set[str]] = {}
-    for package, file, name in _CONFIGS:
-        spec = find_spec(package)
-        home = spec.submodule_search_locations if spec is not None else None
-        try:
-            tree = ast.parse((Path(next(iter(home or ()))) / file).read_text("utf-8"))
-        except (OSError, StopIteration, SyntaxError, ValueError):
-            return None
-        body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
-        if body is None:
-            return None
-        own[name] = {
-            node.target.id for node in body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-        }
-    shared = own["_BaseConfig"] | own["TrainingArguments"]
-    return {name: own[name] | shared for name in ("GRPOConfig", "DPOConfig")}
+def read_options(recipe: Recipe, kinds: Mapping[str, str]) -> dict[str, Any]:
+    """The options of TRL that the recipe hands on, as they are to be told.
+
+    Args:
+        kinds: of each option, as the source of TRL has them.
+
+    Raises:
+        InputError: one is of another kind or out of its range.
+    """
+    ranges = dict(RANGES)
+    if recipe.use_vllm:
+        ranges["top_k"] = Range(-1)  # there too all tokens
+    if (recipe.loss_type or "grpo") in AVERAGED:
+        ranges["epsilon"] = Range(0, 1)  # the ratio is cut off at 1 - epsilon
+    return {name: read_option(name, value, kinds[name], ranges) for name, value in recipe.others.items()}
 
 
 def _check_loss(recipe: Recipe, method: Method) -> None:
     """What TRL says behind the first sampling only."""
     if isinstance(method, DPO):
+        if recipe.beta == 0 and recipe.loss_type != "sft":
+            raise InputError(f"The key 'beta' of the recipe is 0, and {recipe.method} learns nothing; give more.")
+        if recipe.loss_type is not None and recipe.loss_type not in LOSSES_OF_DPO:
+            raise InputError(f"There is no loss_type {recipe.loss_type!r}; choose one of {', '.join(LOSSES_OF_DPO)}.")
         return
+    check_numbers("delta", recipe.delta, RANGES["delta"])
     if recipe.loss_type is not None and recipe.loss_type.lower() == "gspo":
         raise InputError(
             "gspo is no loss_type but a ratio of whole sequences; set importance_sampling_level: sequence."
         )
     if recipe.loss_type is not None and recipe.loss_type not in LOSSES:
         raise InputError(f"There is no loss_type {recipe.loss_type!r}; choose one of {', '.join(LOSSES)}.")
-    for name, among in _CHOICES.items():
-        value = recipe.others.get(name, among[0])
-        # YAML reads no as false, and TRL false as none.
-        if value not in among and not (name == "scale_rewards" and isinstance(value, bool)):
-            raise InputError(f"There is no {name} {value!r}; choose one of {', '.join(among)}.")
     check_loss_type(method, recipe.loss_type or "grpo")
     for name, reason in _refused(recipe).items():
         if recipe.others.get(name):
@@ -253,8 +327,11 @@ def _checkpoint(recipe: Recipe, resume: str | None) -> Path | None:
                 f"{recipe.folder} holds the checkpoints of another run; go on with it by --resume, or choose another "
                 "output_dir."
             )
+        check_free(recipe.folder)
         return None
     checkpoint = find_checkpoint(recipe.folder, resume)
-    if checkpoint is not None:
-        check_kind(checkpoint, full=recipe.full, rank=recipe.lora_rank)
+    if checkpoint is None:
+        check_free(recipe.folder)
+    else:
+        check_goes_on(checkpoint, recipe)
     return checkpoint

@@ -21,6 +21,9 @@ from causal_attrib.io.atomic import replace_file
 from causal_attrib.io.parsing import shown
 from causal_attrib.training.recipe.keys import METHOD, Recipe, keys
 
+# Keys of which one word is none, for which no is written.
+_NONE = ("spoil", "center", "normalise", "report_to")
+
 
 class _Loader(yaml.SafeLoader):
     """YAML in which 1e-5 is a number, as it is everywhere but in YAML 1.1."""
@@ -75,12 +78,12 @@ def split_words(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
             name = name.replace("-", "_")
-            told[name] = _value(value) if equals else True
+            told[name] = read_value(value) if equals else True
             name = None if equals else name
         elif name is None:
             bare.append(word)
         else:
-            told[name], name = _value(word), None
+            told[name], name = read_value(word), None
     return told, bare
 
 
@@ -125,7 +128,8 @@ def _read(path: Path) -> dict[str, Any]:
     return {name.replace("-", "_"): value for name, value in read.items()}
 
 
-def _value(text: str) -> Any:
+def read_value(text: str) -> Any:
+    """A text as YAML reads it, or as it is where it is no YAML."""
     try:
         value = yaml.load(text, _Loader)
         _check_size(value)
@@ -167,6 +171,12 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
         return int(value)
     if kind is bool and isinstance(value, bool):
         return value
+    if kind is str and isinstance(value, bool):
+        words, meant = ("yes and on", "") if value else ("no and off", "none, or " if name in _NONE else "")
+        raise InputError(
+            f"The key {name!r} of the recipe is {str(value).lower()}, which YAML makes of {words}; give {meant}"
+            "the text in quotes."
+        )
     wanted = {str: "text", float: "a number", int: "a whole number", bool: "true or false"}[kind]
     raise InputError(f"The key {name!r} of the recipe is {shown(value)}; give {wanted}.")
 

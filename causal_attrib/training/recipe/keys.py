@@ -24,12 +24,49 @@ MODEL, DATA, METHOD, SCORES, REWARD, TRAINING, RUN = (
     "Run",
 )
 
+# Of what is added to a loss or an advantage: far above what anybody wants, and far below what overflows.
+MOST_WEIGHT = 1000
 # Methods and rewards by name (`training.recipe.method`, `training.scoring.rewards`), and the losses of TRL 1.16.
 METHODS = ("grpo", "copo", "hero", "cepo", "vppo", "pgpo", "papo", "symmpo", "dpo")
 # Those that learn from preferences, which are not sampled or rewarded.
 PREFERENCES = ("symmpo", "dpo")
 REWARDS = ("match", "likeness", "choice", "numeric", "yesno", "objects", "format", "vicrit")
 LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")
+LOSSES_OF_DPO = (
+    *("sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired"),
+    *("apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm"),
+)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `least` to `most`.
+
+    above: without `least` itself
+    below: without `most` itself
+
+    >>> str(Range(0, 1)), str(Range(0, 1, above=True)), str(Range(0, 1, below=True)), str(Range(0, above=True))
+    ('from 0 to 1', 'above 0 and at most 1', 'from 0 up and below 1', 'above 0')
+    >>> 0 in Range(0, 1, above=True), 1 in Range(0, 1, above=True)
+    (False, True)
+    """
+
+    least: float = -math.inf
+    most: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        low = self.least < value if self.above else self.least <= value
+        return low and (value < self.most if self.below else value <= self.most)
+
+    def __str__(self) -> str:
+        low = f"above {self.least:.12g}" if self.above else f"from {self.least:.12g}"
+        if self.most == math.inf:
+            return low if self.above else f"{low} up"
+        if self.below:
+            return f"{low}{'' if self.above else ' up'} and below {self.most:.12g}"
+        return f"{low}{' and at most' if self.above else ' to'} {self.most:.12g}"
 
 
 def _key(
@@ -39,9 +76,10 @@ def _key(
     shown: str | None = None,
     least: float = -math.inf,
     most: float = math.inf,
+    below: bool = False,
 ) -> Any:
     """One key; `shown` is the default in words, where the value would not say it."""
-    about = {"group": group, "help": help, "shown": shown, "range": (least, most)}
+    about = {"group": group, "help": help, "shown": shown, "range": Range(least, most, below=below)}
     if isinstance(default, tuple):
         return field(default_factory=lambda: list(default), metadata=about)
     return field(default=default, metadata=about)
@@ -60,9 +98,9 @@ class Recipe:
     allow_pickle: bool = _key(False, MODEL, "Take pickled weights, which can hide code.")
     trust_remote_code: bool = _key(False, MODEL, "Run code that the model brings along.")
     full: bool = _key(False, MODEL, "Train all weights, not adapters (LoRA) beside the vision tower.")
-    lora_rank: int = _key(16, MODEL, "Rank of the adapters.", least=1)
-    lora_alpha: int = _key(32, MODEL, "Scale of the adapters.", least=1)
-    lora_dropout: float = _key(0.0, MODEL, "Dropout before the adapters.", least=0, most=1)
+    lora_rank: int = _key(16, MODEL, "Rank of the adapters.", least=1, most=2**16)
+    lora_alpha: int = _key(32, MODEL, "Scale of the adapters.", least=1, most=2**16)
+    lora_dropout: float = _key(0.0, MODEL, "Dropout before the adapters.", least=0, most=1, below=True)
 
     data: str | None = _key(None, DATA, "JSON Lines or Parquet file, or a folder written by copo scenes.", "required")
     eval_file: str | None = _key(None, DATA, "The same, for evaluation during the run.")
@@ -132,9 +170,9 @@ class Recipe:
 
     output_dir: str | None = _key(None, TRAINING, "Folder for the model, checkpoints and logs.", "runs/METHOD")
     learning_rate: float | None = _key(
-        None, TRAINING, "Peak learning rate.", "1e-5; full 1e-6; symmpo, dpo 5e-6", least=0
+        None, TRAINING, "Peak learning rate.", "1e-5; full 1e-6; symmpo, dpo 5e-6", least=0, most=1
     )
-    num_train_epochs: float | None = _key(None, TRAINING, "Passes over the data.", "1; symmpo 2", least=0)
+    num_train_epochs: float | None = _key(None, TRAINING, "Passes over the data.", "1; symmpo 2", least=0, most=10**6)
     max_steps: int = _key(-1, TRAINING, "Updates; -1 goes by epochs.", least=-1)
     per_device_train_batch_size: int = _key(
         8, TRAINING, "Completions (symmpo, dpo: rows) per device and backward.", least=1
@@ -143,7 +181,14 @@ class Recipe:
     num_generations: int = _key(8, TRAINING, "Completions per prompt.", least=2, most=MOST_DRAWN)
     max_completion_length: int = _key(512, TRAINING, "Tokens of a completion.", least=1, most=MOST_TOKENS)
     temperature: float = _key(1.0, TRAINING, "Of sampling.", least=0.001)
-    beta: float | None = _key(None, TRAINING, "Weight of the KL term; symmpo, dpo: DPO's beta.", "0; symmpo, dpo 0.1")
+    beta: float | None = _key(
+        None,
+        TRAINING,
+        "Weight of the KL term; symmpo, dpo: DPO's beta.",
+        "0; symmpo, dpo 0.1",
+        least=0,
+        most=MOST_WEIGHT,
+    )
     loss_type: str | None = _key(None, TRAINING, "How token losses are averaged.", "grpo")
     bf16: bool | None = _key(None, TRAINING, "Mixed precision.", "where the device has it")
     gradient_checkpointing: bool = _key(True, TRAINING, "Less memory, about a fifth slower.")
@@ -169,7 +214,7 @@ class Recipe:
     warmup_steps: float | None = _key(
         None, TRAINING, "Updates up to the peak; below 1 a share of the run.", "0; symmpo 0.05", least=0
     )
-    weight_decay: float | None = _key(None, TRAINING, "Of the optimizer.", "0; symmpo 0.01", least=0)
+    weight_decay: float | None = _key(None, TRAINING, "Of the optimizer.", "0; symmpo 0.01", least=0, most=MOST_WEIGHT)
 
     others: dict[str, Any] = field(default_factory=dict)
 

@@ -23,8 +23,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from causal_attrib.choices import MOST_DRAWN, check_count
 from causal_attrib.errors import InputError, check_range
 from causal_attrib.training.recipe.arithmetic import filled
+from causal_attrib.training.recipe.keys import MOST_WEIGHT
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -180,7 +182,7 @@ class CEPO(GRPO):
     """Rewards are a power mean of accuracy and causal coherence (`training.scoring.cepo_reward`).
 
     p, weights: as `objectives.cepo_reward`; the weight of accuracy first, then Z->X, X->Y, Z->Y
-    draws:      K counterfactual texts per completion, 1 or more
+    draws:      K counterfactual texts per completion, from 1 to 10,000
     """
 
     p: float = 0.2
@@ -192,14 +194,11 @@ class CEPO(GRPO):
         super().__post_init__()
         if math.isnan(self.p):
             raise InputError("The exponent p of the power mean is NaN; give a number, 0 for the geometric mean.")
-        if (
-            len(self.weights) != 4
-            or not all(math.isfinite(w) and w >= 0 for w in self.weights)
-            or not any(self.weights)
-        ):
-            raise InputError(f"The weights are {list(self.weights)}; give four numbers from 0 up, not all of them 0.")
-        if self.draws < 1:
-            raise InputError(f"The number of draws is {self.draws}, but it must be 1 or more.")
+        if len(self.weights) != 4 or not all(0 <= w <= MOST_WEIGHT for w in self.weights) or not any(self.weights):
+            raise InputError(
+                f"The weights are {list(self.weights)}; give four numbers from 0 to {MOST_WEIGHT}, not all of them 0."
+            )
+        check_count("The number of draws", self.draws, MOST_DRAWN)
 
 
 @dataclass(frozen=True)
@@ -221,6 +220,10 @@ class _Spoiling(GRPO):
             raise InputError(f"A picture cannot be spoilt by {self.spoil!r}; choose one of {', '.join(SPOILS)}.")
         check_range("patch_size", self.patch_size, 1)
         check_range("patch_share", self.patch_share, 0, 1)
+        if self.spoil == "patches" and self.patch_share == 0:
+            raise InputError(
+                "patch_share is 0, so that nothing of the picture is spoilt; give a number above 0, or another method."
+            )
 
     @property
     def _spoil(self) -> Spoil:
@@ -252,7 +255,7 @@ class VPPO(_Spoiling):
         for name in ("top_tokens", "advantage_min"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(f"{name} is {getattr(self, name)}, but it must lie above 0 and be 1 at most.")
-        check_range("entropy_penalty", self.entropy_penalty, 0)
+        check_range("entropy_penalty", self.entropy_penalty, 0, MOST_WEIGHT)
 
     @property
     def dependence(self) -> Dependence | None:
@@ -292,7 +295,7 @@ class PGPO(_Spoiling):
         super().__post_init__()
         if not 0 <= self.threshold < 1:
             raise InputError(f"threshold is {self.threshold}, but it must be 0 or more and lie below 1.")
-        check_range("boost", self.boost, 0)
+        check_range("boost", self.boost, 0, MOST_WEIGHT)
 
     @property
     def dependence(self) -> Dependence | None:
@@ -332,7 +335,7 @@ class PAPO(_Spoiling):
         if self.spoil == "none":
             raise InputError("papo masks the picture and cannot leave it out; choose patches, blur or colour.")
         for name in ("gamma", "eta", "eta_spoilt"):
-            check_range(name, getattr(self, name), 0)
+            check_range(name, getattr(self, name), 0, MOST_WEIGHT)
 
     @property
     def adds_to_loss(self) -> bool:
@@ -379,9 +382,9 @@ class SymMPO(DPO):
     name: ClassVar[str] = "symmpo"
 
     def __post_init__(self) -> None:
-        check_range("delta", self.delta, -math.inf)
+        check_range("delta", self.delta, -MOST_WEIGHT, MOST_WEIGHT)
         for name in ("pair", "margin", "anchor"):
-            check_range(f"The weight of the term {name}", getattr(self, name), 0)
+            check_range(f"The weight of the term {name}", getattr(self, name), 0, MOST_WEIGHT)
 
 
 def check_loss_type(method: GRPO, loss_type: str) -> None:

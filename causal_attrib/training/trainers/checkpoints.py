@@ -1,4 +1,4 @@
-"""Which checkpoint a run goes on from.
+"""Which checkpoint a run goes on from, and into which folder.
 
 A run may be killed while it writes one. The Trainer writes `trainer_state.json` last, and removes older checkpoints
 only after that, so that there is always one whose state can be read.
@@ -10,7 +10,9 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from causal_attrib.errors import InputError
 from causal_attrib.training.recipe.arithmetic import filled
@@ -18,9 +20,19 @@ from causal_attrib.training.recipe.arithmetic import filled
 if TYPE_CHECKING:
     from trl import GRPOConfig
 
+    from causal_attrib.training.recipe.keys import Recipe
+
+# In the folder of a run: what was asked of it, and what it was run with.
+RECIPE, VERSIONS = "recipe.yaml", "versions.json"
+# What a run writes there and others too.
+_OF_OTHERS = ("README.md", RECIPE, "config.json", "model.safetensors", "adapter_config.json", "training.html")
+# Settings without which the weights of a checkpoint are another model's.
+_OF_WEIGHTS = ("lora_alpha", "lora_targets", "modules_to_save", "use_dora", "use_rslora")
 _NAME = re.compile(r"checkpoint-(\d+)")
 # How files begin that only a resumed run reads.
 _OF_THE_OPTIMIZER = ("optimizer", "scheduler", "scaler", "rng_state")
+# One of these holds the moments: the Trainer's, FSDP's, DeepSpeed's.
+_MOMENTS = ("optimizer", "global_step")
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -34,14 +46,61 @@ def find_checkpoint(folder: Path, resume: str) -> Path | None:
     """The checkpoint that `--resume` names: "last", or a folder. None if a run has written none yet.
 
     Raises:
-        InputError: the folder named is no whole checkpoint.
+        InputError: the folder named is no whole checkpoint, or has no state of the optimizer.
     """
-    if resume == "last":
-        return last_checkpoint(folder)
-    path = Path(resume)
+    path = last_checkpoint(folder) if resume == "last" else Path(resume)
+    if path is None:
+        return None
     if not _is_whole(path):
         raise InputError(f"{path} is no checkpoint that can be resumed; give a folder checkpoint-N, or --resume alone.")
+    if not any(file.name.startswith(_MOMENTS) for file in path.iterdir()):
+        within = last_checkpoint(path)
+        instead = f"give {within}" if within else "leave out save_only_model in the run that writes it"
+        raise InputError(f"{path} holds no state of the optimizer, without which no run goes on; {instead}.")
     return path
+
+
+def recipe_before(checkpoint: Path) -> dict[str, Any]:
+    """The recipe of the run that wrote a checkpoint; empty if it is not beside it."""
+    try:
+        found = yaml.safe_load((checkpoint.parent / RECIPE).read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def check_goes_on(checkpoint: Path, recipe: Recipe) -> None:
+    """Raises InputError unless a run of this recipe can go on from a checkpoint: by its method, with its weights."""
+    check_kind(checkpoint, full=recipe.full, rank=recipe.lora_rank)
+    before = recipe_before(checkpoint)
+    if before.get("method", recipe.method) != recipe.method:
+        model = checkpoint if recipe.full else "DIR"
+        first = "" if recipe.full else f"copo merge-adapter {checkpoint} {model}, and then "
+        raise InputError(
+            f"{checkpoint} is of a run of {before['method']}, and this is one of {recipe.method}; resume it with "
+            f"--method {before['method']}, or begin a run with its model: {first}--model {model}."
+        )
+    for name in () if recipe.full or not before else _OF_WEIGHTS:
+        was, now = (
+            list(value) if isinstance(value, tuple) else value for value in (before.get(name), getattr(recipe, name))
+        )
+        if (was or None) != (now or None):
+            raise InputError(
+                f"{checkpoint} was trained with {name} {was}, and this run has {now}; resume it with the {name} it was "
+                "begun with."
+            )
+
+
+def check_free(folder: Path) -> None:
+    """Raises InputError if a new run would replace files in its folder that no run has written."""
+    if (folder / VERSIONS).is_file():
+        return
+    for name in _OF_OTHERS:
+        if (folder / name).exists():
+            raise InputError(
+                f"{folder} holds a {name} that no run has written, and this one would replace it; choose another "
+                "output_dir."
+            )
 
 
 def updates_done(checkpoint: Path) -> int:
@@ -54,6 +113,9 @@ def put_in_place(checkpoint: Path, folder: Path) -> None:
     for file in checkpoint.iterdir():
         if file.is_file() and not file.name.startswith(_OF_THE_OPTIMIZER):
             shutil.copyfile(file, folder / file.name)
+    for name in (RECIPE, VERSIONS):
+        if (checkpoint.parent / name).is_file() and not (folder / name).exists():
+            shutil.copyfile(checkpoint.parent / name, folder / name)
 
 
 def check_kind(checkpoint: Path, *, full: bool, rank: int | None = None) -> None:
@@ -66,7 +128,10 @@ def check_kind(checkpoint: Path, *, full: bool, rank: int | None = None) -> None
             "with."
         )
     if rank is not None and not full:
-        held = json.loads(adapter.read_text("utf-8")).get("r")
+        try:
+            held = json.loads(adapter.read_text("utf-8"))["r"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InputError(f"{adapter} is damaged; resume another checkpoint.") from None
         if held != rank:
             raise InputError(
                 f"{checkpoint} holds adapters of rank {held}, but this run trains some of rank {rank}; resume with the "
@@ -108,6 +173,6 @@ def check_boundary(checkpoint: Path, args: GRPOConfig, per_epoch: int) -> None:
 def _is_whole(checkpoint: Path) -> bool:
     try:
         updates_done(checkpoint)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
@@ -67,7 +68,28 @@ def check_layers(model: nn.Module, **named: Sequence[str] | None) -> None:
     for key, names in named.items():
         for one in names or ():
             if not one or not any(name == one or name.endswith(f".{one}") for name in there):
-                raise InputError(f"{key} names {one!r}, and no part of {type(model).__name__} is called so.")
+                raise InputError(
+                    f"{key} names {one!r}, and no part of {type(model).__name__} is called so; name parts of it, such "
+                    f"as {', '.join(_like(one, model, linear=key == 'lora_targets'))}."
+                )
+
+
+def _is_large(path: str, part: nn.Module) -> bool:
+    """Whether it is one of the parts a model is made of (its projector), or its head."""
+    return path.count(".") == 1 or bool(path and "." not in path and not list(part.children()))
+
+
+def _like(name: str, model: nn.Module, *, linear: bool) -> list[str]:
+    """Up to three names that `lora_targets` (linear layers) or `modules_to_save` could have said, the likest first."""
+    from torch import nn
+
+    there = {
+        path: path.rpartition(".")[2]
+        for path, part in model.named_modules()
+        if (isinstance(part, nn.Linear) and not re.fullmatch(_SEEING, path) if linear else _is_large(path, part))
+    }
+    ends = list(dict.fromkeys(end for end in there.values() if not end.isdigit()))
+    return (difflib.get_close_matches(name, ends, n=3) or ends)[:3]
 
 
 def freeze_vision(model: nn.Module) -> None:

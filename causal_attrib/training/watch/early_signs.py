@@ -54,11 +54,19 @@ def signs(entries: Sequence[dict]) -> Iterator[tuple[str, str]]:
             )
     if mean("rewards/format/mean") == 0:
         yield "format", "No completion has had the tags that the reward format asks for; ask for them in the prompt."
-    if mean("copo/unscored_completions") > UNSCORED or mean("copo/scored_tokens") == 0:
+    if mean("copo/unscored_completions") > UNSCORED:
         yield (
             "unscored",
             f"Of {mean('copo/unscored_completions'):.0%} of the completions no token is scored: they "
             "answer at once, or their reasoning comes to no end; ask for it in the prompt, or train with grpo.",
+        )
+    elif mean("copo/scored_tokens") == 0:
+        # A completion without a token that counts is not among those that are not scored.
+        yield (
+            "unscored",
+            "No token has been scored: completions that are cut off count for nothing (mask_truncated_completions), "
+            "and the others answer at once or come to no end of their reasoning; raise max_completion_length, or "
+            "train with grpo.",
         )
     if mean("completions/clipped_ratio") > CUT_OFF:
         yield (
