@@ -100,10 +100,10 @@ def select(
         mean = sum(map(sum, rewards)) / (len(rewards) * num_generations)
         told = f"Mean reward {mean:.2f}; at {flat} of {len(rows)} prompts all completions got the same.\nWrote {out}"
         record = {"out": out, "prompts": len(rows), "mean_reward": mean, "all_alike": flat}
-        common.told(told, record, json=json, quiet=quiet)
         if flat == len(rows) and not quiet:
             common.tell(
                 "Warning: At no prompt do the rewards differ, so that a group-relative method learns nothing from what "
-                "was written; choose another reward, longer completions, or prompts that are right now and then.",
+                "is written; choose another reward, longer completions, or prompts that are right now and then.",
                 "yellow",
             )
+        common.told(told, record, json=json, quiet=quiet)
