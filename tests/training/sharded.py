@@ -20,6 +20,18 @@ from typer.testing import CliRunner
 
 import causal_attrib
 
+# Two updates; what else a run needs its test adds.
+RECIPE = """
+data: scenes
+max_steps: 2
+num_generations: 4
+per_device_train_batch_size: 4
+gradient_accumulation_steps: 1
+max_completion_length: 24
+temperature: 1.5
+learning_rate: 1e-4
+show_completions: 0
+"""
 _FSDP = {
     "ACCELERATE_USE_FSDP": "true",
     "FSDP_RESHARD_AFTER_FORWARD": "true",

@@ -12,21 +12,9 @@ if not os.environ.get("COPO_SHARDED"):
     pytest.skip("needs DeepSpeed: make sharded", allow_module_level=True)
 
 from causal_attrib.scenes import write_dataset
-from tests.training.sharded import apart
+from tests.training.sharded import RECIPE, apart
 
 ROOT = Path(__file__).parents[2]
-RECIPE = """
-data: scenes
-max_steps: 2
-num_generations: 4
-per_device_train_batch_size: 4
-gradient_accumulation_steps: 1
-max_completion_length: 24
-temperature: 1.5
-learning_rate: 1e-4
-save_steps: 2
-show_completions: 0
-"""
 METHODS = ("grpo", "copo", "hero+keep=1", "cepo", "vppo", "pgpo", "papo", "symmpo", "dpo")
 RUNS = (
     *METHODS,
@@ -40,7 +28,7 @@ RUNS = (
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sharded")
     write_dataset(folder / "scenes", 16, seed=0)
-    (folder / "recipe.yaml").write_text(RECIPE)
+    (folder / "recipe.yaml").write_text(RECIPE + "save_steps: 2\n")
     launch(folder, "ddp", RUNS)
     return folder
 

@@ -13,24 +13,9 @@ pytest.importorskip("trl", reason="TRL is not installed (extra `train`)")
 
 from causal_attrib.scenes import write_dataset
 from tests.training.runs import GROUP
-from tests.training.sharded import apart
+from tests.training.sharded import RECIPE, apart
 
 ROOT = Path(__file__).parents[2]
-
-
-RECIPE = """
-data: scenes
-max_steps: 2
-num_generations: 4
-per_device_train_batch_size: 4
-gradient_accumulation_steps: 1
-max_completion_length: 24
-temperature: 1.5
-learning_rate: 1e-4
-save_steps: 1
-show_completions: 0
-ddp_backend: gloo
-"""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +27,7 @@ def ran(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("two_processes")
     write_dataset(folder / "scenes", 16, seed=0)
-    (folder / "recipe.yaml").write_text(RECIPE)
+    (folder / "recipe.yaml").write_text(RECIPE + "save_steps: 1\nddp_backend: gloo\n")
     script = str(Path(__file__).with_name("two_processes.py"))
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", script, str(folder)],

@@ -321,15 +321,12 @@ def _refused(recipe: Recipe) -> dict[str, str]:
 
 
 def _checkpoint(recipe: Recipe, resume: str | None) -> Path | None:
-    if resume is None:
-        if last_checkpoint(recipe.folder) is not None:
-            raise InputError(
-                f"{recipe.folder} holds the checkpoints of another run; go on with it by --resume, or choose another "
-                "output_dir."
-            )
-        check_free(recipe.folder)
-        return None
-    checkpoint = find_checkpoint(recipe.folder, resume)
+    if resume is None and last_checkpoint(recipe.folder) is not None:
+        raise InputError(
+            f"{recipe.folder} holds the checkpoints of another run; go on with it by --resume, or choose another "
+            "output_dir."
+        )
+    checkpoint = None if resume is None else find_checkpoint(recipe.folder, resume)
     if checkpoint is None:
         check_free(recipe.folder)
     else:
