@@ -46,7 +46,7 @@ from causal_attrib.training.watch.out_of_memory import out_of_memory
 from causal_attrib.training.watch.phases import PhaseClock
 from causal_attrib.version import __version__
 from causal_attrib.vlm import VLM
-from causal_attrib.vlm.loading import load
+from causal_attrib.vlm.loading import load, without_weights
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -143,14 +143,21 @@ def _build(plan: Plan, load: Callable[..., VLM]) -> CopoGRPOTrainer | Preference
     recipe, arguments = plan.recipe, plan.arguments
     # To ask for the device gives each process of a launcher its own.
     cpu = arguments.device.type == "cpu"
+    named = {"lora_targets": recipe.lora_targets, "modules_to_save": recipe.modules_to_save}
+    if any(named.values()) and not recipe.trust_remote_code:
+        # Before the weights are read, which may take minutes.
+        empty = without_weights(recipe.model, recipe.revision)
+        if empty is not None:
+            check_layers(empty, **named)
     with explained(recipe):
         vlm = _load(recipe, load, cpu=cpu)
     check_trainable(vlm)
-    check_layers(vlm.model, lora_targets=recipe.lora_targets, modules_to_save=recipe.modules_to_save)
+    check_layers(vlm.model, **named)
+    of_template = getattr(arguments, "chat_template_kwargs", None)
     for some, path in ((plan.rows, recipe.data), (plan.eval_rows or [], recipe.eval_file)):
         check_sizes(vlm, some, path)
         check_texts(vlm, some, path)
-        check_lengths(vlm, some, path, getattr(arguments, "max_completion_length", None))
+        check_lengths(vlm, some, path, getattr(arguments, "max_completion_length", None), of_template)
         check_places(vlm, some, path)
     if vlm.revision is not None and recipe.full:
         # TRL loads the reference from the same place.
@@ -174,8 +181,7 @@ def _build(plan: Plan, load: Callable[..., VLM]) -> CopoGRPOTrainer | Preference
             rewards = list(plan.rewards)
             if isinstance(plan.method, CEPO):
                 scorer = _load(recipe, load, cpu=cpu)
-                options = getattr(arguments, "chat_template_kwargs", None)
-                rewards[0] = CEPOReward(scorer, rewards[0], plan.method, recipe.seed, options)
+                rewards[0] = CEPOReward(scorer, rewards[0], plan.method, recipe.seed, of_template)
             trainer = CopoGRPOTrainer(
                 reward_funcs=rewards,
                 scoring=plan.scoring,

@@ -140,6 +140,23 @@ def load(
     return vlm
 
 
+def without_weights(model: str | None, revision: str | None = None) -> torch.nn.Module | None:
+    """The modules of a model as its config has them, which takes no memory; None if they cannot be built so.
+
+    Raises:
+        InputError: there is no such model, or it is none that `load` takes without code of its own.
+    """
+    name = name_of(model)
+    base, _ = _base_and_adapter(name, find(BUNDLED_FOLDER if name == BUNDLED else name, revision))
+    config = _config(name, base, trust_remote_code=False)
+    try:
+        with torch.device("meta"):
+            return AutoModelForImageTextToText.from_config(config)
+    except Exception:
+        # A class may read a number while it is built, and here there are none; loading tells what else is wrong.
+        return None
+
+
 @contextmanager
 def _no_bars() -> Iterator[None]:
     """None of transformers' bars, for a model that is there in a moment."""

@@ -100,6 +100,7 @@ def test_a_slip_is_one_sentence(keys, said):
             "eval_steps is of evaluations, and there is no eval_file; give one",
         ),
         ({"others": {"eval_strategy": "steps"}}, "eval_strategy is of evaluations, and there is no eval_file"),
+        ({"others": {"optim": "galore_adamw"}}, "galore_adamw is for layers that are named; give optim_target_modules"),
         (
             {"others": {"do_train": False}},
             "The key do_train is read by scripts of transformers alone, and has no",

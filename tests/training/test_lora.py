@@ -10,8 +10,12 @@ pytest.importorskip("peft", reason="peft is not installed (extra `train`)")
 
 import causal_attrib
 from causal_attrib import InputError
+from causal_attrib.training.plan import make_plan
+from causal_attrib.training.recipe.keys import Recipe
+from causal_attrib.training.run import build
 from causal_attrib.training.trainers.lora import check_layers, finish_adapter, lora_config
-from causal_attrib.vlm.loading import BUNDLED_FOLDER
+from causal_attrib.vlm.loading import BUNDLED_FOLDER, without_weights
+from tests.tiny_models import tiny
 
 
 @pytest.fixture
@@ -70,3 +74,24 @@ def test_names_of_no_layer_are_refused(bundled, key, name):
         check_layers(bundled.model, **{key: ["q_proj", name]})
     told = str(error.value).rpartition("such as ")[2].rstrip(".").split(", ")
     check_layers(bundled.model, **{key: told})
+
+
+@pytest.mark.parametrize("name", ["llava_clip_llama", "qwen2_5_vl", "idefics3", "gemma3"])
+def test_the_modules_of_a_config_are_those_of_the_model(name, tmp_path):
+    vlm = tiny(name)
+    vlm.model.config.save_pretrained(tmp_path)
+    empty = without_weights(str(tmp_path))
+    assert [path for path, _ in empty.named_modules()] == [path for path, _ in vlm.model.named_modules()]
+    assert all(weight.is_meta for weight in empty.parameters())
+
+
+def test_layers_are_looked_for_before_the_weights_are_read(tmp_path):
+    tiny("llava_clip_llama").model.config.save_pretrained(tmp_path / "model")
+    rows = [{"prompt": "what is it?", "answer": "a dog"}] * 8
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    here = {"model": str(tmp_path / "model"), "data": str(tmp_path / "rows.jsonl"), "output_dir": str(tmp_path / "out")}
+    read = []
+    plan = make_plan(Recipe(method="grpo", lora_targets=("q_porj",), **here))
+    with pytest.raises(InputError, match="lora_targets names 'q_porj', and no part of .* such as q_proj"):
+        build(plan, lambda *_, **__: read.append(True))
+    assert not read

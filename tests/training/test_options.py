@@ -132,7 +132,10 @@ def test_kernels_for_gpus_are_refused_on_a_cpu_before_rows_are_read(recipe, tmp_
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"optim": "galore_adamw"}, "TRL refuses these settings: You need to install `galore_torch`"),
+        (
+            {"optim": "galore_adamw", "optim_target_modules": "all-linear"},
+            "TRL refuses these settings: You need to install `galore_torch`",
+        ),
         ({"optim": "bogus"}, "TRL refuses these settings: bogus is not a valid OptimizerNames"),
         (
             {"lr_scheduler_type": "cosine_with_min_lr"},

@@ -118,6 +118,11 @@ def test_a_prompt_longer_than_the_model_reads_is_named_before_the_first_sampling
         UserWarning, match="row 4 has a prompt of .* and 2047 may be written .* Set max_completion_length"
     ):
         check_lengths(vlm, [*rows[:3], rows[0] | {"prompt": [{"role": "user", "content": "dog " * 99}]}], "r", 2047)
+    # What the chat template is told counts as well.
+    vlm.processor.chat_template += "{% if thinking %}{{ 'dog ' * 3000 }}{% endif %}"
+    check_lengths(vlm, rows, "rows.jsonl", 512, {"thinking": False})
+    with pytest.raises(InputError, match=r"rows.jsonl row \d has a prompt of 30\d\d tokens"):
+        check_lengths(vlm, rows, "rows.jsonl", 512, {"thinking": True})
     said = {
         name: [{"role": "assistant", "content": text}] for name, text in (("chosen", "x"), ("rejected", "dog " * 3000))
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from PIL import Image
 
@@ -17,10 +18,18 @@ from causal_attrib.vlm import VLM
 _SIZES = 16
 _RESPONSES = ("chosen", "rejected", "chosen_contrast")
 
+_BLANK = Image.new("RGB", (1, 1))
+
 _Size = tuple[int, int]
 
 
-def check_lengths(vlm: VLM, rows: Sequence[dict], path: str | None, written: int | None = 1) -> None:
+def check_lengths(
+    vlm: VLM,
+    rows: Sequence[dict],
+    path: str | None,
+    written: int | None = 1,
+    options: Mapping[str, Any] | None = None,
+) -> None:
     """Hold the prompts of rows, with empty pictures of their sizes, against what the model reads.
 
     A token is at least a byte of text, so that of short rows only the longest is tokenized.
@@ -28,6 +37,7 @@ def check_lengths(vlm: VLM, rows: Sequence[dict], path: str | None, written: int
     Args:
         path: where the rows are from.
         written: tokens that may be written behind a prompt; None: the responses of the row stand there.
+        options: further arguments of the chat template.
 
     Raises:
         InputError: behind a prompt no token can be written, or a response does not fit; the row is named.
@@ -38,7 +48,9 @@ def check_lengths(vlm: VLM, rows: Sequence[dict], path: str | None, written: int
     longest = vlm.family.longest
     if longest is None or not rows:
         return
-    default = vlm.family.converse(vlm.family.default_prompt).before
+    told = dict(options or {})
+    asked = [{"role": "user", "content": vlm.family.default_prompt}]
+    default = chat_of(vlm, Rollout([_BLANK], asked, (), options=told))
     pictures = [_pictures(row) for row in rows]
     sizes = sorted({size for of_row in pictures for shown in of_row for size in shown}, key=lambda s: (s[0] * s[1], s))
     spread = {sizes[n * (len(sizes) - 1) // (_SIZES - 1)] for n in range(_SIZES)} if sizes else set()
@@ -57,10 +69,10 @@ def check_lengths(vlm: VLM, rows: Sequence[dict], path: str | None, written: int
     for n in (first, *(n for n in others if bounds[n] + 1 > longest)):
         row = rows[n]
         behind = 1 if written else max(_text_length(vlm, text) for text in _responses(row))
-        in_words = _text_length(vlm, chat_of(vlm, Rollout([], row["prompt"], ()), picture=False))
+        in_words = _text_length(vlm, chat_of(vlm, Rollout([], row["prompt"], (), options=told), picture=False))
         if n != first and in_words + each * max(map(len, pictures[n])) + behind <= longest:
             continue
-        found[n] = max(_length_of_prompt(vlm, row["prompt"], shown) for shown in pictures[n])
+        found[n] = max(_length_of_prompt(vlm, row["prompt"], shown, told) for shown in pictures[n])
         if found[n] + behind > longest:
             what = "" if written else f", the response {behind} more"
             remedy = "shorten the prompt" if written or found[n] >= longest else "shorten them"
@@ -90,8 +102,8 @@ def _responses(row: dict) -> Iterator[str]:
     return (text_of(row[name][-1]["content"]) for name in _RESPONSES if row.get(name))
 
 
-def _length_of_prompt(vlm: VLM, messages: Sequence[dict], sizes: Sequence[_Size]) -> int:
-    rollout = Rollout([Image.new("RGB", size) for size in sizes], messages, ())
+def _length_of_prompt(vlm: VLM, messages: Sequence[dict], sizes: Sequence[_Size], options: dict) -> int:
+    rollout = Rollout([Image.new("RGB", size) for size in sizes], messages, (), options=options)
     text = chat_of(vlm, rollout)
     return _length(vlm, text, sizes) if sizes else _text_length(vlm, text)
 

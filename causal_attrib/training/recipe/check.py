@@ -61,6 +61,8 @@ _READ_WITH = {
     "discopop_tau": ("loss_type", "discopop"),
     "f_alpha_divergence_coef": ("f_divergence_type", "alpha_divergence"),
 }
+# Optimizers of the gradients of some layers.
+_OF_LAYERS = ("galore", "apollo")
 # Options of evaluations.
 _OF_EVALUATIONS = (
     *("eval_steps", "eval_strategy", "eval_on_start", "eval_delay", "eval_accumulation_steps"),
@@ -221,6 +223,9 @@ def _check_effect(recipe: Recipe, method: Method) -> None:
 
 
 def _check_effect_in_trl(recipe: Recipe) -> None:
+    optimizer = str(recipe.others.get("optim"))
+    if optimizer.startswith(_OF_LAYERS) and not recipe.others.get("optim_target_modules"):
+        raise InputError(f"{optimizer} is for layers that are named; give optim_target_modules, such as all-linear.")
     for name, value in recipe.others.items():
         if name in _READ_WITH and value not in (None, False):
             other, wanted = _READ_WITH[name]
