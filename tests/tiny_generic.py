@@ -1,5 +1,6 @@
 """Tiny models of architectures that have no tests of their own elsewhere: each builds the model and its processor."""
 
+import pytest
 import torch
 import transformers as tf
 from tokenizers import models, normalizers
@@ -1018,6 +1019,8 @@ def t5gemma2():
 
 
 def llama4():
+    if tf.__version__ == "5.24.0":
+        pytest.skip("transformers 5.24.0 cannot run Llama 4: it asks the text model for the outputs of pictures")
     tokenizer = byte_level(named={})
     marks = ["<|image_start|>", "<|image_end|>", "<|tile_x_separator|>", "<|tile_y_separator|>"]
     add_tokens(tokenizer, "<|image|>", "<|patch|>", *marks)

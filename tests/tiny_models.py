@@ -12,6 +12,7 @@ from transformers import MODEL_MAPPING
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from causal_attrib.vlm import VLM
+from causal_attrib.vlm.prefix_cache import cache_argument
 from causal_attrib.vlm.processors import ImageAndTokenizer
 from tests.tiny_generic import GENERIC, qwen4_exp
 from tests.tiny_parts import (
@@ -664,6 +665,12 @@ REFUSED_AT_USE = {"qwen4_exp": qwen4_exp}
 
 # One of each kind, for tests of the rooms that stand on the models.
 ONE_OF_EACH_KIND = ("llava_clip_llama", "llava_siglip_qwen2", "idefics3", "mllama", "git", "blip2_t5")
+
+
+def cache_given(module, kwargs):
+    """The cache that a hook of a layer is shown among its arguments."""
+    (name,) = cache_argument(module, None)
+    return kwargs[name]
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from models import length_of
 
 from causal_attrib.vlm import VLM
 from causal_attrib.vlm.encoding import Encoding
+from causal_attrib.vlm.prefix_cache import cache_argument
 
 
 def extended(encoding: Encoding, ids: Sequence[int], inputs: dict | None = None) -> dict:
@@ -75,7 +76,7 @@ def prompt_cache(vlm: VLM, encoding: Encoding) -> tf.DynamicCache:
     cache = tf.DynamicCache()
     rows = ("input_ids", "attention_mask", "mm_token_type_ids")
     inputs = {name: value[:, :-1] if name in rows else value for name, value in encoding.prompt_inputs.items()}
-    vlm.model.model(**inputs, past_key_values=cache, use_cache=True)
+    vlm.model.model(**inputs, use_cache=True, **cache_argument(vlm.model.model, cache))
     return cache
 
 
@@ -89,7 +90,7 @@ def generate_cached(vlm: VLM, encoding: Encoding, counts: Sequence[int], samples
             copy.update(layer.keys.expand(samples, -1, -1, -1), layer.values.expand(samples, -1, -1, -1), index)
         longer = extended(encoding, encoding.response_ids[:count])
         inputs = {name: longer[name].expand(samples, -1) for name in ("input_ids", "attention_mask")}
-        inputs["past_key_values"] = copy
+        inputs |= cache_argument(vlm.model, copy)
         written.append(_until_full(vlm, inputs, length_of(encoding, count), 1, greedy))
     return written
 

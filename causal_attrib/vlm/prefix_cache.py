@@ -6,12 +6,14 @@ whose logits are wanted, T tokens that were read together with the prompt, V voc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import Cache, DynamicCache, EncoderDecoderCache
 from transformers.cache_utils import DynamicLayer
 
@@ -52,6 +54,16 @@ class PrefixCache:
         """Count positions from another number on than the cache does."""
         self.first += by
         self.key_position_K = self.key_position_K + by
+
+
+def cache_argument(module: nn.Module, cache: Any) -> dict[str, Any]:
+    """A cache as the forward of a module takes it: the argument is called `cache` since transformers 5.24."""
+    return {_cache_name(type(module).forward): cache}
+
+
+@functools.cache
+def _cache_name(forward: Callable) -> str:
+    return "cache" if "cache" in inspect.signature(forward).parameters else "past_key_values"
 
 
 def new_cache(texts: int = 0) -> Cache:

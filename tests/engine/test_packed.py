@@ -23,7 +23,7 @@ from causal_attrib.vlm import VLM, Continuation
 from causal_attrib.vlm.modes import attention_kernel
 from tests.conftest import DIGEST, PARK
 from tests.fuzz import fuzz
-from tests.tiny_models import tiny
+from tests.tiny_models import cache_given, tiny
 
 CAPTION = "a dog and a red frisbee"
 
@@ -231,7 +231,7 @@ class TooSmall:
 
     def check(self, module, args, kwargs):
         states = args[0] if args else kwargs["hidden_states"]
-        cached = kwargs["past_key_values"].get_seq_length(0) > states.shape[1]
+        cached = cache_given(module, kwargs).get_seq_length(0) > states.shape[1]
         if cached and states.shape[1] > self.fits:
             self.times += 1
             raise torch.OutOfMemoryError("CUDA out of memory.")
@@ -268,7 +268,9 @@ def test_a_long_caption_takes_no_more_than_its_forwards_allow(vlm):
     def note(module, args, kwargs):
         nonlocal largest
         states = args[0] if args else kwargs["hidden_states"]
-        largest = max(largest, states.shape[1] if kwargs["past_key_values"].get_seq_length(0) > states.shape[1] else 0)
+        largest = max(
+            largest, states.shape[1] if cache_given(module, kwargs).get_seq_length(0) > states.shape[1] else 0
+        )
 
     hook = vlm.model.model.language_model.layers[-1].register_forward_pre_hook(note, with_kwargs=True)
     try:

@@ -17,7 +17,7 @@ from causal_attrib.vlm import VLM, Continuation
 from causal_attrib.vlm.modes import attention_kernel
 from causal_attrib.vlm.prefix_cache import JoinedCache
 from tests.conftest import DIGEST, PARK
-from tests.tiny_models import BUILDERS, ONE_OF_EACH_KIND, tiny
+from tests.tiny_models import BUILDERS, ONE_OF_EACH_KIND, cache_given, tiny
 
 CAPTIONS = ("a dog and a red frisbee", "two cats", "a very long red bus on the grass")
 # Layers that look at the picture beside the keys, or no further than a window, or out of sight.
@@ -134,7 +134,7 @@ def test_where_memory_runs_out_pictures_are_taken_one_by_one(samples):
     expected = PackedEngine(vlm).run_jobs(jobs(vlm, Likelihood(), **asked), samples=samples)
 
     def scarce(module, args, kwargs):
-        if isinstance(kwargs["past_key_values"], JoinedCache):
+        if isinstance(cache_given(module, kwargs), JoinedCache):
             tried.append(1)
             raise torch.OutOfMemoryError("CUDA out of memory.")
 

@@ -22,7 +22,7 @@ from causal_attrib.errors import InputError
 from causal_attrib.vlm.conversation import Conversation, converse
 from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout, without_boxes
-from causal_attrib.vlm.prefix_cache import AttentionMask, PrefixCache, block_mask, float_mask, new_cache
+from causal_attrib.vlm.prefix_cache import AttentionMask, PrefixCache, block_mask, cache_argument, float_mask, new_cache
 
 
 class Family:
@@ -201,7 +201,7 @@ class Family:
             count: of how many of the last positions logits are wanted.
         """
         cache = new_cache(count)
-        output = self.model(**inputs, **self._keep(count), past_key_values=cache, use_cache=True)
+        output = self.model(**inputs, **self._keep(count), **cache_argument(self.model, cache), use_cache=True)
         return self._prefix(cache, output.logits, count)
 
     def _prefix(self, cache: Cache, logits_BLV: Tensor, count: int, **shared: Any) -> PrefixCache:
@@ -258,8 +258,8 @@ class Family:
             inputs_embeds=embedded_BQD,
             position_ids=self._position_ids(position_Q),
             attention_mask=mask,
-            past_key_values=prefix.cache,
             use_cache=True,
+            **cache_argument(self.decoder, prefix.cache),
             **({"logits_to_keep": wanted_N} if keeps else {}),
             **prefix.shared,
         )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from causal_attrib.vlm.families.base import Family
 from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout, one_grid
-from causal_attrib.vlm.prefix_cache import PrefixCache, cut_words, new_cross_cache
+from causal_attrib.vlm.prefix_cache import PrefixCache, cache_argument, cut_words, new_cross_cache
 
 
 class Blip(Family):
@@ -43,7 +43,9 @@ class Blip(Family):
     def prefill(self, inputs: dict[str, Tensor], count: int = 1) -> PrefixCache:
         seen = self.model.vision_model(pixel_values=inputs["pixel_values"]).last_hidden_state
         cache, words = new_cross_cache(), {name: inputs[name] for name in ("input_ids", "attention_mask")}
-        output = self.decoder(**words, encoder_hidden_states=seen, past_key_values=cache, use_cache=True)
+        output = self.decoder(
+            **words, encoder_hidden_states=seen, use_cache=True, **cache_argument(self.decoder, cache)
+        )
         return self._prefix(cache, output.logits, count, encoder_hidden_states=seen)
 
     @property

@@ -11,7 +11,7 @@ from causal_attrib.vlm.families.base import AttentionMask
 from causal_attrib.vlm.families.encoder_decoder import EncoderDecoder
 from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout
-from causal_attrib.vlm.prefix_cache import PrefixCache, cut_words, new_cross_cache
+from causal_attrib.vlm.prefix_cache import PrefixCache, cache_argument, cut_words, new_cross_cache
 
 
 class Florence2(EncoderDecoder):
@@ -29,7 +29,7 @@ class Florence2(EncoderDecoder):
 
     def prefill(self, inputs: dict[str, Tensor], count: int = 1) -> PrefixCache:
         cache = new_cross_cache()
-        output = self.model(**inputs, past_key_values=cache, use_cache=True)
+        output = self.model(**inputs, use_cache=True, **cache_argument(self.model, cache))
         return self._prefix(
             cache,
             output.logits,
@@ -52,8 +52,8 @@ class Florence2(EncoderDecoder):
             states_BQD = decoder(
                 inputs_embeds=embedded_BQD,
                 attention_mask=mask,
-                past_key_values=prefix.cache,
                 use_cache=True,
+                **cache_argument(decoder, prefix.cache),
                 **prefix.shared,
             ).last_hidden_state
         finally:

@@ -12,7 +12,7 @@ from causal_attrib.vlm.families.base import AttentionMask
 from causal_attrib.vlm.families.encoder_decoder import EncoderDecoder
 from causal_attrib.vlm.image_hook import ImageHook
 from causal_attrib.vlm.layout import ImageLayout, one_grid, shown, without_boxes
-from causal_attrib.vlm.prefix_cache import PrefixCache, cut_words, new_cross_cache
+from causal_attrib.vlm.prefix_cache import PrefixCache, cache_argument, cut_words, new_cross_cache
 
 
 class VisionEncoderDecoder(EncoderDecoder):
@@ -45,7 +45,7 @@ class VisionEncoderDecoder(EncoderDecoder):
 
     def prefill(self, inputs: dict[str, Tensor], count: int = 1) -> PrefixCache:
         cache = new_cross_cache()
-        output = self.model(**inputs, past_key_values=cache, use_cache=True)
+        output = self.model(**inputs, use_cache=True, **cache_argument(self.model, cache))
         return self._prefix(cache, output.logits, count, encoder_outputs=(output.encoder_last_hidden_state,))
 
     def _step(
@@ -55,8 +55,8 @@ class VisionEncoderDecoder(EncoderDecoder):
             decoder_inputs_embeds=embedded_BQD,
             decoder_position_ids=position_Q[None],
             decoder_attention_mask=mask,
-            past_key_values=prefix.cache,
             use_cache=True,
+            **cache_argument(self.model, prefix.cache),
             **prefix.shared,
         )
         return output.logits[0, wanted_N]
