@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import Any, TypeVar, get_args
 
+from python_multipart.exceptions import FormParserError
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -105,9 +106,9 @@ class Service:
                         data = await value.read()
                     else:
                         raise InputError(f"The file {shown(name)} is not asked for; send the picture as image.")
-        except HTTPException as error:
-            # Starlette's own words for a form that it cannot read.
-            if error.status_code != 400:
+        except (HTTPException, FormParserError) as error:
+            # Starlette's own words for a form that it cannot read, or its parser's, which older ones hand on.
+            if isinstance(error, HTTPException) and error.status_code != 400:
                 raise
             raise InputError(f"The form cannot be read ({reason_of(error)}); send it again.") from None
         return fields, data or None

@@ -234,6 +234,6 @@ def test_signals_are_columns_of_the_table_and_of_every_file(copo, picture, tmp_p
     assert (
         "Left out: evidence_other, prior_other, kl_other, k3_other, since that takes another picture" in result.stderr
     )
-    frame = pd.read_csv(path, comment="#")
+    frame = pd.read_csv(path, comment="#", float_precision="round_trip")
     assert {"kl", "signal_evidence", "attention_ratio", "k3_patches"} <= set(frame.columns)
     assert Attribution.load(path).to_frame().kl.tolist() == frame.kl.tolist()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import trapezoid
 from scipy.ndimage import sobel
 from scipy.stats import spearmanr
 
@@ -87,7 +88,7 @@ def test_the_insertion_area_is_that_of_a_plain_walk():
     shown_C = stops(7, 3)
     walked = [game.values(np.isin(np.arange(7), order_R[:shown])[None])[0, 0] for shown in shown_C]
     np.testing.assert_allclose(found.insertion_C, walked)
-    assert found.insertion == pytest.approx(np.trapezoid(walked, shown_C / 7))
+    assert found.insertion == pytest.approx(trapezoid(walked, shown_C / 7))
     assert areas(np.array(walked), shown_C) == pytest.approx(found.insertion)
 
 

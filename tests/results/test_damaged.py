@@ -147,6 +147,21 @@ def test_a_changed_line_of_many_can_be_shown_or_is_refused(tmp_path, place, valu
     assert found[0] == found[1]
 
 
+def test_half_a_character_beside_the_scores_is_refused(tmp_path):
+    assert_damaged(tmp_path / "x.jsonl", changed(SCORED, ("batch", "input"), "\ud800"))
+
+
+def test_a_token_without_its_id_is_refused(tmp_path):
+    assert_damaged(tmp_path / "x.jsonl", changed(SCORED, ("tokens", 2, "id"), ...))
+
+
+def assert_damaged(path, record):
+    path.write_text(json.dumps(record) + "\n")
+    for way in (caption_files.read, caption_files.read_blocks):
+        with pytest.raises(InputError, match="is no file of scored captions, or it is damaged"):
+            list(way(path))
+
+
 @pytest.mark.parametrize("format", FORMATS)
 @given(place=st.integers(0, 100_000), data=st.binary(min_size=1, max_size=3))
 @fuzz
