@@ -144,8 +144,8 @@ def _build(plan: Plan, load: Callable[..., VLM]) -> CopoGRPOTrainer | Preference
     # To ask for the device gives each process of a launcher its own.
     cpu = arguments.device.type == "cpu"
     named = {"lora_targets": recipe.lora_targets, "modules_to_save": recipe.modules_to_save}
-    if any(named.values()) and not recipe.trust_remote_code:
-        # Before the weights are read, which may take minutes.
+    if any(named.values()) and recipe.model is not None and not recipe.trust_remote_code:
+        # Before the weights are read, which may take minutes; those of the model in the package are there at once.
         empty = without_weights(recipe.model, recipe.revision)
         if empty is not None:
             check_layers(empty, **named)

@@ -140,16 +140,12 @@ def load(
     return vlm
 
 
-def without_weights(model: str | None, revision: str | None = None) -> torch.nn.Module | None:
-    """The modules of a model as its config has them, which takes no memory; None if they cannot be built so.
-
-    Raises:
-        InputError: there is no such model, or it is none that `load` takes without code of its own.
-    """
+def without_weights(model: str | None, revision: str | None = None) -> PreTrainedModel | None:
+    """The modules of a model as its config has them, which takes no memory; None if they cannot be built so."""
     name = name_of(model)
-    base, _ = _base_and_adapter(name, find(BUNDLED_FOLDER if name == BUNDLED else name, revision))
-    config = _config(name, base, trust_remote_code=False)
     try:
+        base, _ = _base_and_adapter(name, find(BUNDLED_FOLDER if name == BUNDLED else name, revision))
+        config = _config(name, base, trust_remote_code=False)
         with torch.device("meta"):
             return AutoModelForImageTextToText.from_config(config)
     except Exception:

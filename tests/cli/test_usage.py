@@ -98,7 +98,9 @@ def test_wrong_use_is_one_sentence(refused):
     # As click says it; of another version it is in quotes.
     told = refused("score", "--no-such-flag").replace(" '", ": ").replace("';", ";")
     assert told == "Error: No such option: --no-such-flag; see copo score --help.\n"
-    assert refused("eval", "char").startswith("Error: No such command 'char'. Did you mean 'chair'?")
+    told = refused("eval", "char")
+    assert told.startswith("Error: No such command 'char'. Did you mean 'chair'?")
+    assert told.endswith("; see copo eval --help.\n")
     assert "Missing option '--objects'" in refused("pope", "build")
 
 

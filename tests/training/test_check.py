@@ -100,6 +100,13 @@ def test_a_slip_is_one_sentence(keys, said):
             "eval_steps is of evaluations, and there is no eval_file; give one",
         ),
         ({"others": {"eval_strategy": "steps"}}, "eval_strategy is of evaluations, and there is no eval_file"),
+        ({"modules_to_save": []}, "modules_to_save names no part of the model; name some, or leave it out."),
+        ({"lora_targets": ["q_proj, v_proj"]}, "lora_targets has 'q_proj, v_proj' as one name; give a list, such as ["),
+        ({"lora_targets": ["all-linear"]}, "lora_targets takes no all-linear; leave it out, and adapters go on every"),
+        (
+            {"others": {"optim_target_modules": ["q_proj"]}},
+            "optim_target_modules is of the optimizers galore and",
+        ),
         ({"others": {"optim": "galore_adamw"}}, "galore_adamw is for layers that are named; give optim_target_modules"),
         (
             {"others": {"do_train": False}},

@@ -69,11 +69,34 @@ def test_another_base_and_a_whole_model_stay_as_they_are(tmp_path):
 @pytest.mark.parametrize("key", ["lora_targets", "modules_to_save"])
 @pytest.mark.parametrize("name", ["nonsense", "", "proj", "["])
 def test_names_of_no_layer_are_refused(bundled, key, name):
-    check_layers(bundled.model, **{key: ["q_proj", "lm_head"]})
+    check_layers(bundled.model, **{key: ["q_proj", "linear_1"]})
     with pytest.raises(InputError, match=f"{key} names '.*', and no part of .* such as \\w+") as error:
         check_layers(bundled.model, **{key: ["q_proj", name]})
     told = str(error.value).rpartition("such as ")[2].rstrip(".").split(", ")
     check_layers(bundled.model, **{key: told})
+
+
+@pytest.mark.parametrize(
+    ("targets", "whole", "said"),
+    [
+        (["q_proj", "fc1"], None, "which the vision tower alone has, .* with its place, such as .*vision_tower.*fc1"),
+        (["lm_head"], None, "'lm_head', the head over the vocabulary, where TRL takes no adapter"),
+        (["layers"], None, "'layers', and a ModuleList takes no adapter; name layers, such as "),
+        (["input_layernorm"], None, "and a LlamaRMSNorm takes no adapter"),
+        (["q_proj"], ["q_proj"], "'q_proj', which modules_to_save trains whole; leave it out of one of them"),
+        (["linear_1"], ["multi_modal_projector"], "'linear_1', which modules_to_save trains whole"),
+    ],
+)
+def test_names_that_no_adapter_goes_on_are_refused(bundled, targets, whole, said):
+    """peft would end with a dump of the model, or train without them."""
+    with pytest.raises(InputError, match=said):
+        check_layers(bundled.model, lora_targets=targets, modules_to_save=whole)
+
+
+def test_what_is_named_and_fits_passes(bundled):
+    check_layers(bundled.model, lora_targets=["q_proj", "embed_tokens"], modules_to_save=["multi_modal_projector"])
+    place = next(path for path, _ in bundled.model.named_modules() if path.endswith("fc1"))
+    check_layers(bundled.model, lora_targets=[place])
 
 
 @pytest.mark.parametrize("name", ["llava_clip_llama", "qwen2_5_vl", "idefics3", "gemma3"])

@@ -147,6 +147,10 @@ def test_kernels_for_gpus_are_refused_on_a_cpu_before_rows_are_read(recipe, tmp_
             "There is no 'a' in gradient_checkpointing_kwargs; choose from use_reentrant",
         ),
         (
+            {"chat_template_kwargs": {"continue_final_message": True}},
+            "TRL decides 'continue_final_message' of a chat template itself",
+        ),
+        (
             {"chat_template_kwargs": {"tokenize": True}},
             "TRL decides 'tokenize' of a chat template itself; leave it out",
         ),

@@ -104,7 +104,7 @@ def test_special_tokens_in_texts_are_refused_with_their_row():
         check_texts(vlm, [plain | {"prompt": asked}], "rows.jsonl")
 
 
-def test_a_prompt_longer_than_the_model_reads_is_named_before_the_first_sampling():
+def test_a_prompt_longer_than_the_model_reads_is_named_before_the_first_sampling(monkeypatch):
     """The tiny model reads 2,048 tokens. Short rows say nothing; what may be written beyond is warned of."""
     vlm = tiny("llava_clip_llama")
     rows = noise_rows()
@@ -119,10 +119,13 @@ def test_a_prompt_longer_than_the_model_reads_is_named_before_the_first_sampling
     ):
         check_lengths(vlm, [*rows[:3], rows[0] | {"prompt": [{"role": "user", "content": "dog " * 99}]}], "r", 2047)
     # What the chat template is told counts as well.
-    vlm.processor.chat_template += "{% if thinking %}{{ 'dog ' * 3000 }}{% endif %}"
+    template = vlm.processor.chat_template + "{% if thinking %}{{ 'dog ' * 3000 + thinking[0] }}{% endif %}"
+    monkeypatch.setattr(vlm.processor, "chat_template", template)
     check_lengths(vlm, rows, "rows.jsonl", 512, {"thinking": False})
     with pytest.raises(InputError, match=r"rows.jsonl row \d has a prompt of 30\d\d tokens"):
-        check_lengths(vlm, rows, "rows.jsonl", 512, {"thinking": True})
+        check_lengths(vlm, rows, "rows.jsonl", 512, {"thinking": "yes"})
+    with pytest.raises(InputError, match="does not go with the chat_template_kwargs .*; change them, or"):
+        check_lengths(vlm, rows, "rows.jsonl", 512, {"thinking": 3})
     said = {
         name: [{"role": "assistant", "content": text}] for name, text in (("chosen", "x"), ("rejected", "dog " * 3000))
     }

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib.util import find_spec
@@ -62,7 +63,7 @@ _READ_WITH = {
     "f_alpha_divergence_coef": ("f_divergence_type", "alpha_divergence"),
 }
 # Optimizers of the gradients of some layers.
-_OF_LAYERS = ("galore", "apollo")
+_OF_LAYERS = re.compile(r"(galore|apollo)_(adamw|adamw_8bit|adafactor)(_layerwise)?")
 # Options of evaluations.
 _OF_EVALUATIONS = (
     *("eval_steps", "eval_strategy", "eval_on_start", "eval_delay", "eval_accumulation_steps"),
@@ -110,6 +111,14 @@ def check_recipe(recipe: Recipe, resume: str | None = None) -> Path | None:
         raise InputError("freeze_vision is for --full: adapters leave the vision tower as it is; leave it out.")
     if recipe.lora_targets is not None and not recipe.lora_targets:
         raise InputError("lora_targets names no layer; name some, such as q_proj and v_proj, or leave it out.")
+    if recipe.modules_to_save is not None and not recipe.modules_to_save:
+        raise InputError("modules_to_save names no part of the model; name some, or leave it out.")
+    for name in ("lora_targets", "modules_to_save"):
+        for one in getattr(recipe, name) or ():
+            if "," in one:
+                raise InputError(f"{name} has {one!r} as one name; give a list, such as [q_proj, v_proj].")
+            if one == "all-linear":
+                raise InputError(f"{name} takes no all-linear; leave it out, and adapters go on every linear layer.")
     for name in ("lora_targets", "modules_to_save", "use_dora", "use_rslora"):
         if recipe.full and getattr(recipe, name):
             raise InputError(f"{name} is of adapters, and --full trains all weights; leave out one of them.")
@@ -223,9 +232,15 @@ def _check_effect(recipe: Recipe, method: Method) -> None:
 
 
 def _check_effect_in_trl(recipe: Recipe) -> None:
-    optimizer = str(recipe.others.get("optim"))
-    if optimizer.startswith(_OF_LAYERS) and not recipe.others.get("optim_target_modules"):
+    optimizer, layers = recipe.others.get("optim"), recipe.others.get("optim_target_modules")
+    of_layers = _OF_LAYERS.fullmatch(str(optimizer)) is not None
+    if of_layers and not layers:
         raise InputError(f"{optimizer} is for layers that are named; give optim_target_modules, such as all-linear.")
+    if layers and not of_layers:
+        raise InputError(
+            "optim_target_modules is of the optimizers galore and apollo; set optim to one of them, such as "
+            "galore_adamw, or leave it out."
+        )
     for name, value in recipe.others.items():
         if name in _READ_WITH and value not in (None, False):
             other, wanted = _READ_WITH[name]

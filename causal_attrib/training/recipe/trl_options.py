@@ -71,7 +71,11 @@ CHOICES = {
 _FILES = ("accelerator_config", "deepspeed", "fsdp_config")
 # What torch's checkpoint takes; and what TRL tells a chat template itself.
 _OF_CHECKPOINT = ("use_reentrant", "preserve_rng_state", "determinism_check", "debug", "early_stop")
-_OF_TRL = ("conversation", "tools", "chat_template", "add_generation_prompt", "tokenize", "return_dict")
+_OF_TRL = (
+    *("conversation", "messages", "tools", "chat_template", "add_generation_prompt", "continue_final_message"),
+    *("tokenize", "tokenizer_kwargs", "processor_kwargs", "padding", "truncation", "max_length"),
+    *("return_dict", "return_tensors", "return_assistant_tokens_mask", "load_audio_from_video"),
+)
 # What `generation_kwargs` may say in the place of the options of the same names.
 _SAMPLING = {"top_p": "float", "top_k": "int", "min_p": "float", "repetition_penalty": "float"}
 

@@ -17,6 +17,7 @@ from causal_attrib.vlm.loading import BUNDLED, BUNDLED_FOLDER
 if TYPE_CHECKING:
     from peft import LoraConfig
     from torch import nn
+    from transformers import PreTrainedModel
 
 # How transformers calls the part of a model that sees: vision_tower, vision_model, visual.
 _SEEING = r".*(vision|visual).*"
@@ -58,20 +59,62 @@ def lora_config(
     )
 
 
-def check_layers(model: nn.Module, **named: Sequence[str] | None) -> None:
-    """Of `lora_targets` and `modules_to_save`: each name is that of a module, or its end, which peft does not look at.
+def check_layers(
+    model: PreTrainedModel, *, lora_targets: Sequence[str] | None = None, modules_to_save: Sequence[str] | None = None
+) -> None:
+    """Each name is that of a module, or its end, and those of `lora_targets` of one that an adapter goes on.
+
+    peft leaves out without a word what it does not find, what is excluded and what is trained whole.
 
     Raises:
-        InputError: no module of the model is called so.
+        InputError: no module of the model is called so, or none that takes an adapter.
     """
-    there = [name for name, _ in model.named_modules()]
-    for key, names in named.items():
+    for key, names in (("lora_targets", lora_targets), ("modules_to_save", modules_to_save)):
         for one in names or ():
-            if not one or not any(name == one or name.endswith(f".{one}") for name in there):
+            if not one or not _called(one, model):
                 raise InputError(
                     f"{key} names {one!r}, and no part of {type(model).__name__} is called so; name parts of it, such "
                     f"as {', '.join(_like(one, model, linear=key == 'lora_targets'))}."
                 )
+    seeing = any(re.fullmatch(_SEEING, one) for one in lora_targets or ())
+    whole = tuple(part for one in modules_to_save or () for part in _called(one, model).values())
+    trained = {id(inner) for part in whole for inner in part.modules()}
+    for one in lora_targets or ():
+        called = _called(one, model)
+        meant = [part for path, part in called.items() if seeing or not re.fullmatch(_SEEING, path)]
+        if not meant:
+            raise InputError(
+                f"lora_targets names {one!r}, which the vision tower alone has, and adapters go there only where a "
+                f"name says so; name it with its place, such as {next(iter(called))}."
+            )
+        if any(part is model.get_output_embeddings() for part in meant):
+            raise InputError(
+                f"lora_targets names {one!r}, the head over the vocabulary, where TRL takes no adapter; leave it out."
+            )
+        if all(id(part) in trained for part in meant):
+            raise InputError(
+                f"lora_targets names {one!r}, which modules_to_save trains whole; leave it out of one of them."
+            )
+        unfit = next((part for part in meant if not _takes_adapter(part)), None)
+        if unfit is not None:
+            raise InputError(
+                f"lora_targets names {one!r}, and a {type(unfit).__name__} takes no adapter; name layers, such as "
+                f"{', '.join(_like(one, model, linear=True))}."
+            )
+
+
+def _called(name: str, model: nn.Module) -> dict[str, nn.Module]:
+    """The modules whose path is this or ends with it."""
+    return {path: part for path, part in model.named_modules() if path == name or path.endswith(f".{name}")}
+
+
+def _takes_adapter(part: nn.Module) -> bool:
+    """Whether it is a layer with a matrix of weights, also a quantised one; and not a norm, or a part of several."""
+    from torch import nn
+
+    weight = getattr(part, "weight", None)
+    is_layer = isinstance(part, nn.MultiheadAttention) or not list(part.children())
+    return is_layer and (weight is None or weight.ndim > 1)
 
 
 def _is_large(path: str, part: nn.Module) -> bool:
