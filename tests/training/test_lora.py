@@ -83,6 +83,7 @@ def test_names_of_no_layer_are_refused(bundled, key, name):
         (["lm_head"], None, "'lm_head', the head over the vocabulary, where TRL takes no adapter"),
         (["layers"], None, "'layers', and a ModuleList takes no adapter; name layers, such as "),
         (["input_layernorm"], None, "and a LlamaRMSNorm takes no adapter"),
+        (["act_fn"], None, "and a SiLU[a-zA-Z]* takes no adapter"),
         (["q_proj"], ["q_proj"], "'q_proj', which modules_to_save trains whole; leave it out of one of them"),
         (["linear_1"], ["multi_modal_projector"], "'linear_1', which modules_to_save trains whole"),
     ],

@@ -112,9 +112,12 @@ def _takes_adapter(part: nn.Module) -> bool:
     """Whether it is a layer with a matrix of weights, also a quantised one; and not a norm, or a part of several."""
     from torch import nn
 
+    if isinstance(part, nn.MultiheadAttention):
+        return True
     weight = getattr(part, "weight", None)
-    is_layer = isinstance(part, nn.MultiheadAttention) or not list(part.children())
-    return is_layer and (weight is None or weight.ndim > 1)
+    if weight is None:  # of some quantised layers it is called otherwise
+        return not list(part.children()) and any(True for _ in (*part.parameters(), *part.buffers()))
+    return not list(part.children()) and weight.ndim > 1
 
 
 def _is_large(path: str, part: nn.Module) -> bool:
