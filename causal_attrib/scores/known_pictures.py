@@ -24,8 +24,8 @@ def knows(vlm: VLM, picture: Image.Image) -> bool:
     if is_scene:
         return is_clear
     warnings.warn(
-        "the model in the package knows drawn scenes only (copo scenes), and this picture is none, so its scores mean "
-        "little; name a model for photographs by --model (model=).",
+        "the model in the package knows drawn scenes only (copo scenes), and this picture does not look like one, so "
+        "that its scores may mean little; name a model for photographs by --model (model=).",
         stacklevel=1,
     )
     return False

@@ -37,7 +37,7 @@ from causal_attrib.training.trainers.gathering import loaded_whole
 from causal_attrib.training.trainers.lora import check_layers, freeze_vision, lora_config
 from causal_attrib.training.trainers.preference_trainer import PreferenceTrainer
 from causal_attrib.training.trainers.symmpo_trainer import SymMPOTrainer
-from causal_attrib.training.trainers.trainable import check_places, check_texts, check_trainable
+from causal_attrib.training.trainers.trainable import check_places, check_template, check_texts, check_trainable
 from causal_attrib.training.watch.completions import Sample, ShowCompletions
 from causal_attrib.training.watch.drawing import DrawTraining
 from causal_attrib.training.watch.early_signs import EarlySigns
@@ -154,6 +154,7 @@ def _build(plan: Plan, load: Callable[..., VLM]) -> CopoGRPOTrainer | Preference
     check_trainable(vlm)
     check_layers(vlm.model, **named)
     of_template = getattr(arguments, "chat_template_kwargs", None)
+    check_template(vlm, of_template)
     for some, path in ((plan.rows, recipe.data), (plan.eval_rows or [], recipe.eval_file)):
         check_sizes(vlm, some, path)
         check_texts(vlm, some, path)

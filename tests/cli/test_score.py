@@ -220,7 +220,7 @@ def test_long_work_is_announced(copo, picture, monkeypatch):
 
 def test_a_photograph_is_nothing_for_the_bundled_model(copo, park):
     photograph = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
-    said = "this picture is none, so its scores mean little"
+    said = "this picture does not look like one, so that its scores may mean little"
     assert copo("score", photograph, "a dog", "--also", "a cat").stderr.count(said) == 1
     assert said not in copo("score", park, "a dog").stderr
 

@@ -87,7 +87,7 @@ def test_things_that_are_read_unclearly_get_no_rate(bundled):
 
 
 def test_who_shows_the_bundled_model_a_photograph_is_told(bundled):
-    said = "this picture is none, so its scores mean little"
+    said = "this picture does not look like one, so that its scores may mean little"
     with pytest.warns(UserWarning, match=said):
         result = causal_attrib.score(PHOTOGRAPH, "a dog", model=bundled, level="word", verdict=True)
     assert not result.verdict["calibrated"]

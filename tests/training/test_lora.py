@@ -73,7 +73,8 @@ def test_names_of_no_layer_are_refused(bundled, key, name):
     with pytest.raises(InputError, match=f"{key} names '.*', and no part of .* such as \\w+") as error:
         check_layers(bundled.model, **{key: ["q_proj", name]})
     told = str(error.value).rpartition("such as ")[2].rstrip(".").split(", ")
-    check_layers(bundled.model, **{key: told})
+    for one in told:
+        check_layers(bundled.model, **{key: [one]})
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,15 @@ def test_names_of_no_layer_are_refused(bundled, key, name):
         (["act_fn"], None, "and a SiLU[a-zA-Z]* takes no adapter"),
         (["q_proj"], ["q_proj"], "'q_proj', which modules_to_save trains whole; leave it out of one of them"),
         (["linear_1"], ["multi_modal_projector"], "'linear_1', which modules_to_save trains whole"),
+        (None, ["multi_modal_projector", "linear_1"], "'multi_modal_projector' and 'linear_1', which is a part of it"),
+        (None, ["linear_1", "multi_modal_projector"], "'multi_modal_projector' and 'linear_1', which is a part of it"),
+        (None, ["model"], "modules_to_save names model, which leaves no layer for adapters; train the whole model by"),
+        (
+            None,
+            ["layers"],
+            "'layers', and a ModuleList cannot be trained by itself; name a part that has",
+        ),
+        (None, ["act_fn"], "'act_fn', and a SiLU[a-zA-Z]* cannot be trained by itself"),
     ],
 )
 def test_names_that_no_adapter_goes_on_are_refused(bundled, targets, whole, said):
@@ -98,6 +108,16 @@ def test_what_is_named_and_fits_passes(bundled):
     check_layers(bundled.model, lora_targets=["q_proj", "embed_tokens"], modules_to_save=["multi_modal_projector"])
     place = next(path for path, _ in bundled.model.named_modules() if path.endswith("fc1"))
     check_layers(bundled.model, lora_targets=[place])
+
+
+def test_a_layer_of_the_tower_takes_no_other_of_it_along(bundled):
+    from peft import get_peft_model
+
+    targets = ["q_proj", "vision_tower.encoder.layers.0.mlp.fc1"]
+    check_layers(bundled.model, lora_targets=targets)
+    adapted = get_peft_model(copy.deepcopy(bundled.model), lora_config(2, targets=targets))
+    has = {name for name, weight in adapted.named_parameters() if weight.requires_grad and "vision" in name}
+    assert len(has) == 2 and all("layers.0.mlp.fc1" in name for name in has)
 
 
 @pytest.mark.parametrize("name", ["llava_clip_llama", "qwen2_5_vl", "idefics3", "gemma3"])

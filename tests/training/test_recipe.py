@@ -30,6 +30,11 @@ def in_group(name):
     return {key.name: key for key in keys() if key.metadata["group"] == name}
 
 
+def test_numbers_in_one_text_are_told_to_be_a_list(file):
+    with pytest.raises(InputError, match=r"'weights' of the recipe is '0.7, 0.1'; give a list, such as \[1, 0.5\]"):
+        read_recipe(file("method: cepo\nweights: 0.7, 0.1\n"))
+
+
 def test_every_setting_of_a_method_is_a_key_and_help_tells_its_default():
     ours = in_group(METHOD)
     settings = {field.name for kind in METHODS.values() for field in dataclasses.fields(kind)}

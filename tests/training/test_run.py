@@ -17,7 +17,7 @@ from causal_attrib.training.plan import make_plan
 from causal_attrib.training.recipe.keys import Recipe
 from causal_attrib.training.recipe.method import GRPO
 from causal_attrib.training.run import build, explained, train
-from causal_attrib.training.trainers.trainable import check_texts, check_trainable
+from causal_attrib.training.trainers.trainable import check_template, check_texts, check_trainable
 from causal_attrib.training.watch.loss_check import check_loss
 from causal_attrib.training.watch.out_of_memory import hints
 from causal_attrib.training.watch.phases import SCORE, PhaseClock
@@ -124,13 +124,22 @@ def test_a_prompt_longer_than_the_model_reads_is_named_before_the_first_sampling
     check_lengths(vlm, rows, "rows.jsonl", 512, {"thinking": False})
     with pytest.raises(InputError, match=r"rows.jsonl row \d has a prompt of 30\d\d tokens"):
         check_lengths(vlm, rows, "rows.jsonl", 512, {"thinking": "yes"})
+    check_template(vlm, {"thinking": "yes"})
     with pytest.raises(InputError, match="does not go with the chat_template_kwargs .*; change them, or"):
-        check_lengths(vlm, rows, "rows.jsonl", 512, {"thinking": 3})
+        check_template(vlm, {"thinking": 3})
     said = {
         name: [{"role": "assistant", "content": text}] for name, text in (("chosen", "x"), ("rejected", "dog " * 3000))
     }
     with pytest.raises(InputError, match="row 2 has a prompt of .*, the response 30.. more, but .* shorten them"):
         check_lengths(vlm, [rows[0] | said | {"rejected": said["chosen"]}, rows[1] | said], "rows.jsonl", None)
+
+
+@pytest.mark.parametrize("name", ["do_normalize", "images", "image", "text", "size", "enable_thinking"])
+def test_an_argument_that_the_chat_template_does_not_read_is_refused(bundled, name):
+    """The processor would take it for one of its own, and show the policy other pixels."""
+    check_template(bundled, None)
+    with pytest.raises(InputError, match=f"has '{name}', which the chat template of bundled does not read; leave it"):
+        check_template(bundled, {name: False})
 
 
 @pytest.mark.parametrize("name", ["smolvlm", "internvl", "mistral3", "aya_vision", "gemma3"])

@@ -9,7 +9,6 @@ from typing import Any
 from PIL import Image
 
 from causal_attrib.errors import InputError
-from causal_attrib.io.parsing import reason_of
 from causal_attrib.io.pictures import at_least_smallest, picture_size
 from causal_attrib.training.data.layouts import text_of
 from causal_attrib.training.scoring.rollout import Rollout, chat_of
@@ -41,26 +40,17 @@ def check_lengths(
         options: further arguments of the chat template.
 
     Raises:
-        InputError: behind a prompt no token can be written, or a response does not fit; the row is named. Or the chat
-            template does not take `options`.
+        InputError: behind a prompt no token can be written, or a response does not fit; the row is named.
 
     Warns:
         UserWarning: `written` tokens go beyond what the model reads.
     """
-    told = dict(options or {})
-    asked = [{"role": "user", "content": vlm.family.default_prompt}]
-    try:
-        default = chat_of(vlm, Rollout([_BLANK], asked, (), options=told))
-    except Exception as error:
-        if not told:
-            raise
-        raise InputError(
-            f"The chat template of {vlm.name} does not go with the chat_template_kwargs ({reason_of(error)}); change "
-            "them, or leave them out."
-        ) from error
     longest = vlm.family.longest
     if longest is None or not rows:
         return
+    told = dict(options or {})
+    asked = [{"role": "user", "content": vlm.family.default_prompt}]
+    default = chat_of(vlm, Rollout([_BLANK], asked, (), options=told))
     pictures = [_pictures(row) for row in rows]
     sizes = sorted({size for of_row in pictures for shown in of_row for size in shown}, key=lambda s: (s[0] * s[1], s))
     spread = {sizes[n * (len(sizes) - 1) // (_SIZES - 1)] for n in range(_SIZES)} if sizes else set()

@@ -115,9 +115,11 @@ def check_recipe(recipe: Recipe, resume: str | None = None) -> Path | None:
         raise InputError("modules_to_save names no part of the model; name some, or leave it out.")
     for name in ("lora_targets", "modules_to_save"):
         for one in getattr(recipe, name) or ():
+            if not one.strip():
+                raise InputError(f"{name} has an empty name; name parts of the model, or leave it out.")
             if "," in one:
                 raise InputError(f"{name} has {one!r} as one name; give a list, such as [q_proj, v_proj].")
-            if one == "all-linear":
+            if one == "all-linear" and name == "lora_targets":
                 raise InputError(f"{name} takes no all-linear; leave it out, and adapters go on every linear layer.")
     for name in ("lora_targets", "modules_to_save", "use_dora", "use_rslora"):
         if recipe.full and getattr(recipe, name):

@@ -157,6 +157,8 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
     kind = next(part for part in typing.get_args(hint) if part is not type(None)) if _is_optional(hint) else hint
     if typing.get_origin(kind) is list:
         (part,) = typing.get_args(kind)
+        if part is float and isinstance(value, str) and "," in value:
+            raise InputError(f"The key {name!r} of the recipe is {shown(value)}; give a list, such as [1, 0.5].")
         return [_converted(name, one, part) for one in (value if isinstance(value, list) else [value])]
     if kind is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return str(value)

@@ -39,20 +39,19 @@ def lora_config(
     are taken without it.
 
     Args:
-        targets: names of other layers, or ends of them; those of the vision tower only if one of them names it.
+        targets: names of other layers, or ends of them; in the vision tower those that say so (`vision_tower.`...).
         whole: names of modules that are trained whole, and saved with the adapters.
         dora: DoRA (arXiv 2402.09353).
         rslora: rsLoRA (arXiv 2312.03732).
     """
     from peft import LoraConfig
 
-    seeing = targets is not None and any(re.fullmatch(_SEEING, name) for name in targets)
     return LoraConfig(
         r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
         target_modules="all-linear" if targets is None else list(targets),
-        exclude_modules=None if seeing else _SEEING,
+        exclude_modules=_left_out(targets),
         modules_to_save=None if whole is None else list(whole),
         use_dora=dora,
         use_rslora=rslora,
@@ -67,8 +66,10 @@ def check_layers(
     peft leaves out without a word what it does not find, what is excluded and what is trained whole.
 
     Raises:
-        InputError: no module of the model is called so, or none that takes an adapter.
+        InputError: no module of the model is called so, or none that takes an adapter, or can be trained whole.
     """
+    from torch import nn
+
     for key, names in (("lora_targets", lora_targets), ("modules_to_save", modules_to_save)):
         for one in names or ():
             if not one or not _called(one, model):
@@ -76,12 +77,34 @@ def check_layers(
                     f"{key} names {one!r}, and no part of {type(model).__name__} is called so; name parts of it, such "
                     f"as {', '.join(_like(one, model, linear=key == 'lora_targets'))}."
                 )
-    seeing = any(re.fullmatch(_SEEING, one) for one in lora_targets or ())
+    for one in modules_to_save or ():
+        called = _called(one, model)
+        empty = next((part for part in called.values() if not _is_trained(part)), None)
+        if empty is not None:
+            raise InputError(
+                f"modules_to_save names {one!r}, and a {type(empty).__name__} cannot be trained by itself; name a part "
+                f"that has weights, such as {', '.join(_like(one, model, linear=False))}."
+            )
+        inner = next((other for other in modules_to_save or () if other != one and _is_within(other, one, model)), None)
+        if inner is not None:
+            raise InputError(
+                f"modules_to_save names {one!r} and {inner!r}, which is a part of it; leave out the latter."
+            )
     whole = tuple(part for one in modules_to_save or () for part in _called(one, model).values())
     trained = {id(inner) for part in whole for inner in part.modules()}
+    left_out = _left_out(lora_targets)
+    if lora_targets is None and not any(
+        isinstance(part, nn.Linear) and id(part) not in trained and not re.fullmatch(left_out, path)
+        for path, part in model.named_modules()
+        if part is not model.get_output_embeddings()
+    ):
+        raise InputError(
+            f"modules_to_save names {', '.join(modules_to_save or ())}, which leaves no layer for adapters; train the "
+            "whole model by --full, or name less."
+        )
     for one in lora_targets or ():
         called = _called(one, model)
-        meant = [part for path, part in called.items() if seeing or not re.fullmatch(_SEEING, path)]
+        meant = [part for path, part in called.items() if not re.fullmatch(left_out, path)]
         if not meant:
             raise InputError(
                 f"lora_targets names {one!r}, which the vision tower alone has, and adapters go there only where a "
@@ -101,6 +124,24 @@ def check_layers(
                 f"lora_targets names {one!r}, and a {type(unfit).__name__} takes no adapter; name layers, such as "
                 f"{', '.join(_like(one, model, linear=True))}."
             )
+
+
+def _left_out(targets: Sequence[str] | None) -> str:
+    """The pattern of modules that no adapter goes on: the vision tower but for what a name of it says."""
+    named = [re.escape(name) for name in targets or () if re.fullmatch(_SEEING, name)]
+    return rf"(?!(.*\.)?({'|'.join(named)})$){_SEEING}" if named else _SEEING
+
+
+def _is_trained(part: nn.Module) -> bool:
+    """Whether peft can train it whole: it has weights, and is no list of modules."""
+    from torch import nn
+
+    return any(True for _ in part.parameters()) and not isinstance(part, (nn.ModuleList, nn.ModuleDict))
+
+
+def _is_within(inner: str, outer: str, model: nn.Module) -> bool:
+    parts = {id(part) for one in _called(outer, model).values() for part in one.modules()}
+    return any(id(part) in parts for part in _called(inner, model).values())
 
 
 def _called(name: str, model: nn.Module) -> dict[str, nn.Module]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import jinja2
+import jinja2.meta
 from transformers import ProcessorMixin
 
 from causal_attrib.errors import InputError
+from causal_attrib.io.parsing import reason_of
 from causal_attrib.training.data.places import stands_among_words
 from causal_attrib.vlm import VLM
 from causal_attrib.vlm.text import special_token_in
 
+# A tag that transformers adds to the language of templates.
+_OF_TRANSFORMERS = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
 # Columns whose texts the model reads; in each a conversation.
 _READ = ("prompt", "chosen", "rejected", "chosen_contrast")
 
@@ -29,6 +35,37 @@ def check_trainable(vlm: VLM) -> None:
             f"{vlm.name} has no chat template, by which conversations are laid out for training; train a model that "
             "has one, such as LLaVA, SmolVLM or Qwen2.5-VL."
         )
+
+
+def check_template(vlm: VLM, options: Mapping[str, Any] | None) -> None:
+    """Raises InputError for arguments of the chat template (`chat_template_kwargs`) that it does not read, or not take.
+
+    TRL hands them to the processor, which makes of those that the template does not read settings of its own: the
+    policy would be shown other pixels than those that are scored.
+    """
+    if not options:
+        return
+    template = vlm.processor.chat_template
+    texts = template.values() if isinstance(template, dict) else [template]
+    environment = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"])
+    read = {
+        name
+        for text in texts
+        for name in jinja2.meta.find_undeclared_variables(environment.parse(_OF_TRANSFORMERS.sub("", text)))
+    }
+    for name in options:
+        if name not in read:
+            raise InputError(
+                f"chat_template_kwargs has {name!r}, which the chat template of {vlm.name} does not read; leave it out."
+            )
+    asked: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "xyz"}]}]
+    try:
+        ProcessorMixin.apply_chat_template(vlm.processor, asked, tokenize=False, add_generation_prompt=True, **options)
+    except Exception as error:
+        raise InputError(
+            f"The chat template of {vlm.name} does not go with the chat_template_kwargs ({reason_of(error)}); change "
+            "them, or leave them out."
+        ) from error
 
 
 def check_texts(vlm: VLM, rows: Sequence[dict], path: object) -> None:
