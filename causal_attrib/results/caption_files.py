@@ -81,9 +81,8 @@ class Scored:
         if not isinstance(one.caption_id, str) or has_half_characters(one.caption_id):
             raise ValueError(f"caption_id is {shown(one.caption_id)}")
         kinds = {"row": int, "rows": int, "input": str, "flags": str}
-        if not isinstance(one.batch, dict) or has_half_characters(one.batch):
-            raise ValueError(f"batch is {shown(one.batch)}")
-        if any(type(one.batch.get(name)) is not kinds[name] for name in kinds):
+        is_batch = isinstance(one.batch, dict) and all(type(one.batch.get(name)) is kinds[name] for name in kinds)
+        if not is_batch or has_half_characters(one.batch):
             raise ValueError(f"batch is {shown(one.batch)}")
         if any(name not in record for name in ("image", "model", "settings", "tool")):
             raise ValueError("a part of the object is missing")

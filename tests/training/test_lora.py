@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 pytest.importorskip("peft", reason="peft is not installed (extra `train`)")
 
@@ -108,6 +109,15 @@ def test_what_is_named_and_fits_passes(bundled):
     check_layers(bundled.model, lora_targets=["q_proj", "embed_tokens"], modules_to_save=["multi_modal_projector"])
     place = next(path for path, _ in bundled.model.named_modules() if path.endswith("fc1"))
     check_layers(bundled.model, lora_targets=[place])
+
+
+def test_layers_of_gpt2_are_linear_ones_too():
+    """peft puts adapters on them, though they are no `nn.Linear`."""
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=8, n_embd=8, n_layer=1, n_head=1, n_positions=8))
+    check_layers(model)
+    check_layers(model, modules_to_save=["wpe"])
+    with pytest.raises(InputError, match="modules_to_save names transformer, which leaves no layer for adapters"):
+        check_layers(model, modules_to_save=["transformer"])
 
 
 def test_a_layer_of_the_tower_takes_no_other_of_it_along(bundled):

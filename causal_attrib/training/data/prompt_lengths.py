@@ -18,8 +18,6 @@ from causal_attrib.vlm import VLM
 _SIZES = 16
 _RESPONSES = ("chosen", "rejected", "chosen_contrast")
 
-_BLANK = Image.new("RGB", (1, 1))
-
 _Size = tuple[int, int]
 
 
@@ -49,8 +47,8 @@ def check_lengths(
     if longest is None or not rows:
         return
     told = dict(options or {})
-    asked = [{"role": "user", "content": vlm.family.default_prompt}]
-    default = chat_of(vlm, Rollout([_BLANK], asked, (), options=told))
+    asked = [{"type": "image"}, {"type": "text", "text": vlm.family.default_prompt}]
+    default = chat_of(vlm, Rollout([], [{"role": "user", "content": asked}], (), options=told))
     pictures = [_pictures(row) for row in rows]
     sizes = sorted({size for of_row in pictures for shown in of_row for size in shown}, key=lambda s: (s[0] * s[1], s))
     spread = {sizes[n * (len(sizes) - 1) // (_SIZES - 1)] for n in range(_SIZES)} if sizes else set()

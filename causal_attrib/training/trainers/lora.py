@@ -68,8 +68,6 @@ def check_layers(
     Raises:
         InputError: no module of the model is called so, or none that takes an adapter, or can be trained whole.
     """
-    from torch import nn
-
     for key, names in (("lora_targets", lora_targets), ("modules_to_save", modules_to_save)):
         for one in names or ():
             if not one or not _called(one, model):
@@ -77,32 +75,54 @@ def check_layers(
                     f"{key} names {one!r}, and no part of {type(model).__name__} is called so; name parts of it, such "
                     f"as {', '.join(_like(one, model, linear=key == 'lora_targets'))}."
                 )
-    for one in modules_to_save or ():
-        called = _called(one, model)
-        empty = next((part for part in called.values() if not _is_trained(part)), None)
+    whole = {one: list(_called(one, model).values()) for one in modules_to_save or ()}
+    _check_whole(model, whole)
+    trained = {id(inner) for parts in whole.values() for part in parts for inner in part.modules()}
+    if whole and lora_targets is None and not _leaves_layers(model, trained):
+        raise InputError(
+            f"modules_to_save names {', '.join(whole)}, which leaves no layer for adapters; train the whole model by "
+            "--full, or name less."
+        )
+    _check_targets(model, lora_targets or (), trained)
+
+
+def _check_whole(model: PreTrainedModel, whole: dict[str, list[nn.Module]]) -> None:
+    """Of the modules that `modules_to_save` names, by name."""
+    for one, parts in whole.items():
+        empty = next((part for part in parts if not _is_trained(part)), None)
         if empty is not None:
             raise InputError(
                 f"modules_to_save names {one!r}, and a {type(empty).__name__} cannot be trained by itself; name a part "
                 f"that has weights, such as {', '.join(_like(one, model, linear=False))}."
             )
-        inner = next((other for other in modules_to_save or () if other != one and _is_within(other, one, model)), None)
-        if inner is not None:
-            raise InputError(
-                f"modules_to_save names {one!r} and {inner!r}, which is a part of it; leave out the latter."
-            )
-    whole = tuple(part for one in modules_to_save or () for part in _called(one, model).values())
-    trained = {id(inner) for part in whole for inner in part.modules()}
-    left_out = _left_out(lora_targets)
-    if lora_targets is None and not any(
-        isinstance(part, nn.Linear) and id(part) not in trained and not re.fullmatch(left_out, path)
+        within = {id(inner) for part in parts for inner in part.modules()}
+        for other in whole:
+            if other != one and any(id(part) in within for part in whole[other]):
+                raise InputError(
+                    f"modules_to_save names {one!r} and {other!r}, which is a part of it; leave out the latter."
+                )
+
+
+def _leaves_layers(model: PreTrainedModel, trained: set[int]) -> bool:
+    """Whether there are linear layers for adapters, as peft knows them, beside the modules of these `id`s."""
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    return any(
+        isinstance(part, (nn.Linear, Conv1D))
         for path, part in model.named_modules()
-        if part is not model.get_output_embeddings()
-    ):
-        raise InputError(
-            f"modules_to_save names {', '.join(modules_to_save or ())}, which leaves no layer for adapters; train the "
-            "whole model by --full, or name less."
-        )
-    for one in lora_targets or ():
+        if id(part) not in trained and part is not model.get_output_embeddings() and not re.fullmatch(_SEEING, path)
+    )
+
+
+def _check_targets(model: PreTrainedModel, targets: Sequence[str], trained: set[int]) -> None:
+    """Of the names in `lora_targets`.
+
+    Args:
+        trained: `id` of each module that is trained whole.
+    """
+    left_out = _left_out(targets)
+    for one in targets:
         called = _called(one, model)
         meant = [part for path, part in called.items() if not re.fullmatch(left_out, path)]
         if not meant:
@@ -139,11 +159,6 @@ def _is_trained(part: nn.Module) -> bool:
     return any(True for _ in part.parameters()) and not isinstance(part, (nn.ModuleList, nn.ModuleDict))
 
 
-def _is_within(inner: str, outer: str, model: nn.Module) -> bool:
-    parts = {id(part) for one in _called(outer, model).values() for part in one.modules()}
-    return any(id(part) in parts for part in _called(inner, model).values())
-
-
 def _called(name: str, model: nn.Module) -> dict[str, nn.Module]:
     """The modules whose path is this or ends with it."""
     return {path: part for path, part in model.named_modules() if path == name or path.endswith(f".{name}")}
@@ -155,10 +170,12 @@ def _takes_adapter(part: nn.Module) -> bool:
 
     if isinstance(part, nn.MultiheadAttention):
         return True
+    if list(part.children()):
+        return False
     weight = getattr(part, "weight", None)
     if weight is None:  # of some quantised layers it is called otherwise
-        return not list(part.children()) and any(True for _ in (*part.parameters(), *part.buffers()))
-    return not list(part.children()) and weight.ndim > 1
+        return any(True for _ in (*part.parameters(), *part.buffers()))
+    return weight.ndim > 1
 
 
 def _is_large(path: str, part: nn.Module) -> bool:

@@ -8,11 +8,11 @@ from typing import Any
 
 import jinja2
 import jinja2.meta
-from transformers import ProcessorMixin
 
 from causal_attrib.errors import InputError
 from causal_attrib.io.parsing import reason_of
 from causal_attrib.training.data.places import stands_among_words
+from causal_attrib.training.scoring.rollout import Rollout, chat_of
 from causal_attrib.vlm import VLM
 from causal_attrib.vlm.text import special_token_in
 
@@ -58,9 +58,9 @@ def check_template(vlm: VLM, options: Mapping[str, Any] | None) -> None:
             raise InputError(
                 f"chat_template_kwargs has {name!r}, which the chat template of {vlm.name} does not read; leave it out."
             )
-    asked: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "xyz"}]}]
+    asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "xyz"}]}]
     try:
-        ProcessorMixin.apply_chat_template(vlm.processor, asked, tokenize=False, add_generation_prompt=True, **options)
+        chat_of(vlm, Rollout([], asked, (), options=dict(options)))
     except Exception as error:
         raise InputError(
             f"The chat template of {vlm.name} does not go with the chat_template_kwargs ({reason_of(error)}); change "
@@ -99,8 +99,7 @@ def check_places(vlm: VLM, rows: Sequence[dict], path: object) -> None:
     if among is None:
         return
     content = [{"type": "text", "text": "xyz1 "}, {"type": "image"}, {"type": "text", "text": " xyz2"}]
-    asked: list[dict[str, Any]] = [{"role": "user", "content": content}]
-    text = ProcessorMixin.apply_chat_template(vlm.processor, asked, tokenize=False, add_generation_prompt=True)
+    text = chat_of(vlm, Rollout([], [{"role": "user", "content": content}], ()))
     between = text.partition("xyz1")[2].partition("xyz2")[0]
     if not between.strip():
         raise InputError(
